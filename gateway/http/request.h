@@ -1,0 +1,82 @@
+/* A request as handlers see it, and the response they fill. Only gateway/http knows civetweb.
+ *
+ * Flow: civetweb → guard (refuses what cannot be trusted) → router (raw path, percent-decoded segment by segment) → middleware
+ * (request id, authentication, role, rate limit, body read and schema: all from the route's row) → handler → response written.
+ * A handler runs on the connection's thread (stack: 1 MiB, we raise civetweb's), may block on Redis up to the request's
+ * deadline, and never touches PostgreSQL or another server. Everything here lives until the response is written. */
+#ifndef SLUICE_GATEWAY_HTTP_REQUEST_H
+#define SLUICE_GATEWAY_HTTP_REQUEST_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "gateway/http/problem.h"
+#include "lib/auth/auth.h"
+#include "lib/base/arena.h"
+#include "lib/base/buf.h"
+#include "lib/json/jdoc.h"
+#include "lib/json/jwrite.h"
+
+struct app;
+struct route;
+struct exchange;
+
+#define REQUEST_MAX_PARAMS 4
+#define REQUEST_ID_SIZE 65
+
+struct request {
+	struct app *app;
+	struct arena *arena;
+	const struct route *route;
+	struct str method;      /* "GET"; HEAD arrives as GET with head_only */
+	bool head_only;
+	struct str path;        /* raw, without the query */
+	struct str query;       /* raw, without '?' */
+	struct str params[REQUEST_MAX_PARAMS]; /* decoded values of the pattern's {…}, in order */
+	struct principal who;   /* sub "" on public routes without a token */
+	char id[REQUEST_ID_SIZE]; /* X-Request-Id: the client's when well-formed ([A-Za-z0-9._-]{1,64}), else a UUIDv7 */
+	struct str client_ip;
+	int64_t deadline_mono_ms;
+	struct str body;        /* whole body, for routes that take one (BODY_JSON) */
+	struct jdoc json;       /* body scanned and, when the route names a schema, valid */
+	struct exchange *x_;    /* the connection */
+};
+
+/* A request header's value; .p NULL when absent. */
+struct str request_header(const struct request *r, const char *name);
+/* A query parameter's decoded value; .p NULL when absent. Repeated names: the first. */
+struct str request_query(const struct request *r, const char *name);
+
+/* Streams the body for BODY_STREAM routes: bytes read (0 at the proper end), ERR_LIMIT (over the route's limit), ERR_TIMEOUT, ERR_PROTOCOL (the body
+ * broke off or its framing is wrong: never use what was read). */
+int64_t request_read(struct request *r, void *into, size_t n, struct err *err);
+/* Content-Length; -1 when chunked. */
+int64_t request_content_length(const struct request *r);
+
+struct response {
+	int status;           /* 200 unless set */
+	struct buf headers;   /* "Name: value\r\n" lines; use response_header */
+	struct buf body;      /* complete body; Content-Length is written for it */
+	const char *content_type; /* "application/json" unless set */
+	int file_fd;          /* >= 0: the body is this file (closed by the writer), file_bytes long */
+	int64_t file_bytes;
+	bool close;           /* close the connection afterwards */
+};
+
+/* Refuses (drops and logs) values with CR, LF or NUL. */
+void response_header(struct response *res, const char *name, struct str value);
+void response_headerf(struct response *res, const char *name, const char *fmt, ...) PRINTF_LIKE(3, 4);
+struct jwrite response_json(struct response *res, int status); /* a writer into body */
+
+/* Turns the response into a problem (RFC 9457): the status comes from problems.def. detail may be NULL. */
+void response_problem(const struct request *r, struct response *res, enum problem p, const char *fmt, ...) PRINTF_LIKE(4, 5);
+/* With a list of bad fields. */
+struct schema_report;
+void response_invalid(const struct request *r, struct response *res, const struct schema_report *issues);
+/* From a library failure: UNAVAILABLE → 503 redis-unavailable + Retry-After, UNKNOWN_OUTCOME → 504 outcome-unknown with retrySafe, FULL →
+ * 503 queue-full, TAKEN → 409, MISMATCH → 422, NOT_FOUND → 404, … one table. */
+void response_error(const struct request *r, struct response *res, const struct err *err);
+
+typedef void handler_fn(struct request *r, struct response *res);
+
+#endif

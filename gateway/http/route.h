@@ -1,0 +1,43 @@
+/* The route table: one row of gateway/routes/routes.def per operation. Router, authorization, rate limits, body reading, validation, OpenAPI, the
+ * audit check and the tests all read it.
+ *
+ * ROUTE(id, METHOD, "/path/{param}", roles, rate, body, body_schema, response_schema, flags, "summary", handler)
+ *     roles            a role_set, or ROUTE_PUBLIC
+ *     rate             RATE_READ, RATE_WRITE or RATE_NONE
+ *     body             BODY_NONE, BODY_JSON (read whole, at most SLUICE_MAX_BODY_BYTES), BODY_STREAM (handler reads)
+ *     body_schema      name of a schema in gateway/openapi/schemas.json, or NULL
+ *     response_schema  the success body's schema, or NULL (no JSON)
+ *     flags            ROUTE_CHANGES (writes one audit line), ROUTE_WAITS (Prefer: wait), ROUTE_QUIET (not in the access log) */
+#ifndef SLUICE_GATEWAY_HTTP_ROUTE_H
+#define SLUICE_GATEWAY_HTTP_ROUTE_H
+
+#include "gateway/http/request.h"
+
+enum rate_class { RATE_NONE, RATE_READ, RATE_WRITE };
+enum body_kind { BODY_NONE, BODY_JSON, BODY_STREAM };
+#define ROUTE_PUBLIC ((role_set)0)
+#define ROUTE_CHANGES 1u
+#define ROUTE_WAITS 2u
+#define ROUTE_QUIET 4u
+
+struct route {
+	const char *id, *method, *pattern;
+	role_set roles;
+	enum rate_class rate;
+	enum body_kind body;
+	const char *body_schema, *response_schema;
+	unsigned flags;
+	const char *summary;
+	handler_fn *handler;
+};
+
+const struct route *route_at(unsigned i); /* NULL past the end */
+unsigned route_count(void);
+
+enum route_match { ROUTE_FOUND, ROUTE_NO_PATH, ROUTE_NO_METHOD, ROUTE_BAD_PATH };
+/* Matches the raw path segment by segment; a decoded "%2F" is data inside its segment; "%00", control characters, "." and ".." segments,
+ * empty segments and bad escapes are ROUTE_BAD_PATH. On ROUTE_NO_METHOD `allow` gets "GET, HEAD, POST". */
+enum route_match route_find(struct str method, struct str raw_path, struct arena *a, const struct route **out,
+			    struct str params[REQUEST_MAX_PARAMS], char *allow, size_t allow_size);
+
+#endif

@@ -1,0 +1,47 @@
+/* A growing byte builder with a sticky failure flag: append freely, test once.
+ *
+ *     struct buf b = BUF_INIT;
+ *     buf_addz(&b, "GET ");
+ *     buf_addf(&b, "%d", 5);
+ *     if (b.failed) ...            (out of memory, or over b.max)
+ *     buf_release(&b);
+ *
+ * The bytes are always followed by a NUL that is not counted. One thread at a time. */
+#ifndef SLUICE_BASE_BUF_H
+#define SLUICE_BASE_BUF_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/base/attr.h"
+#include "lib/base/str.h"
+
+struct buf {
+	char *p;
+	size_t n;
+	size_t cap;
+	size_t max; /* bytes; 0 = no limit */
+	bool failed;
+};
+
+#define BUF_INIT ((struct buf){0})
+
+void buf_release(struct buf *b);         /* frees the memory; b is as BUF_INIT again (max kept) */
+void buf_clear(struct buf *b);           /* forgets the bytes and the failure, keeps the memory */
+void buf_reserve(struct buf *b, size_t more);
+void buf_add(struct buf *b, const void *p, size_t n);
+void buf_adds(struct buf *b, struct str s);
+void buf_addz(struct buf *b, const char *z);
+void buf_addc(struct buf *b, char c);
+void buf_addu(struct buf *b, uint64_t v); /* decimal */
+void buf_addi(struct buf *b, int64_t v);
+void buf_addf(struct buf *b, const char *fmt, ...) PRINTF_LIKE(2, 3);
+void buf_drop(struct buf *b, size_t n); /* removes n bytes at the front */
+
+static inline struct str buf_str(const struct buf *b)
+{
+	return (struct str){b->p ? b->p : "", b->n};
+}
+
+#endif

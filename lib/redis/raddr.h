@@ -1,0 +1,29 @@
+/* Where a Redis is and how to sign in there: redis://[user:password@]host[:port][/db], rediss:// (TLS), unix:///path?db=n. */
+#ifndef SLUICE_REDIS_RADDR_H
+#define SLUICE_REDIS_RADDR_H
+
+#include <stdbool.h>
+
+#include "lib/base/attr.h"
+#include "lib/base/err.h"
+#include "lib/base/str.h"
+
+struct raddr {
+	char host[256];      /* empty for a Unix socket */
+	char unix_path[108]; /* empty for TCP */
+	char user[128];
+	char password[512];
+	int port;
+	int db;
+	bool tls;
+	bool tls_skip_name; /* rediss://…?verify=ca : the chain is checked, the host name is not */
+	char tls_ca_file[256]; /* empty: the system's store */
+	char tls_cert_file[256], tls_key_file[256]; /* client certificate, both or neither */
+};
+
+/* Parses a URL; percent-escapes in user and password are decoded; unknown query names are refused. */
+int raddr_parse(struct raddr *out, struct str url, struct err *err) MUST_CHECK;
+/* "redis://host:6379/0", without user and password: fit for logs. */
+void raddr_show(const struct raddr *a, char out[400]);
+
+#endif

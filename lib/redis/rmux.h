@@ -1,0 +1,122 @@
+/* The Redis multiplexer: one I/O thread and one connection that pipelines for every caller.
+ *
+ *     struct rmux *mux = rmux_new(&options, &err);        parses nothing, connects nothing
+ *     rmux_add_script(mux, &script);                      any number, before start; loaded at every connect
+ *     rmux_start(mux, &err);                              starts the I/O thread; connecting goes on in the background
+ *     ...
+ *     struct rcmd cmd = RCMD_INIT;                        one call may carry several commands; their replies come together
+ *     rcmd_begin(&cmd, 2); rcmd_argz(&cmd, "GET"); rcmd_arg(&cmd, key);
+ *     struct rreplies replies;
+ *     int rc = rmux_call(mux, &cmd, deadline_mono_ms, &replies, &err);
+ *     ... replies.items[0] ...  rreplies_release(&replies);  rcmd_release(&cmd);
+ *
+ * What a failure of a call means, truthfully:
+ *     ERR_UNAVAILABLE      not connected: nothing was sent, trying again is safe
+ *     ERR_TIMEOUT          the deadline passed before it was sent: nothing was sent
+ *     ERR_UNKNOWN_OUTCOME  sent, and then the deadline passed or the connection broke: it may have happened
+ *     ERR_STOPPING         rmux_stop was called; nothing was sent
+ * A reply of Redis' error type is a success of the call: look at the reply (rreply_error does).
+ *
+ * When a call's deadline passes after sending, its late reply is read and dropped; the connection stays. When nothing at all
+ * was heard for io_timeout_ms while calls are in flight, the connection is given up. Reconnecting backs off from
+ * 20 ms to 1 s with jitter, so that service is back within a second of Redis' return.
+ *
+ * Thread rule: rmux_call and rmux_send from any thread; rmux_add_script, rmux_start, rmux_stop, rmux_free from the owner. */
+#ifndef SLUICE_REDIS_RMUX_H
+#define SLUICE_REDIS_RMUX_H
+
+#include <hiredis/hiredis.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/base/attr.h"
+#include "lib/base/buf.h"
+#include "lib/base/err.h"
+#include "lib/base/str.h"
+#include "lib/redis/raddr.h"
+
+struct log;
+
+/* ---- a command, or several, ready for the wire ---- */
+struct rcmd {
+	struct buf wire;   /* RESP */
+	unsigned commands; /* replies to expect */
+};
+#define RCMD_INIT ((struct rcmd){BUF_INIT, 0})
+
+void rcmd_begin(struct rcmd *c, size_t n_args); /* then exactly n_args rcmd_arg… calls */
+void rcmd_arg(struct rcmd *c, struct str s);
+void rcmd_argz(struct rcmd *c, const char *z);
+void rcmd_argi(struct rcmd *c, int64_t v);
+void rcmd_clear(struct rcmd *c);
+void rcmd_release(struct rcmd *c);
+
+/* ---- replies: hiredis' objects ---- */
+struct rreplies {
+	redisReply **items; /* `count` of them, in the order of the commands */
+	size_t count;
+};
+void rreplies_release(struct rreplies *r);
+/* Reading a reply; a NULL reply is treated as nil. */
+bool rreply_is_nil(const redisReply *r);
+struct str rreply_str(const redisReply *r); /* string or status; .p NULL otherwise */
+bool rreply_int(const redisReply *r, int64_t *out); /* an integer, or a string of digits */
+const redisReply *rreply_at(const redisReply *r, size_t i); /* NULL past the end or when no array */
+/* ERR_REPLY with Redis' text when r is an error, else 0. */
+int rreply_error(const redisReply *r, struct err *err) MUST_CHECK;
+
+/* ---- scripts ---- */
+struct rscript {
+	const char *name;
+	unsigned keys;       /* key count */
+	const char *sha1;    /* 40 hex digits */
+	const char *text;
+	size_t text_bytes;
+};
+/* Begins "EVALSHA sha keys"; then the keys and n_args arguments follow with rcmd_arg. */
+void rcmd_script(struct rcmd *c, const struct rscript *s, size_t n_args);
+
+/* ---- the multiplexer ---- */
+struct rmux;
+
+struct rmux_options {
+	struct raddr addr;         /* copied */
+	const char *client_name;   /* CLIENT SETNAME; NULL for none */
+	int64_t connect_timeout_ms;
+	int64_t io_timeout_ms;     /* silence with calls in flight after which the connection is dead; 0 = 5000 */
+	size_t max_pending_bytes;  /* queued but unsent; beyond it calls fail with ERR_UNAVAILABLE; 0 = 64 MiB */
+	struct log *log;
+	/* Called on the I/O thread after every successful connect (scripts are loaded) and after every loss. May be NULL.
+	 * `run_id_changed` tells that another Redis process answers than before. */
+	void (*on_state)(void *arg, bool up, bool run_id_changed);
+	void *on_state_arg;
+};
+
+struct rmux *rmux_new(const struct rmux_options *o, struct err *err);
+int rmux_add_script(struct rmux *m, const struct rscript *s) MUST_CHECK; /* *s must outlive m */
+int rmux_start(struct rmux *m, struct err *err) MUST_CHECK;
+/* Fails what has not been sent with ERR_STOPPING, waits for what is in flight until the deadline, then closes. */
+void rmux_stop(struct rmux *m, int64_t deadline_mono_ms);
+void rmux_free(struct rmux *m);
+
+bool rmux_is_up(const struct rmux *m);
+/* Waits until connected: 0 or ERR_TIMEOUT. */
+int rmux_wait_up(struct rmux *m, int64_t deadline_mono_ms) MUST_CHECK;
+
+struct rmux_stats {
+	uint64_t commands, calls, reconnects, unknown_outcomes, bytes_out, bytes_in;
+	int64_t last_reply_age_ms; /* since any reply came; a PING goes out every second when idle */
+};
+void rmux_stats(const struct rmux *m, struct rmux_stats *out);
+
+/* Sends and waits. Replies are yours on success only. A NOSCRIPT answer (SCRIPT FLUSH by somebody) reloads the scripts
+ * and sends the call's failed commands once more: the caller never sees it. */
+int rmux_call(struct rmux *m, struct rcmd *c, int64_t deadline_mono_ms, struct rreplies *out, struct err *err) MUST_CHECK;
+
+/* Sends and returns; done(arg, rc, replies, err) runs on the I/O thread (never block there), exactly once, also on failure;
+ * replies are released by the mux after done returns. The wire bytes are taken from *c (left empty). */
+typedef void rmux_done_fn(void *arg, int rc, const struct rreplies *replies, const struct err *err);
+void rmux_send(struct rmux *m, struct rcmd *c, int64_t deadline_mono_ms, rmux_done_fn *done, void *arg);
+
+#endif

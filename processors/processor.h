@@ -1,0 +1,37 @@
+/* What a processor is: a name, the JSON Schema of its payload, and a function that does one job.
+ *
+ * A new processor is a folder beside this file with its schema and code, and one row in processors/registry.def:
+ * X(name, struct name). */
+#ifndef SLUICE_PROCESSORS_PROCESSOR_H
+#define SLUICE_PROCESSORS_PROCESSOR_H
+
+#include "lib/base/err.h"
+#include "lib/base/str.h"
+
+struct job_context;
+struct processor_env;
+
+/* How a job ends. */
+enum outcome {
+	OUTCOME_DONE,      /* job_return was called with the result */
+	OUTCOME_RETRY,     /* failed; may be tried again under the job's policy */
+	OUTCOME_PERMANENT, /* failed; trying again is useless */
+	OUTCOME_DELAY,     /* not now: back to delayed for ctx's delay without using up an attempt */
+};
+
+struct processor {
+	const char *name;     /* as in a queue's declaration */
+	const char *log_name; /* as the logs say it, e.g. "DocumentProcessingProcessor" */
+	struct str (*payload_schema)(void); /* JSON Schema text of the job data; static storage */
+	/* Once at start, on the main thread, before any job: checks its tools and settings. *state is handed to run. May be NULL. */
+	int (*start)(const struct processor_env *env, void **state, struct err *err);
+	void (*stop)(void *state);
+	/* Runs on a processor thread (1 MiB stack). The data has passed the schema. On failure it has called
+	 * job_fail(ctx, "CODE", "sentence"). */
+	enum outcome (*run)(void *state, struct job_context *ctx);
+};
+
+const struct processor *processor_find(struct str name); /* NULL when there is none */
+const struct processor *processor_at(unsigned i);        /* NULL past the end */
+
+#endif
