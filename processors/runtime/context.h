@@ -10,11 +10,12 @@
 #include "lib/base/attr.h"
 #include "lib/base/str.h"
 #include "lib/json/jdoc.h"
-#include "processors/processor.h"
+#include "processors/runtime/processor.h"
 
+struct config;
+struct docstore;
 struct log;
 struct metrics;
-struct docstore;
 
 /* What processors may use; built in main, immutable while they run. */
 struct processor_env {

@@ -1,9 +1,8 @@
 /* What a processor is: a name, the JSON Schema of its payload, and a function that does one job.
  *
- * A new processor is a folder beside this file with its schema and code, and one row in processors/registry.def:
- * X(name, struct name). */
-#ifndef SLUICE_PROCESSORS_PROCESSOR_H
-#define SLUICE_PROCESSORS_PROCESSOR_H
+ * A new processor is a folder beside this one with its schema and code, and one row in processors/registry.def. */
+#ifndef SLUICE_PROCESSORS_RUNTIME_PROCESSOR_H
+#define SLUICE_PROCESSORS_RUNTIME_PROCESSOR_H
 
 #include "lib/base/err.h"
 #include "lib/base/str.h"
@@ -30,8 +29,5 @@ struct processor {
 	 * job_fail(ctx, "CODE", "sentence"). */
 	enum outcome (*run)(void *state, struct job_context *ctx);
 };
-
-const struct processor *processor_find(struct str name); /* NULL when there is none */
-const struct processor *processor_at(unsigned i);        /* NULL past the end */
 
 #endif

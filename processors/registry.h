@@ -1,0 +1,10 @@
+/* The processors of this program: the rows of registry.def. Any thread. */
+#ifndef SLUICE_PROCESSORS_REGISTRY_H
+#define SLUICE_PROCESSORS_REGISTRY_H
+
+#include "processors/runtime/processor.h"
+
+const struct processor *processor_find(struct str name); /* NULL when there is none */
+const struct processor *processor_at(unsigned i);        /* NULL past the end */
+
+#endif
