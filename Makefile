@@ -3,22 +3,26 @@
 #   SAN=asan | tsan   builds into build/asan, build/tsan
 #   V=1               shows the commands
 
-CC      ?= gcc
 BUILD   ?= build
 SAN     ?=
 V       ?=
 Q       := $(if $(V),,@)
+say      = $(if $(V),,@echo "  $(1)")
+CCACHE  := $(shell command -v ccache 2>/dev/null)
 
 OUT     := $(BUILD)$(if $(SAN),/$(SAN))
 GEN     := $(BUILD)/gen
-PKGS    := jansson libcurl openssl libpcre2-8
 
 WARN    := -Wall -Wextra -Wshadow -Wconversion -Wmissing-prototypes -Wstrict-prototypes -Wvla -Werror
-HARDEN  := -fstack-protector-strong -fstack-clash-protection -fcf-protection -fPIE
-CPPFLAGS += -I. -I$(GEN) -I/usr/include/libxml2 -D_GNU_SOURCE -include lib/base/banned.h
-CFLAGS  += -std=gnu11 -g $(WARN) $(HARDEN) -pthread -MMD -MP
+HARDEN  := -fstack-protector-strong -fstack-clash-protection -fPIE
+ifeq ($(shell uname -m),x86_64)
+HARDEN  += -fcf-protection
+endif
+CPPFLAGS += -I. -I$(GEN) -isystem /usr/include/libxml2 -isystem /usr/include/postgresql -D_GNU_SOURCE \
+            -include lib/base/banned.h
+CFLAGS  += -std=gnu11 -g -ffile-prefix-map=$(CURDIR)=. $(WARN) $(HARDEN) -pthread -MMD -MP
 LDFLAGS += -pie -pthread -Wl,-z,relro,-z,now,-z,noexecstack
-LDLIBS  := -lcivetweb -lhiredis -ljwt -ljansson -lcurl -lssl -lcrypto -lpcre2-8 -lm
+LDLIBS  := -lcivetweb -lhiredis -ljwt -ljansson -lcurl -lssl -lcrypto -lpq -lpcre2-8 -lm
 
 ifeq ($(SAN),asan)
 CFLAGS  += -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
@@ -47,33 +51,41 @@ ARCHIVE_OBJ := $(call obj,$(LIB_SRC) $(PROC_SRC) $(GATEWAY_SRC))
 GENERATED   :=
 -include lib/*/*.mk gateway/*.mk gateway/*/*.mk processors/*/*.mk
 
+OBJECTS     := $(ARCHIVE_OBJ) $(call obj,$(wildcard gateway/main.c) $(HELPER_SRC) $(UNIT_SRC))
+.SECONDARY: $(OBJECTS)
+
 $(OUT)/obj/%.o: %.c | $(GENERATED)
 	@mkdir -p $(@D)
-	$(if $(V),,@echo "  CC $<")
-	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
+	$(call say,CC $<)
+	$(Q)$(CCACHE) $(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
 
 $(ARCHIVE): $(ARCHIVE_OBJ)
 	@rm -f $@
 	$(Q)ar rcs $@ $^
 
 $(OUT)/sluice: $(call obj,gateway/main.c) $(ARCHIVE)
-	$(if $(V),,@echo "  LD $@")
+	$(call say,LD $@)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 $(OUT)/sluice-helper: $(call obj,$(HELPER_SRC)) $(ARCHIVE)
-	$(if $(V),,@echo "  LD $@")
+	$(call say,LD $@)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lmagic -larchive -lxml2 -lseccomp
 
-$(OUT)/tests/unit/%: tests/unit/%.c $(ARCHIVE) | $(GENERATED)
+$(OUT)/tests/unit/%: $(OUT)/obj/tests/unit/%.o $(ARCHIVE)
 	@mkdir -p $(@D)
-	$(if $(V),,@echo "  LD $@")
-	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $< $(ARCHIVE) -lcmocka $(LDLIBS)
+	$(call say,LD $@)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lcmocka $(LDLIBS)
 
 UNIT_BIN := $(patsubst tests/unit/%.c,$(OUT)/tests/unit/%,$(UNIT_SRC))
 
-.PHONY: help programs unit
+.PHONY: help programs unit objects landcheck
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 16
+
+objects: $(OBJECTS)
+
+landcheck: ## compile everything that is there, link nothing (a quick look before a push)
+	@$(MAKE) --no-print-directory -j2 objects
 
 programs: $(OUT)/sluice $(OUT)/sluice-helper
 
