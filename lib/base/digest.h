@@ -1,4 +1,4 @@
-/* SHA-256, HMAC, hex and strict base64url, over OpenSSL. Any thread. */
+/* SHA-256 (OpenSSL's), hex, base64 and strict base64url. Any thread. */
 #ifndef SLUICE_BASE_DIGEST_H
 #define SLUICE_BASE_DIGEST_H
 
@@ -15,7 +15,7 @@
 void digest_sha256(struct str in, unsigned char out[SHA256_BYTES]);
 /* The hash of several parts, each preceded by its length so that parts cannot run into each other. */
 void digest_sha256_parts(const struct str *parts, size_t n, unsigned char out[SHA256_BYTES]);
-void digest_hex(const unsigned char *in, size_t n, char *out); /* 2*n digits and a NUL */
+void digest_hex(const unsigned char *in, size_t n, char *out); /* 2*n digits and a NUL; in may be out + n */
 bool digest_equal(const void *a, const void *b, size_t n);     /* in constant time */
 
 /* RFC 4648 base64url without padding; decoding refuses padding, other characters and non-zero rest bits. */

@@ -37,8 +37,8 @@ struct thread {
 	bool running;
 };
 
-/* Starts a thread with THREAD_STACK_BYTES of stack, all signals blocked, and the name (15 bytes) that top and gdb show.
- * 0, else ERR_NOMEM. Join it with thread_join; joining one that never started does nothing. */
+/* Starts a thread with THREAD_STACK_BYTES of stack, all signals blocked but those of a fault, and the name (15 bytes)
+ * that top and gdb show. 0, else ERR_NOMEM. Join it with thread_join; joining one that never started does nothing. */
 int thread_start(struct thread *t, const char *name, thread_fn *fn, void *arg) __attribute__((warn_unused_result));
 void thread_join(struct thread *t);
 

@@ -60,7 +60,7 @@ struct bq_added {
 };
 
 /* ERR_TAKEN (the id is another org's), ERR_MISMATCH (idempotency key with another body), ERR_FULL, ERR_NOT_FOUND (the parent is
- * missing), ERR_STATE (the parent cannot be replaced). */
+ * missing), ERR_WRONG_STATE (the parent cannot be replaced). */
 int bq_add(struct bq *bq, const struct bq_queue *q, const struct bq_add *job, struct arena *a, struct bq_added *out, int64_t deadline,
 	   struct err *err) MUST_CHECK;
 
@@ -133,7 +133,7 @@ struct bq_taken {
 int bq_take(struct bq *bq, const struct bq_queue *q, const struct bq_worker *w, struct str token, struct arena *a, struct bq_job *job,
 	    struct bq_taken *out, int64_t deadline, struct err *err) MUST_CHECK;
 
-/* Completion with the return value (JSON text). ERR_LOCK_LOST, ERR_NOT_FOUND (job gone), ERR_STATE (not active, or it has pending or
+/* Completion with the return value (JSON text). ERR_LOCK_LOST, ERR_NOT_FOUND (job gone), ERR_WRONG_STATE (not active, or it has pending or
  * failed children). */
 int bq_complete(struct bq *bq, const struct bq_queue *q, const struct bq_worker *w, const struct bq_job *job, struct str token,
 		struct str returnvalue, int64_t deadline, struct err *err) MUST_CHECK;
