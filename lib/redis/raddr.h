@@ -1,4 +1,8 @@
-/* Where a Redis is and how to sign in there: redis://[user:password@]host[:port][/db], rediss:// (TLS), unix:///path?db=n. */
+/* Where a Redis is and how to sign in there. Any thread.
+ *
+ *     redis://[user:password@]host[:port][/db]            also ?db=n; host may be [IPv6]
+ *     rediss://…?verify=full|ca&ca=FILE&cert=FILE&key=FILE  (TLS; verify=ca checks the chain but not the host name)
+ *     unix://[user:password@]/path?db=n */
 #ifndef SLUICE_REDIS_RADDR_H
 #define SLUICE_REDIS_RADDR_H
 
@@ -21,9 +25,11 @@ struct raddr {
 	char tls_cert_file[256], tls_key_file[256]; /* client certificate, both or neither */
 };
 
-/* Parses a URL; percent-escapes in user and password are decoded; unknown query names are refused. */
+/* Parses a URL; percent-escapes in user, password and paths are decoded; unknown query names are refused. *out is
+ * untouched on failure, and the error never repeats any part of the URL. ERR_INVALID. */
 int raddr_parse(struct raddr *out, struct str url, struct err *err) MUST_CHECK;
 /* "redis://host:6379/0", without user and password: fit for logs. */
-void raddr_show(const struct raddr *a, char out[400]);
+#define RADDR_SHOW_SIZE 400
+void raddr_show(const struct raddr *a, char out[RADDR_SHOW_SIZE]);
 
 #endif

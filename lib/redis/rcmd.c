@@ -1,0 +1,55 @@
+/* The writer of RESP requests: the same bytes as hiredis' redisFormatSdsCommandArgv, but argument by argument and into a
+ * buffer that is used again. */
+#include "lib/redis/rmux.h"
+
+static void add_header(struct buf *b, char kind, size_t n)
+{
+	buf_addc(b, kind);
+	buf_addu(b, n);
+	buf_add(b, "\r\n", 2);
+}
+
+void rcmd_begin(struct rcmd *c, size_t n_args)
+{
+	add_header(&c->wire, '*', n_args);
+	c->commands++;
+}
+
+void rcmd_arg(struct rcmd *c, struct str s)
+{
+	add_header(&c->wire, '$', s.n);
+	buf_adds(&c->wire, s);
+	buf_add(&c->wire, "\r\n", 2);
+}
+
+void rcmd_argz(struct rcmd *c, const char *z)
+{
+	rcmd_arg(c, str_from(z));
+}
+
+void rcmd_argi(struct rcmd *c, int64_t v)
+{
+	char text[24];
+	int n = snprintf(text, sizeof(text), "%lld", (long long)v);
+	rcmd_arg(c, (struct str){text, (size_t)n});
+}
+
+void rcmd_script(struct rcmd *c, const struct rscript *s, size_t n_args)
+{
+	rcmd_begin(c, 3 + s->keys + n_args);
+	rcmd_arg(c, STR("EVALSHA"));
+	rcmd_argz(c, s->sha1);
+	rcmd_argi(c, s->keys);
+}
+
+void rcmd_clear(struct rcmd *c)
+{
+	buf_clear(&c->wire);
+	c->commands = 0;
+}
+
+void rcmd_release(struct rcmd *c)
+{
+	buf_release(&c->wire);
+	c->commands = 0;
+}
