@@ -1,0 +1,48 @@
+/* The event reader: one thread, one Redis connection, one XREAD over the streams that somebody waits on.
+ *
+ *     struct hub_wait w;
+ *     if (hub_wait_begin(hub, &w, &queue, job_id, deadline, &err) == 0) {   notes where the stream stands now
+ *         ... read the job's state: nothing that happens from here on is missed ...
+ *         hub_wait_sleep(hub, &w, deadline);                               until the job finished, or the deadline
+ *         hub_wait_end(hub, &w);
+ *     }
+ *
+ * A trimmed stream or an outage can lose an event: sleepers also wake every HUB_RECHECK_MS and the caller looks again. */
+#ifndef SLUICE_GATEWAY_REALTIME_HUB_H
+#define SLUICE_GATEWAY_REALTIME_HUB_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "lib/base/err.h"
+#include "lib/base/lock.h"
+#include "lib/bullmq/bq.h"
+#include "lib/redis/raddr.h"
+
+#define HUB_RECHECK_MS 5000
+
+struct hub;
+struct hub_stream;
+struct log;
+
+struct hub *hub_new(struct bq *bq, const struct raddr *redis, struct log *log, struct err *err);
+int hub_start(struct hub *h, struct err *err) MUST_CHECK;
+void hub_stop(struct hub *h); /* wakes every sleeper */
+void hub_free(struct hub *h);
+
+/* One waiting request; lives on its stack between begin and end. */
+struct hub_wait {
+	struct hub_stream *stream;
+	struct str job_id;
+	struct cond cond;
+	bool finished; /* a completed, failed or removed event of the job was seen */
+	struct hub_wait *prev, *next;
+};
+
+int hub_wait_begin(struct hub *h, struct hub_wait *w, const struct bq_queue *q, struct str job_id, int64_t deadline_mono_ms,
+		   struct err *err) MUST_CHECK;
+/* true: look again (the job finished, or it is time to recheck); false: the deadline has passed or the hub is stopping. */
+bool hub_wait_sleep(struct hub *h, struct hub_wait *w, int64_t deadline_mono_ms) MUST_CHECK;
+void hub_wait_end(struct hub *h, struct hub_wait *w);
+
+#endif

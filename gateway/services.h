@@ -1,0 +1,33 @@
+/* What handlers may use of the program. Built by app.c before the first request, unchanged while requests are served. */
+#ifndef SLUICE_GATEWAY_SERVICES_H
+#define SLUICE_GATEWAY_SERVICES_H
+
+#include <stdint.h>
+
+struct admission;
+struct app;
+struct bq;
+struct config;
+struct declarations;
+struct docstore;
+struct hub;
+struct log;
+struct metrics;
+struct runtime;
+
+struct services {
+	const struct config *config;
+	struct log *log;
+	struct metrics *metrics;
+	struct bq *bq;
+	const struct declarations *queues;
+	struct docstore *documents;
+	struct hub *hub;               /* waits for jobs' events */
+	struct admission *admission;   /* may jobs be created now? */
+	struct runtime *runtime;
+	const char *prefix;            /* BULLMQ_PREFIX */
+};
+
+const struct services *app_services(const struct app *app);
+
+#endif
