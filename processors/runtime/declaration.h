@@ -5,6 +5,7 @@
 
 #include "lib/base/arena.h"
 #include "lib/base/err.h"
+#include "lib/base/table.h"
 #include "lib/bullmq/bq.h"
 #include "lib/schema/schema.h"
 #include "processors/runtime/processor.h"
@@ -24,6 +25,7 @@ struct declaration {
 struct declarations {
 	struct declaration *items;
 	size_t count;
+	struct table by_name;
 	struct arena arena;
 	struct bq_opts defaults;    /* BULLMQ_DEFAULT_JOB_OPTIONS */
 };

@@ -1,0 +1,284 @@
+#include "processors/runtime/declaration.h"
+
+#include "lib/base/buf.h"
+#include "lib/base/embed.h"
+#include "lib/base/fs.h"
+#include "lib/json/jdoc.h"
+
+EMBED_FILE(builtin_queues, "processors/runtime/queues.json");
+EMBED_FILE(queues_schema, "processors/runtime/queues.schema.json");
+
+#define MAX_FILE_BYTES ((size_t)4 << 20)
+#define MAX_QUEUES 1000
+
+/* What a queue has when neither the file nor the built-in list says otherwise. */
+#define DEFAULT_CONCURRENCY 4
+#define DEFAULT_LOCK_MS 30000
+#define DEFAULT_STALLED_INTERVAL_MS 30000
+#define DEFAULT_MAX_STALLED 3
+#define DEFAULT_TIMEOUT_MS 60000
+#define DEFAULT_MAX_WAITING 1000000
+
+/* One text that is being loaded, and where what it says goes. */
+struct loader {
+	struct declarations *d;
+	struct str prefix;
+	const char *origin; /* the file's name, for messages */
+	processor_lookup *lookup;
+	struct jdoc doc;
+	struct err *err;
+};
+
+struct number_field {
+	const char *name;
+	size_t offset;
+};
+
+static const struct number_field NUMBERS[] = {
+	{"lockDuration", offsetof(struct declaration, lock_ms)},
+	{"stalledInterval", offsetof(struct declaration, stalled_interval_ms)},
+	{"maxStalledCount", offsetof(struct declaration, max_stalled)},
+	{"timeout", offsetof(struct declaration, timeout_ms)},
+	{"maxWaiting", offsetof(struct declaration, max_waiting)},
+};
+
+static int fail(const struct loader *l, struct str queue, const char *what)
+{
+	return err_set(l->err, ERR_INVALID, "%s: queue \"%.*s\": %s", l->origin, STR_ARG(queue), what);
+}
+
+/* Only while loading, when the items still move; afterwards the index finds them. */
+static struct declaration *find(const struct declarations *d, struct str name)
+{
+	for (size_t i = 0; i < d->count; i++)
+		if (str_eq(d->items[i].name, name))
+			return &d->items[i];
+	return NULL;
+}
+
+static int grow(struct declarations *d)
+{
+	if ((d->count & (d->count - 1)) != 0)
+		return 0; /* doubled at every power of two */
+	size_t capacity = d->count ? 2 * d->count : 1;
+	struct declaration *items = realloc(d->items, capacity * sizeof(*items));
+	if (!items)
+		return ERR_NOMEM;
+	d->items = items;
+	return 0;
+}
+
+static struct declaration *add(struct loader *l, struct str name)
+{
+	struct declarations *d = l->d;
+
+	if (d->count == MAX_QUEUES) {
+		err_set(l->err, ERR_LIMIT, "%s: more than %d queues", l->origin, MAX_QUEUES);
+		return NULL;
+	}
+	if (grow(d) < 0) {
+		err_set(l->err, ERR_NOMEM, "out of memory");
+		return NULL;
+	}
+	struct declaration *q = &d->items[d->count];
+	*q = (struct declaration){0};
+	if (bq_queue_init(&q->queue, l->prefix, name, l->err) < 0)
+		return NULL;
+	d->count++;
+	q->name = q->queue.name;
+	q->job_name = q->name;
+	q->processor_name = STR("none");
+	q->concurrency = DEFAULT_CONCURRENCY;
+	q->lock_ms = DEFAULT_LOCK_MS;
+	q->stalled_interval_ms = DEFAULT_STALLED_INTERVAL_MS;
+	q->max_stalled = DEFAULT_MAX_STALLED;
+	q->timeout_ms = DEFAULT_TIMEOUT_MS;
+	q->max_waiting = DEFAULT_MAX_WAITING;
+	bq_opts_init(&q->defaults);
+	return q;
+}
+
+static void read_numbers(const struct loader *l, uint32_t node, struct declaration *q)
+{
+	int64_t v;
+
+	for (size_t i = 0; i < ARRAY_LEN(NUMBERS); i++)
+		if (jdoc_int(&l->doc, jdoc_get(&l->doc, node, NUMBERS[i].name), &v) == 0)
+			memcpy((char *)q + NUMBERS[i].offset, &v, sizeof(v));
+	if (jdoc_int(&l->doc, jdoc_get(&l->doc, node, "concurrency"), &v) == 0)
+		q->concurrency = (unsigned)v;
+
+	uint32_t limiter = jdoc_get(&l->doc, node, "limiter");
+	if (limiter != JDOC_NONE && (jdoc_int(&l->doc, jdoc_get(&l->doc, limiter, "max"), &q->limiter.max) < 0 ||
+				     jdoc_int(&l->doc, jdoc_get(&l->doc, limiter, "duration"), &q->limiter.duration_ms) < 0))
+		q->limiter = (struct bq_limiter){0};
+}
+
+static int read_processor(struct loader *l, uint32_t node, struct declaration *q)
+{
+	struct str name = jdoc_string(&l->doc, jdoc_get(&l->doc, node, "processor"), &l->d->arena);
+
+	if (!name.p)
+		return 0;
+	q->processor_name = name;
+	q->processor = str_is(name, "none") ? NULL : l->lookup(name);
+	if (!q->processor && !str_is(name, "none"))
+		return fail(l, q->name, "there is no such processor; `sluice dump queues` lists them");
+	return 0;
+}
+
+static int read_payload(struct loader *l, uint32_t node, struct declaration *q)
+{
+	struct err why = {0};
+	uint32_t payload = jdoc_get(&l->doc, node, "payload");
+	struct str text = payload != JDOC_NONE ? jdoc_raw(&l->doc, payload) : STR_NONE;
+
+	if (!text.p && q->processor && !q->payload && q->processor->payload_schema)
+		text = q->processor->payload_schema();
+	if (!text.p)
+		return 0;
+	schema_free(q->payload);
+	q->payload = schema_compile(text, &why);
+	if (!q->payload)
+		return err_set(l->err, why.code, "%s: queue \"%.*s\": payload: %s", l->origin, STR_ARG(q->name), why.text);
+	return 0;
+}
+
+static int read_options(struct loader *l, uint32_t node, struct declaration *q)
+{
+	struct bq_opts given;
+	struct err why = {0};
+
+	if (bq_opts_read(&given, &l->doc, node, &l->d->arena, false, &why) < 0)
+		return fail(l, q->name, why.text);
+	given.rest = STR_NONE;
+	bq_opts_merge(&given, &q->defaults);
+	q->defaults = given;
+	return 0;
+}
+
+static int read_queue(struct loader *l, uint32_t node)
+{
+	struct str name = jdoc_string(&l->doc, jdoc_get(&l->doc, node, "name"), &l->d->arena);
+	struct declaration *q = find(l->d, name);
+
+	if (!q)
+		q = add(l, name);
+	if (!q)
+		return l->err ? l->err->code : ERR_INVALID;
+	struct str job_name = jdoc_string(&l->doc, jdoc_get(&l->doc, node, "jobName"), &l->d->arena);
+	if (job_name.p)
+		q->job_name = job_name;
+	read_numbers(l, node, q);
+	int rc = read_processor(l, node, q);
+	if (rc == 0)
+		rc = read_payload(l, node, q);
+	if (rc == 0)
+		rc = read_options(l, node, q);
+	return rc;
+}
+
+static int check_shape(struct loader *l)
+{
+	struct arena scratch;
+	struct schema *s = schema_compile(EMBEDDED(queues_schema), l->err);
+
+	if (!s)
+		return ERR_BUG;
+	arena_init(&scratch, 1 << 20);
+	struct schema_report report = {.arena = &scratch};
+	int rc = schema_check(s, &l->doc, JDOC_ROOT, STR(""), &report);
+	if (rc < 0)
+		err_set(l->err, rc, "%s: %.*s: %.*s", l->origin, STR_ARG(report.first ? report.first->pointer : STR("")),
+			STR_ARG(report.first ? report.first->detail : STR("not valid")));
+	arena_release(&scratch);
+	schema_free(s);
+	return rc;
+}
+
+static int load_text(struct loader *l, struct str text)
+{
+	struct jdoc_fault fault;
+
+	text = arena_dup(&l->d->arena, text);
+	if (!text.p)
+		return err_set(l->err, ERR_NOMEM, "%s: out of memory", l->origin);
+	if (jdoc_parse(&l->doc, &l->d->arena, text, &JDOC_LIMITS, &fault) < 0)
+		return err_set(l->err, ERR_INVALID, "%s: byte %u: %s", l->origin, fault.offset, fault.reason);
+	int rc = check_shape(l);
+	uint32_t queues = jdoc_get(&l->doc, JDOC_ROOT, "queues");
+	for (uint32_t c = jdoc_first(&l->doc, queues); rc == 0 && c != JDOC_NONE; c = jdoc_next(&l->doc, queues, c))
+		rc = read_queue(l, c);
+	return rc;
+}
+
+static int load_file(struct loader *l, const char *file)
+{
+	struct buf text = BUF_INIT;
+	int rc = fs_read_file(file, MAX_FILE_BYTES, &text, l->err);
+
+	if (rc == 0) {
+		l->origin = file;
+		rc = load_text(l, buf_str(&text));
+	}
+	buf_release(&text);
+	return rc;
+}
+
+static int load_default_options(struct declarations *d, struct str json, struct err *err)
+{
+	struct jdoc doc;
+	struct jdoc_fault fault;
+	struct err why = {0};
+
+	bq_opts_init(&d->defaults);
+	if (!json.n)
+		return 0;
+	json = arena_dup(&d->arena, json);
+	if (!json.p)
+		return err_set(err, ERR_NOMEM, "out of memory");
+	if (jdoc_parse(&doc, &d->arena, json, &JDOC_LIMITS, &fault) < 0)
+		return err_set(err, ERR_INVALID, "BULLMQ_DEFAULT_JOB_OPTIONS: byte %u: %s", fault.offset, fault.reason);
+	if (bq_opts_read(&d->defaults, &doc, JDOC_ROOT, &d->arena, true, &why) < 0)
+		return err_set(err, ERR_INVALID, "BULLMQ_DEFAULT_JOB_OPTIONS: %s", why.text);
+	return 0;
+}
+
+int declarations_load(struct declarations *d, struct str prefix, const char *file, struct str default_opts, unsigned workers,
+		      processor_lookup *lookup, struct err *err)
+{
+	struct loader l = {.d = d, .prefix = prefix, .origin = "built-in queues", .lookup = lookup, .err = err};
+
+	*d = (struct declarations){0};
+	arena_init(&d->arena, 0);
+	table_init(&d->by_name);
+	int rc = load_default_options(d, default_opts, err);
+	if (rc == 0)
+		rc = load_text(&l, EMBEDDED(builtin_queues));
+	if (rc == 0 && file && *file)
+		rc = load_file(&l, file);
+	for (size_t i = 0; rc == 0 && workers && i < d->count; i++)
+		d->items[i].concurrency = workers;
+	for (size_t i = 0; rc == 0 && i < d->count; i++)
+		rc = table_put(&d->by_name, d->items[i].name, &d->items[i]);
+	if (rc < 0)
+		declarations_release(d);
+	return rc;
+}
+
+void declarations_release(struct declarations *d)
+{
+	for (size_t i = 0; i < d->count; i++) {
+		schema_free(d->items[i].payload);
+		bq_queue_release(&d->items[i].queue);
+	}
+	free(d->items);
+	table_release(&d->by_name);
+	arena_release(&d->arena);
+	*d = (struct declarations){0};
+}
+
+const struct declaration *declarations_find(const struct declarations *d, struct str name)
+{
+	return table_get(&d->by_name, name);
+}

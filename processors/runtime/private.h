@@ -1,0 +1,120 @@
+/* The runtime's own structs, shared by the files of this folder and by nobody else. */
+#ifndef SLUICE_PROCESSORS_RUNTIME_PRIVATE_H
+#define SLUICE_PROCESSORS_RUNTIME_PRIVATE_H
+
+#include <stdatomic.h>
+
+#include "lib/base/buf.h"
+#include "lib/base/clock.h"
+#include "lib/base/lock.h"
+#include "lib/log/log.h"
+#include "lib/metrics/metrics.h"
+#include "lib/redis/rconn.h"
+#include "processors/runtime/runtime.h"
+
+/* Why a job must stop. The first reason stays. */
+enum cancel { CANCEL_NONE, CANCEL_ASKED, CANCEL_TIMEOUT, CANCEL_LOCK_LOST, CANCEL_SHUTDOWN };
+
+#define TOKEN_SIZE 33
+
+struct rqueue;
+
+/* One job being run; each worker has one and uses it again and again. */
+struct job_context {
+	/* owned by the worker's thread */
+	struct rqueue *q;
+	struct bq_job job;
+	struct jdoc data;
+	struct arena arena;
+	struct buf result, reason, progress;
+	int64_t delay_ms;
+	int64_t progress_due_mono_ms; /* not before */
+	int64_t started_mono_ms;
+	/* set before the job is listed as running, read by others while it is */
+	char token[TOKEN_SIZE];
+	struct str id;
+	int64_t deadline_mono_ms;
+	int cancel_fd;
+	/* any thread */
+	_Atomic int cancel;
+	/* protected by runtime.mu */
+	bool running;       /* listed: its lock is renewed */
+};
+
+struct worker {
+	struct rqueue *q;
+	struct thread thread;
+	struct job_context ctx;
+};
+
+/* A declared queue. */
+struct rqueue {
+	/* set before start */
+	struct runtime *rt;
+	const struct declaration *decl;
+	void *processor_state;
+	struct bq_worker as_worker;
+	char worker_name[64];
+	struct worker *workers; /* decl->concurrency of them, NULL when no job is run here */
+	struct series *m_run_seconds, *m_wait_seconds, *m_busy, *m_slots;
+	struct cond wake;       /* with runtime.mu: a permit is there, or draining */
+	/* protected by runtime.mu */
+	unsigned idle;          /* workers waiting for a permit */
+	unsigned permits;       /* idle workers that may try to take a job; <= idle */
+	bool watched;           /* in the watcher's present set */
+	int64_t next_take_mono_ms;    /* a permit is due then (rate limit), 0: none */
+	/* the upkeep thread only */
+	int64_t locks_mono_ms, promote_mono_ms, stalled_mono_ms, trim_mono_ms; /* when each duty is due */
+	struct rconn *presence; /* the idle connection by which getWorkers sees us */
+};
+
+struct runtime {
+	/* set before start */
+	struct bq *bq;
+	struct raddr redis;
+	struct processor_env env;
+	const struct declarations *decls;
+	bool run_jobs;
+	int64_t redis_timeout_ms;
+	struct rqueue *queues;
+	size_t n_queues;
+	struct thread watcher_thread, upkeep_thread;
+	struct rconn *watch_conn; /* the watcher's; rconn_wake from others */
+	/* any thread */
+	_Atomic bool draining, stopping, relock_due;
+	_Atomic unsigned busy;
+	_Atomic int64_t watch_client_id; /* 0: the watcher is not blocked */
+	/* protected by mu */
+	struct lock mu;
+	struct cond upkeep_wake;
+	struct cond watch_wake;
+	struct cond idle_changed; /* a worker became idle or busy (drain waits) */
+	bool watch_stale;         /* the watcher blocks on too small a set */
+	int64_t promote_hint_wall_ms; /* a delayed job is due then, as a marker told; 0: none */
+};
+
+static inline int64_t runtime_deadline(const struct runtime *rt)
+{
+	return clock_mono_ms() + rt->redis_timeout_ms;
+}
+
+/* worker.c */
+void worker_main(void *arg);
+/* Lets one idle worker of the queue try to take a job; false when none is idle. Takes rt->mu. */
+bool rqueue_permit(struct rqueue *q);
+/* context.c */
+void context_init(struct job_context *ctx, struct rqueue *q);
+void context_release(struct job_context *ctx);
+void context_clear(struct job_context *ctx); /* for the next job */
+void context_cancel(struct job_context *ctx, enum cancel why);
+void context_flush_progress(struct job_context *ctx);
+/* watcher.c */
+void watcher_main(void *arg);
+/* The queue has an idle worker again but the watcher does not wait for it: mu is held. */
+void watcher_refresh(struct runtime *rt);
+/* upkeep.c */
+void upkeep_main(void *arg);
+/* A delayed job is due at that wall time: promotion looks then. Takes rt->mu. */
+void upkeep_hint(struct runtime *rt, int64_t due_wall_ms);
+
+#endif

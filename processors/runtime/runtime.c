@@ -1,0 +1,291 @@
+#include "processors/runtime/runtime.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "lib/base/panic.h"
+#include "processors/runtime/private.h"
+
+#define DEFAULT_REDIS_TIMEOUT_MS 5000
+#define PRESENCE_MAX 32       /* named connections in all */
+#define METRICS_POINTS 20160  /* of metrics:*, minutes: two weeks, as BullMQ's documentation suggests */
+#define CANCEL_GRACE_MS 3000  /* for processors to notice that they must stop */
+
+/* ---- building ---- */
+
+static int init_workers(struct rqueue *q, struct err *err)
+{
+	q->workers = calloc(q->decl->concurrency, sizeof(*q->workers));
+	if (!q->workers)
+		return err_set(err, ERR_NOMEM, "out of memory");
+	for (unsigned i = 0; i < q->decl->concurrency; i++) {
+		q->workers[i].q = q;
+		context_init(&q->workers[i].ctx, q);
+	}
+	return 0;
+}
+
+static int init_presence(struct runtime *rt, struct rqueue *q, size_t index, struct err *err)
+{
+	struct buf name = BUF_INIT;
+
+	if (index >= PRESENCE_MAX)
+		return 0;
+	bq_client_name(&name, &q->decl->queue, q->worker_name);
+	q->presence = rconn_new(&rt->redis, buf_str(&name).p, err);
+	buf_release(&name);
+	return q->presence ? 0 : ERR_NOMEM;
+}
+
+static void init_series(struct rqueue *q)
+{
+	struct metrics *m = q->rt->env.metrics;
+	const struct str queue[] = {q->decl->name};
+	const struct str busy[] = {q->decl->processor_name, STR("busy")}, max[] = {q->decl->processor_name, STR("max")};
+
+	q->m_run_seconds = metrics_series(m, M_JOB_RUN_SECONDS, queue);
+	q->m_wait_seconds = metrics_series(m, M_JOB_WAIT_SECONDS, queue);
+	q->m_busy = metrics_series(m, M_PROCESSOR_SLOTS, busy);
+	q->m_slots = metrics_series(m, M_PROCESSOR_SLOTS, max);
+	series_add(q->m_slots, q->decl->concurrency);
+}
+
+static int init_queue(struct runtime *rt, size_t index, struct err *err)
+{
+	struct rqueue *q = &rt->queues[index];
+	const struct declaration *decl = &rt->decls->items[index];
+	char host[32] = "";
+
+	*q = (struct rqueue){.rt = rt, .decl = decl};
+	cond_init(&q->wake);
+	if (gethostname(host, sizeof(host) - 1) < 0)
+		host[0] = '\0';
+	snprintf(q->worker_name, sizeof(q->worker_name), "sluice-%s-%d", host, (int)getpid());
+	q->as_worker = (struct bq_worker){.name = str_from(q->worker_name),
+					  .lock_ms = decl->lock_ms,
+					  .limiter = decl->limiter,
+					  .keep_completed = decl->defaults.remove_on_complete,
+					  .keep_failed = decl->defaults.remove_on_fail,
+					  .metrics_points = METRICS_POINTS};
+	if (!rt->run_jobs || !decl->processor)
+		return 0;
+	init_series(q);
+	int rc = init_workers(q, err);
+	return rc < 0 ? rc : init_presence(rt, q, index, err);
+}
+
+struct runtime *runtime_new(const struct runtime_options *o, struct err *err)
+{
+	struct runtime *rt = calloc(1, sizeof(*rt));
+
+	if (!rt || !(rt->queues = calloc(o->queues->count + 1, sizeof(*rt->queues)))) {
+		free(rt);
+		err_set(err, ERR_NOMEM, "out of memory");
+		return NULL;
+	}
+	rt->bq = o->bq;
+	rt->redis = *o->redis;
+	rt->env = o->env;
+	rt->decls = o->queues;
+	rt->run_jobs = o->run_jobs;
+	rt->redis_timeout_ms = o->redis_timeout_ms > 0 ? o->redis_timeout_ms : DEFAULT_REDIS_TIMEOUT_MS;
+	lock_init(&rt->mu);
+	cond_init(&rt->upkeep_wake);
+	cond_init(&rt->watch_wake);
+	cond_init(&rt->idle_changed);
+	int rc = 0;
+	for (size_t i = 0; rc == 0 && i < o->queues->count; i++) {
+		rc = init_queue(rt, i, err);
+		rt->n_queues = i + 1;
+	}
+	if (rc == 0 && !(rt->watch_conn = rconn_new(&rt->redis, "sluice:watcher", err)))
+		rc = ERR_NOMEM;
+	if (rc < 0) {
+		runtime_free(rt);
+		return NULL;
+	}
+	return rt;
+}
+
+static void free_queue(struct rqueue *q)
+{
+	for (unsigned i = 0; q->workers && i < q->decl->concurrency; i++)
+		context_release(&q->workers[i].ctx);
+	free(q->workers);
+	rconn_free(q->presence);
+	cond_release(&q->wake);
+}
+
+void runtime_free(struct runtime *rt)
+{
+	if (!rt)
+		return;
+	for (size_t i = 0; i < rt->n_queues; i++)
+		free_queue(&rt->queues[i]);
+	rconn_free(rt->watch_conn);
+	cond_release(&rt->idle_changed);
+	cond_release(&rt->watch_wake);
+	cond_release(&rt->upkeep_wake);
+	lock_release(&rt->mu);
+	free(rt->queues);
+	free(rt);
+}
+
+/* ---- starting and stopping ---- */
+
+/* Queues that share a processor share its state. */
+static struct rqueue *earlier_user(struct runtime *rt, const struct rqueue *q)
+{
+	for (struct rqueue *other = rt->queues; other < q; other++)
+		if (other->workers && other->decl->processor == q->decl->processor)
+			return other;
+	return NULL;
+}
+
+static int start_processor(struct runtime *rt, struct rqueue *q, struct err *err)
+{
+	const struct rqueue *other = earlier_user(rt, q);
+
+	if (other) {
+		q->processor_state = other->processor_state;
+		return 0;
+	}
+	return q->decl->processor->start ? q->decl->processor->start(&rt->env, &q->processor_state, err) : 0;
+}
+
+static int start_workers(struct rqueue *q, struct err *err)
+{
+	char name[16];
+
+	for (unsigned i = 0; i < q->decl->concurrency; i++) {
+		snprintf(name, sizeof(name), "%.11s %u", q->decl->name.p, i % 1000);
+		if (thread_start(&q->workers[i].thread, name, worker_main, &q->workers[i]) < 0)
+			return err_set(err, ERR_NOMEM, "queue %.*s: worker %u of %u cannot be started", STR_ARG(q->decl->name), i + 1,
+				       q->decl->concurrency);
+	}
+	return 0;
+}
+
+int runtime_start(struct runtime *rt, struct err *err)
+{
+	bool any = false;
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < rt->n_queues; i++)
+		if (rt->queues[i].workers) {
+			any = true;
+			rc = start_processor(rt, &rt->queues[i], err);
+		}
+	for (size_t i = 0; rc == 0 && i < rt->n_queues; i++)
+		if (rt->queues[i].workers)
+			rc = start_workers(&rt->queues[i], err);
+	if (rc == 0 && thread_start(&rt->upkeep_thread, "upkeep", upkeep_main, rt) < 0)
+		rc = err_set(err, ERR_NOMEM, "the upkeep thread cannot be started");
+	if (rc == 0 && any && thread_start(&rt->watcher_thread, "watcher", watcher_main, rt) < 0)
+		rc = err_set(err, ERR_NOMEM, "the watcher thread cannot be started");
+	return rc;
+}
+
+void runtime_redis_state(struct runtime *rt, bool up)
+{
+	if (!up)
+		return;
+	atomic_store(&rt->relock_due, true);
+	lock_take(&rt->mu);
+	cond_broadcast(&rt->upkeep_wake);
+	lock_give(&rt->mu);
+}
+
+static void wake_everybody(struct runtime *rt)
+{
+	lock_take(&rt->mu);
+	for (size_t i = 0; i < rt->n_queues; i++)
+		cond_broadcast(&rt->queues[i].wake);
+	cond_broadcast(&rt->upkeep_wake);
+	cond_broadcast(&rt->watch_wake);
+	lock_give(&rt->mu);
+}
+
+static void cancel_running(struct runtime *rt, enum cancel why)
+{
+	lock_take(&rt->mu);
+	for (size_t i = 0; i < rt->n_queues; i++)
+		for (unsigned k = 0; rt->queues[i].workers && k < rt->queues[i].decl->concurrency; k++)
+			if (rt->queues[i].workers[k].ctx.running)
+				context_cancel(&rt->queues[i].workers[k].ctx, why);
+	lock_give(&rt->mu);
+}
+
+static void wait_not_busy(struct runtime *rt, int64_t deadline_mono_ms)
+{
+	lock_take(&rt->mu);
+	while (atomic_load(&rt->busy) && cond_wait_until(&rt->idle_changed, &rt->mu, deadline_mono_ms))
+		;
+	lock_give(&rt->mu);
+}
+
+void runtime_drain(struct runtime *rt, int64_t deadline_mono_ms)
+{
+	atomic_store(&rt->draining, true);
+	wake_everybody(rt);
+	wait_not_busy(rt, deadline_mono_ms);
+	if (!atomic_load(&rt->busy))
+		return;
+	LOG(rt->env.log, LOG_WARN, "jobs_put_back", log_int("jobs", atomic_load(&rt->busy)));
+	cancel_running(rt, CANCEL_SHUTDOWN);
+	wait_not_busy(rt, clock_mono_ms() + CANCEL_GRACE_MS);
+}
+
+void runtime_stop(struct runtime *rt)
+{
+	atomic_store(&rt->draining, true);
+	atomic_store(&rt->stopping, true);
+	cancel_running(rt, CANCEL_SHUTDOWN);
+	wake_everybody(rt);
+	rconn_wake(rt->watch_conn);
+	for (size_t i = 0; i < rt->n_queues; i++)
+		for (unsigned k = 0; rt->queues[i].workers && k < rt->queues[i].decl->concurrency; k++)
+			thread_join(&rt->queues[i].workers[k].thread);
+	thread_join(&rt->watcher_thread);
+	thread_join(&rt->upkeep_thread);
+	for (size_t i = 0; i < rt->n_queues; i++) {
+		struct rqueue *q = &rt->queues[i];
+		if (q->workers && q->decl->processor->stop && !earlier_user(rt, q))
+			q->decl->processor->stop(q->processor_state);
+	}
+}
+
+/* ---- asking ---- */
+
+unsigned runtime_busy(const struct runtime *rt)
+{
+	return atomic_load(&rt->busy);
+}
+
+unsigned runtime_slots(const struct runtime *rt)
+{
+	unsigned n = 0;
+
+	for (size_t i = 0; i < rt->n_queues; i++)
+		n += rt->queues[i].workers ? rt->queues[i].decl->concurrency : 0;
+	return n;
+}
+
+bool runtime_cancel(struct runtime *rt, const struct bq_queue *bq, struct str job_id)
+{
+	bool found = false;
+
+	lock_take(&rt->mu);
+	for (size_t i = 0; i < rt->n_queues; i++) {
+		struct rqueue *q = &rt->queues[i];
+		if (!q->workers || !str_eq(q->decl->name, bq->name))
+			continue;
+		for (unsigned k = 0; k < q->decl->concurrency; k++)
+			if (q->workers[k].ctx.running && str_eq(q->workers[k].ctx.id, job_id)) {
+				context_cancel(&q->workers[k].ctx, CANCEL_ASKED);
+				found = true;
+			}
+	}
+	lock_give(&rt->mu);
+	return found;
+}

@@ -1,0 +1,322 @@
+/* Upkeep: what a BullMQ worker does for its queue besides running jobs, by one thread for every declared queue.
+ *
+ * Each duty is a row: what it does, and when it is due next. Locks come first: they are what others act on. */
+#include "lib/redis/rmux.h"
+#include "processors/runtime/private.h"
+
+#define TICK_MAX_MS 500        /* and so: how late a delayed job of another process may be noticed */
+#define UNBLOCK_AGAIN_MS 20
+#define STALLED_MARGIN_MS 5    /* the throttle key of the last check must have expired */
+#define TRIM_INTERVAL_MS 10000
+#define TRIM_STEPS 5           /* of <= 1000 jobs */
+#define PRESENCE_INTERVAL_MS 5000
+#define PRESENCE_TIMEOUT_MS 500
+#define AFTER_FAILURE_MS 1000
+
+static int64_t earlier(int64_t a, int64_t b)
+{
+	return a < b ? a : b;
+}
+
+void upkeep_hint(struct runtime *rt, int64_t due_wall_ms)
+{
+	lock_take(&rt->mu);
+	if (!rt->promote_hint_wall_ms || due_wall_ms < rt->promote_hint_wall_ms) {
+		rt->promote_hint_wall_ms = due_wall_ms;
+		cond_broadcast(&rt->upkeep_wake);
+	}
+	lock_give(&rt->mu);
+}
+
+/* ---- locks ---- */
+
+struct held {
+	struct str *ids, *tokens;
+	bool *flags; /* what the script says of each */
+	size_t n;
+};
+
+/* A copy of what runs: the workers go on while Redis is asked. */
+static bool list_running(struct rqueue *q, struct arena *a, struct held *h)
+{
+	unsigned max = q->decl->concurrency;
+
+	*h = (struct held){arena_array(a, max, sizeof(struct str)), arena_array(a, max, sizeof(struct str)), arena_array(a, max, sizeof(bool)), 0};
+	if (!h->ids || !h->tokens || !h->flags)
+		return false;
+	lock_take(&q->rt->mu);
+	for (unsigned i = 0; i < max; i++) {
+		const struct job_context *ctx = &q->workers[i].ctx;
+		if (!ctx->running)
+			continue;
+		h->ids[h->n] = arena_dup(a, ctx->id);
+		h->tokens[h->n] = arena_dup(a, str_from(ctx->token));
+		if (h->ids[h->n].p && h->tokens[h->n].p)
+			h->n++;
+	}
+	lock_give(&q->rt->mu);
+	return h->n > 0;
+}
+
+static void lock_is_lost(struct rqueue *q, struct str token)
+{
+	struct runtime *rt = q->rt;
+
+	lock_take(&rt->mu);
+	for (unsigned i = 0; i < q->decl->concurrency; i++) {
+		struct job_context *ctx = &q->workers[i].ctx;
+		if (!ctx->running || !str_eq(str_from(ctx->token), token))
+			continue;
+		context_cancel(ctx, CANCEL_LOCK_LOST);
+		metrics_add(rt->env.metrics, M_LOCK_RENEW_FAILURES, 1, (struct str[]){q->decl->name});
+		LOG(rt->env.log, LOG_WARN, "lock_lost", log_str("queue", q->decl->name), log_str("jobId", ctx->id));
+	}
+	lock_give(&rt->mu);
+}
+
+/* Takes expired locks again where nobody has the job; the others are lost. 0, or the connection's failure. */
+static int relock(struct rqueue *q, struct held *h)
+{
+	struct err err = {0};
+	int rc = bq_relock(q->rt->bq, &q->decl->queue, h->ids, h->tokens, h->n, q->decl->lock_ms, h->flags, runtime_deadline(q->rt), &err);
+
+	for (size_t i = 0; rc == 0 && i < h->n; i++)
+		if (!h->flags[i])
+			lock_is_lost(q, h->tokens[i]);
+	return rc;
+}
+
+static int renew(struct rqueue *q, struct arena *a, bool after_outage)
+{
+	struct held h, gone = {0};
+	struct err err = {0};
+
+	if (!q->workers || !list_running(q, a, &h))
+		return 0;
+	if (after_outage)
+		return relock(q, &h);
+	int rc = bq_extend_locks(q->rt->bq, &q->decl->queue, h.ids, h.tokens, h.n, q->decl->lock_ms, h.flags, runtime_deadline(q->rt), &err);
+	if (rc < 0)
+		return rc;
+	gone = (struct held){h.ids, h.tokens, h.flags, 0};
+	for (size_t i = 0; i < h.n; i++)
+		if (h.flags[i]) {
+			gone.ids[gone.n] = h.ids[i];
+			gone.tokens[gone.n++] = h.tokens[i];
+		}
+	return gone.n ? relock(q, &gone) : 0;
+}
+
+/* ---- the duties: each returns 0 and the ms until it is due again, or a failure ---- */
+
+typedef int duty_fn(struct rqueue *q, struct arena *a, int64_t *again_ms);
+
+static int duty_locks(struct rqueue *q, struct arena *a, int64_t *again_ms)
+{
+	*again_ms = q->decl->lock_ms / 2;
+	return renew(q, a, false);
+}
+
+static int duty_promote(struct rqueue *q, struct arena *a UNUSED, int64_t *again_ms)
+{
+	int64_t promoted = 0, next = 0;
+	struct err err = {0};
+	int rc = bq_promote_due(q->rt->bq, &q->decl->queue, &promoted, &next, runtime_deadline(q->rt), &err);
+
+	*again_ms = next > 0 ? earlier(TICK_MAX_MS, next - clock_wall_ms()) : TICK_MAX_MS;
+	return rc;
+}
+
+static int duty_stalled(struct rqueue *q, struct arena *a, int64_t *again_ms)
+{
+	struct runtime *rt = q->rt;
+	struct str *ids = NULL;
+	size_t n = 0;
+	struct err err = {0};
+
+	*again_ms = q->decl->stalled_interval_ms + STALLED_MARGIN_MS;
+	int rc = bq_stalled_check(rt->bq, &q->decl->queue, q->decl->stalled_interval_ms, q->decl->max_stalled, a, &ids, &n,
+				  runtime_deadline(rt), &err);
+	for (size_t i = 0; rc == 0 && i < n; i++)
+		LOG(rt->env.log, LOG_WARN, "job_stalled", log_str("queue", q->decl->name), log_str("jobId", ids[i]));
+	if (rc == 0 && n)
+		metrics_add(rt->env.metrics, M_STALLED_JOBS, (double)n, (struct str[]){q->decl->name});
+	return rc;
+}
+
+/* An idle queue must not keep old jobs for ever: what is too old goes, whether or not another job finishes. The count is
+ * kept by each finish; on a timer it would undo what a client asked for its own jobs. */
+static int duty_trim(struct rqueue *q, struct arena *a UNUSED, int64_t *again_ms)
+{
+	const struct {
+		enum bq_state set;
+		const struct bq_keep *keep;
+	} sets[] = {{BQ_COMPLETED, &q->decl->defaults.remove_on_complete}, {BQ_FAILED, &q->decl->defaults.remove_on_fail}};
+	struct err err = {0};
+	int rc = 0;
+
+	*again_ms = TRIM_INTERVAL_MS;
+	for (size_t i = 0; rc == 0 && i < ARRAY_LEN(sets); i++) {
+		struct bq_keep by_age = *sets[i].keep;
+		int64_t removed = 1;
+		if (!by_age.set || by_age.age_s < 0)
+			continue;
+		by_age.count = -1;
+		for (int step = 0; rc == 0 && removed > 0 && step < TRIM_STEPS; step++)
+			rc = bq_trim_finished(q->rt->bq, &q->decl->queue, sets[i].set, &by_age, &removed, runtime_deadline(q->rt), &err);
+	}
+	return rc;
+}
+
+static const struct duty {
+	size_t due_offset; /* of the rqueue's int64_t that says when (mono ms) */
+	duty_fn *fn;
+} DUTIES[] = {
+	{offsetof(struct rqueue, locks_mono_ms), duty_locks},
+	{offsetof(struct rqueue, promote_mono_ms), duty_promote},
+	{offsetof(struct rqueue, stalled_mono_ms), duty_stalled},
+	{offsetof(struct rqueue, trim_mono_ms), duty_trim},
+};
+
+static int64_t *due_of(struct rqueue *q, const struct duty *d)
+{
+	return (int64_t *)(void *)((char *)q + d->due_offset);
+}
+
+/* ---- presence ---- */
+
+static void show_presence(struct rqueue *q)
+{
+	struct rreplies replies;
+	struct rcmd ping = RCMD_INIT;
+	struct err err = {0};
+	int64_t deadline = clock_mono_ms() + PRESENCE_TIMEOUT_MS;
+
+	if (!rconn_is_open(q->presence)) {
+		if (rconn_open(q->presence, deadline, &err) < 0)
+			LOG(q->rt->env.log, LOG_DEBUG, "presence_failed", log_str("queue", q->decl->name), log_err(&err));
+		return;
+	}
+	rcmd_begin(&ping, 1);
+	rcmd_argz(&ping, "PING");
+	if (rconn_command(q->presence, &ping, deadline, &replies, &err) == 0)
+		rreplies_release(&replies);
+	rcmd_release(&ping);
+}
+
+static void show_all_presences(struct runtime *rt)
+{
+	for (size_t i = 0; i < rt->n_queues; i++)
+		if (rt->queues[i].presence)
+			show_presence(&rt->queues[i]);
+}
+
+/* ---- one round ---- */
+
+/* Gives the permits that are due and cancels jobs past their deadline; the next such moment. */
+static int64_t look_at_workers(struct runtime *rt, int64_t now)
+{
+	int64_t next = now + TICK_MAX_MS;
+
+	lock_take(&rt->mu);
+	for (size_t i = 0; i < rt->n_queues; i++) {
+		struct rqueue *q = &rt->queues[i];
+		if (q->next_take_mono_ms && q->next_take_mono_ms <= now) {
+			q->next_take_mono_ms = 0;
+			if (q->permits < q->idle) {
+				q->permits++;
+				cond_signal(&q->wake);
+			}
+		} else if (q->next_take_mono_ms) {
+			next = earlier(next, q->next_take_mono_ms);
+		}
+		for (unsigned k = 0; q->workers && k < q->decl->concurrency; k++) {
+			struct job_context *ctx = &q->workers[k].ctx;
+			if (ctx->running && ctx->deadline_mono_ms <= now)
+				context_cancel(ctx, CANCEL_TIMEOUT);
+			else if (ctx->running)
+				next = earlier(next, ctx->deadline_mono_ms);
+		}
+	}
+	if (rt->watch_stale && rmux_is_up(bq_mux(rt->bq))) { /* CLIENT UNBLOCK may have come before the watcher blocked */
+		watcher_refresh(rt);
+		next = earlier(next, now + UNBLOCK_AGAIN_MS);
+	}
+	lock_give(&rt->mu);
+	return next;
+}
+
+/* A hint that a delayed job is due: every queue's promotion is looked at then. */
+static void heed_hint(struct runtime *rt, int64_t now)
+{
+	int64_t in_ms = TICK_MAX_MS;
+
+	lock_take(&rt->mu);
+	if (rt->promote_hint_wall_ms) {
+		in_ms = rt->promote_hint_wall_ms - clock_wall_ms();
+		rt->promote_hint_wall_ms = 0;
+	}
+	lock_give(&rt->mu);
+	for (size_t i = 0; i < rt->n_queues; i++)
+		rt->queues[i].promote_mono_ms = earlier(rt->queues[i].promote_mono_ms, now + (in_ms > 0 ? in_ms : 0));
+}
+
+static int64_t do_duties(struct runtime *rt, struct arena *a)
+{
+	int64_t next = clock_mono_ms() + TICK_MAX_MS;
+
+	for (size_t i = 0; i < rt->n_queues && !atomic_load(&rt->stopping); i++)
+		for (size_t d = 0; d < ARRAY_LEN(DUTIES); d++) {
+			int64_t *due = due_of(&rt->queues[i], &DUTIES[d]), now = clock_mono_ms(), again = 0;
+			if (*due <= now) {
+				int rc = DUTIES[d].fn(&rt->queues[i], a, &again);
+				*due = clock_mono_ms() + (rc < 0 ? AFTER_FAILURE_MS : again > 0 ? again : 1);
+				arena_reset(a);
+			}
+			next = earlier(next, *due);
+		}
+	return next;
+}
+
+/* Redis is back: first our locks, before anybody's stalled check; then everything that may have waited. */
+static void after_outage(struct runtime *rt, struct arena *a)
+{
+	int64_t now = clock_mono_ms();
+
+	for (size_t i = 0; i < rt->n_queues; i++) {
+		struct rqueue *q = &rt->queues[i];
+		if (renew(q, a, true) < 0)
+			q->locks_mono_ms = now;
+		arena_reset(a);
+		q->promote_mono_ms = now;
+		if (q->workers)
+			rqueue_permit(q);
+	}
+}
+
+void upkeep_main(void *arg)
+{
+	struct runtime *rt = arg;
+	struct arena scratch;
+	int64_t presence_due = 0;
+
+	arena_init(&scratch, 0);
+	while (!atomic_load(&rt->stopping)) {
+		if (atomic_exchange(&rt->relock_due, false)) {
+			after_outage(rt, &scratch);
+			presence_due = 0;
+		}
+		int64_t now = clock_mono_ms();
+		heed_hint(rt, now);
+		int64_t next = earlier(look_at_workers(rt, now), rmux_is_up(bq_mux(rt->bq)) ? do_duties(rt, &scratch) : now + TICK_MAX_MS);
+		if (clock_mono_ms() >= presence_due && rmux_is_up(bq_mux(rt->bq))) {
+			show_all_presences(rt);
+			presence_due = clock_mono_ms() + PRESENCE_INTERVAL_MS;
+		}
+		lock_take(&rt->mu);
+		if (!atomic_load(&rt->stopping) && !atomic_load(&rt->relock_due) && !rt->promote_hint_wall_ms)
+			cond_wait_until(&rt->upkeep_wake, &rt->mu, next);
+		lock_give(&rt->mu);
+	}
+	arena_release(&scratch);
+}

@@ -1,0 +1,174 @@
+/* The watcher: waits for markers as BullMQ's workers do, for all queues of this process on one connection.
+ *
+ * It waits only for queues that have an idle worker; a marker that it cannot use goes back at once, so that a Node worker
+ * beside a busy Sluice is woken in its stead. When a queue gets an idle worker again while the watcher blocks without it,
+ * CLIENT UNBLOCK makes it look anew; upkeep repeats that until it has been heard. */
+#include "lib/redis/rmux.h"
+#include "processors/runtime/private.h"
+
+#define BLOCK_S "5"            /* BullMQ's drainDelay */
+#define BLOCK_MS 5000
+#define BLOCK_GRACE_MS 3000    /* over BLOCK_MS: the connection is dead */
+#define OPEN_TIMEOUT_MS 1000
+#define REOPEN_PAUSE_MS 200
+
+static void ignore_reply(void *arg UNUSED, int rc UNUSED, const struct rreplies *replies UNUSED, const struct err *err UNUSED)
+{
+}
+
+void watcher_refresh(struct runtime *rt)
+{
+	struct rcmd cmd = RCMD_INIT;
+	int64_t client = atomic_load(&rt->watch_client_id);
+
+	rt->watch_stale = true;
+	cond_broadcast(&rt->upkeep_wake);
+	cond_broadcast(&rt->watch_wake);
+	if (client <= 0)
+		return;
+	rcmd_begin(&cmd, 3);
+	rcmd_argz(&cmd, "CLIENT");
+	rcmd_argz(&cmd, "UNBLOCK");
+	rcmd_argi(&cmd, client);
+	rmux_send(bq_mux(rt->bq), &cmd, runtime_deadline(rt), ignore_reply, NULL);
+	rcmd_release(&cmd);
+}
+
+static void permit_all(struct runtime *rt)
+{
+	for (size_t i = 0; i < rt->n_queues; i++)
+		if (rt->queues[i].workers)
+			rqueue_permit(&rt->queues[i]);
+}
+
+/* Begins BZPOPMIN over the queues with an idle worker, starting behind the one served last; false when there is none. */
+static bool choose(struct runtime *rt, struct rcmd *cmd, size_t first)
+{
+	size_t n = 0;
+
+	rcmd_clear(cmd);
+	lock_take(&rt->mu);
+	rt->watch_stale = false;
+	for (size_t i = 0; i < rt->n_queues; i++) {
+		struct rqueue *q = &rt->queues[i];
+		q->watched = q->workers && q->idle > 0;
+		n += q->watched;
+	}
+	if (n) {
+		rcmd_begin(cmd, n + 2);
+		rcmd_argz(cmd, "BZPOPMIN");
+		for (size_t i = 0; i < rt->n_queues; i++) {
+			const struct rqueue *q = &rt->queues[(first + i) % rt->n_queues];
+			if (q->watched)
+				rcmd_arg(cmd, q->decl->queue.keys[BQ_KEY_MARKER]);
+		}
+		rcmd_argz(cmd, BLOCK_S);
+	}
+	lock_give(&rt->mu);
+	return n > 0;
+}
+
+static struct rqueue *queue_of_marker(struct runtime *rt, struct str key)
+{
+	for (size_t i = 0; i < rt->n_queues; i++)
+		if (str_eq(rt->queues[i].decl->queue.keys[BQ_KEY_MARKER], key))
+			return &rt->queues[i];
+	return NULL;
+}
+
+static void put_back(struct runtime *rt, const struct rqueue *q)
+{
+	struct rcmd cmd = RCMD_INIT;
+
+	rcmd_begin(&cmd, 4);
+	rcmd_argz(&cmd, "ZADD");
+	rcmd_arg(&cmd, q->decl->queue.keys[BQ_KEY_MARKER]);
+	rcmd_argz(&cmd, "0");
+	rcmd_argz(&cmd, "0");
+	rmux_send(bq_mux(rt->bq), &cmd, runtime_deadline(rt), ignore_reply, NULL);
+	rcmd_release(&cmd);
+}
+
+/* [key, member, score]: member "0" says that jobs may be ready, "1" that one is due at `score`. */
+static void use_marker(struct runtime *rt, const redisReply *reply, size_t *first)
+{
+	struct rqueue *q = queue_of_marker(rt, rreply_str(rreply_at(reply, 0)));
+	struct str score = rreply_str(rreply_at(reply, 2));
+	int64_t due_ms = 0;
+
+	if (!q || !score.p)
+		return;
+	*first = (size_t)(q - rt->queues) + 1;
+	if (str_is(rreply_str(rreply_at(reply, 1)), "1"))
+		due_ms = (int64_t)strtod(score.p, NULL);
+	if (due_ms > clock_wall_ms()) {
+		upkeep_hint(rt, due_ms);
+		return;
+	}
+	if (!rqueue_permit(q))
+		put_back(rt, q);
+}
+
+/* Blocks once; false when the connection has to be opened anew. */
+static bool watch(struct runtime *rt, struct rcmd *cmd, size_t *first)
+{
+	struct rreplies replies;
+	struct err err = {0};
+	int64_t began = clock_mono_ms();
+
+	atomic_store(&rt->watch_client_id, rconn_client_id(rt->watch_conn));
+	int rc = rconn_command(rt->watch_conn, cmd, began + BLOCK_MS + BLOCK_GRACE_MS, &replies, &err);
+	atomic_store(&rt->watch_client_id, 0);
+	if (rc < 0) {
+		if (rc != ERR_STOPPING)
+			LOG(rt->env.log, LOG_WARN, "watcher_connection_lost", log_err(&err));
+		return false;
+	}
+	if (!rreply_is_nil(replies.items[0]))
+		use_marker(rt, replies.items[0], first);
+	else if (clock_mono_ms() - began >= BLOCK_MS)
+		permit_all(rt); /* as BullMQ does: look without a marker now and then */
+	rreplies_release(&replies);
+	return true;
+}
+
+static bool ensure_open(struct runtime *rt)
+{
+	struct err err = {0};
+
+	if (rconn_is_open(rt->watch_conn))
+		return true;
+	if (rconn_open(rt->watch_conn, clock_mono_ms() + OPEN_TIMEOUT_MS, &err) < 0)
+		return false;
+	permit_all(rt); /* markers may have come and gone meanwhile */
+	return true;
+}
+
+/* No queue has an idle worker, or none may take a job any more. */
+static void pause_until_needed(struct runtime *rt)
+{
+	lock_take(&rt->mu);
+	if (atomic_load(&rt->draining))
+		rt->watch_stale = false;
+	if (!atomic_load(&rt->stopping) && !rt->watch_stale)
+		cond_wait_until(&rt->watch_wake, &rt->mu, clock_mono_ms() + BLOCK_MS);
+	lock_give(&rt->mu);
+}
+
+void watcher_main(void *arg)
+{
+	struct runtime *rt = arg;
+	struct rcmd cmd = RCMD_INIT;
+	size_t first = 0;
+
+	while (!atomic_load(&rt->stopping)) {
+		if (!ensure_open(rt))
+			clock_sleep_ms(REOPEN_PAUSE_MS);
+		else if (atomic_load(&rt->draining) || !choose(rt, &cmd, first))
+			pause_until_needed(rt);
+		else
+			watch(rt, &cmd, &first);
+	}
+	rcmd_release(&cmd);
+	rconn_close(rt->watch_conn);
+}
