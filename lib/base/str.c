@@ -91,14 +91,14 @@ static const struct {
 	{0xf0, 0xf0, 3, 0x90, 0xbf}, {0xf1, 0xf3, 3, 0x80, 0xbf}, {0xf4, 0xf4, 3, 0x80, 0x8f},
 };
 
-/* The length of the character at p, or 0. */
-static size_t utf8_length(const unsigned char *p, size_t n)
+size_t str_utf8_length(struct str s)
 {
-	for (size_t i = 0; i < ARRAY_LEN(utf8_rows); i++) {
+	const unsigned char *p = (const unsigned char *)s.p;
+	for (size_t i = 0; s.n && i < ARRAY_LEN(utf8_rows); i++) {
 		if (p[0] < utf8_rows[i].lead_min || p[0] > utf8_rows[i].lead_max)
 			continue;
 		size_t more = utf8_rows[i].more;
-		if (more >= n)
+		if (more >= s.n)
 			return 0;
 		if (more && (p[1] < utf8_rows[i].second_min || p[1] > utf8_rows[i].second_max))
 			return 0;
@@ -112,9 +112,8 @@ static size_t utf8_length(const unsigned char *p, size_t n)
 
 bool str_is_utf8(struct str s)
 {
-	const unsigned char *p = (const unsigned char *)s.p;
 	for (size_t at = 0; at < s.n;) {
-		size_t n = utf8_length(p + at, s.n - at);
+		size_t n = str_utf8_length((struct str){s.p + at, s.n - at});
 		if (n == 0)
 			return false;
 		at += n;

@@ -54,5 +54,7 @@ int str_to_i64(struct str s, int64_t *out) MUST_CHECK;
 
 /* Well-formed UTF-8 by RFC 3629 (no overlong forms, no surrogates). */
 bool str_is_utf8(struct str s);
+/* The bytes of the well-formed character that s begins with; 0 when there is none. */
+size_t str_utf8_length(struct str s);
 
 #endif

@@ -1,7 +1,7 @@
 /* The strict JSON scanner: the first thing that touches foreign JSON.
  *
- * It checks RFC 8259 to the letter (UTF-8, no duplicate keys, no lone surrogates, no \u0000, no trailing bytes), iteratively, under
- * limits, and leaves a flat table of nodes that point into the caller's bytes. Nothing is decoded or copied, so job
+ * It checks RFC 8259 to the letter (UTF-8, no duplicate keys, no lone surrogates, no \u0000, no byte order mark, no number past a
+ * double's range, no trailing bytes), iteratively, under limits, and leaves a flat table of nodes that point into the caller's bytes. Nothing is decoded or copied, so job
  * data can be stored byte for byte as it came.
  *
  *     struct jdoc doc;
@@ -61,6 +61,7 @@ enum jfault {
 	JFAULT_DUPLICATE_KEY,
 	JFAULT_SURROGATE,
 	JFAULT_NUL,
+	JFAULT_RANGE, /* a number beyond what a double holds, such as 1e400 */
 	JFAULT_TRAILING,
 	JFAULT_EMPTY,
 	JFAULT_MEMORY,
@@ -72,7 +73,8 @@ struct jdoc_fault {
 	const char *reason; /* a static sentence */
 };
 
-/* 0, or ERR_INVALID (fault filled), ERR_LIMIT (depth, nodes), ERR_NOMEM. The node table comes from the arena. */
+/* 0, or ERR_INVALID, ERR_LIMIT (depth, nodes), ERR_NOMEM, with the fault filled; fault may be NULL. Keys are compared as decoded, so
+ * "\u0061" repeats "a". The node table comes from the arena. */
 int jdoc_parse(struct jdoc *doc, struct arena *a, struct str text, const struct jdoc_limits *limits, struct jdoc_fault *fault)
 	MUST_CHECK;
 
