@@ -1,8 +1,9 @@
-/* The error answers: one table, problems.def. */
+/* The error answers: one table, problems.def. Any thread. */
 #ifndef SLUICE_GATEWAY_HTTP_PROBLEM_H
 #define SLUICE_GATEWAY_HTTP_PROBLEM_H
 
 #include "lib/base/buf.h"
+#include "lib/base/err.h"
 #include "lib/base/str.h"
 
 enum problem {
@@ -19,6 +20,7 @@ struct problem_row {
 
 const struct problem_row *problem_row(enum problem p);
 const struct problem_row *problem_by_slug(struct str slug); /* NULL: none */
-void problem_dump(struct buf *out); /* JSON: [{status, code, title, text}] */
+enum problem problem_of_error(int code);                    /* which answer a library's failure becomes */
+void problem_dump(struct buf *out);                         /* JSON: [{status, code, title, text}] */
 
 #endif

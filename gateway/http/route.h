@@ -31,13 +31,22 @@ struct route {
 	handler_fn *handler;
 };
 
-const struct route *route_at(unsigned i); /* NULL past the end */
-unsigned route_count(void);
+/* A table of rows, not changed while a server runs on it. */
+struct route_table {
+	const struct route *rows;
+	unsigned count;
+};
+
+extern const struct route_table ROUTES; /* gateway/routes/routes.def */
 
 enum route_match { ROUTE_FOUND, ROUTE_NO_PATH, ROUTE_NO_METHOD, ROUTE_BAD_PATH };
+
+#define ROUTE_ALLOW_SIZE 64
+
 /* Matches the raw path segment by segment; a decoded "%2F" is data inside its segment; "%00", control characters, "." and ".." segments,
- * empty segments and bad escapes are ROUTE_BAD_PATH. On ROUTE_NO_METHOD `allow` gets "GET, HEAD, POST". */
-enum route_match route_find(struct str method, struct str raw_path, struct arena *a, const struct route **out,
+ * empty segments and bad escapes are ROUTE_BAD_PATH. Where two patterns fit, the one whose first difference is a literal segment
+ * wins. HEAD finds GET's row. On ROUTE_NO_METHOD `allow` gets "GET, HEAD, POST". Any thread. */
+enum route_match route_find(const struct route_table *t, struct str method, struct str raw_path, struct arena *a, const struct route **out,
 			    struct str params[REQUEST_MAX_PARAMS], char *allow, size_t allow_size);
 
 #endif

@@ -1,0 +1,220 @@
+#include "gateway/http/guard.h"
+
+#include "gateway/http/uri.h"
+#include "lib/base/err.h"
+
+#define CONTENT_LENGTH_DIGITS 10
+
+/* Fields that mean something else when they come twice. */
+static const char *const single_fields[] = {"Host",   "Content-Length", "Transfer-Encoding", "Authorization", "Content-Type", "Content-Encoding",
+					    "Expect", "Origin",         "Idempotency-Key",   "Cookie"};
+
+static int refuse(struct guard_facts *out, enum problem p, const char *reason)
+{
+	out->problem = p;
+	out->reason = reason;
+	return ERR_INVALID;
+}
+
+static bool is_token_char(unsigned char c)
+{
+	return (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z') || (c && strchr("!#$%&'*+-.^_`|~", c));
+}
+
+static bool is_token(const char *z)
+{
+	const char *p = z;
+	while (is_token_char((unsigned char)*p))
+		p++;
+	return *p == '\0' && p != z;
+}
+
+static bool has_control(const char *z)
+{
+	for (; *z; z++)
+		if (((unsigned char)*z < 0x20 && *z != '\t') || *z == 0x7f)
+			return true;
+	return false;
+}
+
+static struct str field(const struct guard_request *in, const char *name)
+{
+	for (unsigned i = 0; i < in->n_headers; i++)
+		if (str_ieq(str_from(in->headers[i].name), str_from(name)))
+			return str_trim(str_from(in->headers[i].value));
+	return STR_NONE;
+}
+
+static unsigned count(const struct guard_request *in, const char *name)
+{
+	unsigned n = 0;
+	for (unsigned i = 0; i < in->n_headers; i++)
+		n += str_ieq(str_from(in->headers[i].name), str_from(name));
+	return n;
+}
+
+static int check_fields(const struct guard_request *in, struct guard_facts *out)
+{
+	if (in->n_headers >= GUARD_MAX_HEADERS)
+		return refuse(out, PROBLEM_HEADERS_TOO_LARGE, "more than 63 header fields");
+	for (unsigned i = 0; i < in->n_headers; i++) {
+		if (!is_token(in->headers[i].name))
+			return refuse(out, PROBLEM_BAD_REQUEST, "a header field's name has characters that are not allowed");
+		if (has_control(in->headers[i].value))
+			return refuse(out, PROBLEM_BAD_REQUEST, "a header field's value has control characters");
+	}
+	for (unsigned i = 0; i < ARRAY_LEN(single_fields); i++)
+		if (count(in, single_fields[i]) > 1)
+			return refuse(out, PROBLEM_BAD_REQUEST, "a header field that may come once came twice");
+	return 0;
+}
+
+static int check_method(const struct guard_request *in, struct guard_facts *out)
+{
+	if (!is_token(in->method))
+		return refuse(out, PROBLEM_BAD_REQUEST, "the method is not a token");
+	if (str_is(str_from(in->method), "CONNECT") || str_is(str_from(in->method), "TRACE"))
+		return refuse(out, PROBLEM_NOT_IMPLEMENTED, "CONNECT and TRACE are not supported");
+	return 0;
+}
+
+static int check_version(const struct guard_request *in, struct guard_facts *out)
+{
+	out->http10 = str_is(str_from(in->version), "1.0");
+	if (!out->http10 && !str_is(str_from(in->version), "1.1"))
+		return refuse(out, PROBLEM_NOT_IMPLEMENTED, "the HTTP version is neither 1.0 nor 1.1");
+	return 0;
+}
+
+static bool is_authority(struct str s)
+{
+	for (size_t i = 0; i < s.n; i++)
+		if (!is_token_char((unsigned char)s.p[i]) && !strchr("[]:()", s.p[i]))
+			return false;
+	return s.n > 0;
+}
+
+static int check_host(const struct guard_request *in, struct guard_facts *out)
+{
+	struct str host = field(in, "Host");
+	if (!host.p)
+		return out->http10 ? 0 : refuse(out, PROBLEM_BAD_REQUEST, "the Host header is missing");
+	return is_authority(host) ? 0 : refuse(out, PROBLEM_BAD_REQUEST, "the Host header is not a host");
+}
+
+static int parse_length(struct str s, struct guard_facts *out)
+{
+	uint64_t v;
+	for (size_t i = 0; i < s.n; i++)
+		if (s.p[i] < '0' || s.p[i] > '9')
+			return refuse(out, PROBLEM_BAD_REQUEST, "Content-Length is not a decimal number");
+	if (s.n > CONTENT_LENGTH_DIGITS)
+		return refuse(out, PROBLEM_TOO_LARGE, "Content-Length is beyond every limit");
+	if (str_to_u64(s, &v) < 0)
+		return refuse(out, PROBLEM_BAD_REQUEST, "Content-Length is empty");
+	out->content_length = (int64_t)v;
+	return 0;
+}
+
+static int check_framing(const struct guard_request *in, struct guard_facts *out)
+{
+	struct str coding = field(in, "Transfer-Encoding");
+	struct str length = field(in, "Content-Length");
+	out->chunked = coding.p != NULL;
+	out->content_length = out->chunked ? -1 : 0;
+	if (!coding.p)
+		return length.p ? parse_length(length, out) : 0;
+	if (length.p)
+		return refuse(out, PROBLEM_BAD_REQUEST, "Transfer-Encoding and Content-Length exclude each other");
+	if (out->http10)
+		return refuse(out, PROBLEM_BAD_REQUEST, "HTTP/1.0 knows no Transfer-Encoding");
+	if (!str_ieq(coding, STR("chunked")))
+		return refuse(out, PROBLEM_BAD_REQUEST, "the only Transfer-Encoding taken is \"chunked\"");
+	return 0;
+}
+
+static int check_target(const struct guard_request *in, struct guard_facts *out)
+{
+	struct str uri = str_from(in->uri);
+	if (str_starts(uri, STR("http://"))) {
+		struct str rest = str_sub(uri, 7, uri.n - 7);
+		const char *slash = memchr(rest.p, '/', rest.n);
+		size_t authority = slash ? (size_t)(slash - rest.p) : rest.n;
+		if (!str_ieq(str_sub(rest, 0, authority), field(in, "Host")))
+			return refuse(out, PROBLEM_BAD_REQUEST, "the request target names another host than the Host header");
+		uri = slash ? str_sub(rest, authority, rest.n - authority) : STR("/");
+	}
+	if (str_is(uri, "*") && str_is(str_from(in->method), "OPTIONS")) {
+		out->path = uri;
+		return 0;
+	}
+	const char *reason = uri_path_fault(uri);
+	if (!reason && in->query)
+		reason = uri_query_fault(str_from(in->query));
+	out->path = uri;
+	return reason ? refuse(out, PROBLEM_BAD_REQUEST, reason) : 0;
+}
+
+/* Mirrors how the server library decides; when it says no, the connection is closed whatever we answered. */
+static int note_keep_alive(const struct guard_request *in, struct guard_facts *out)
+{
+	struct str options = field(in, "Connection");
+	out->keep_alive = !options.p && !out->http10;
+	while (options.p) {
+		struct str option = str_trim(str_cut(&options, ','));
+		if (str_ieq(option, STR("keep-alive")))
+			out->keep_alive = true;
+	}
+	if (field(in, "Upgrade").p)
+		out->keep_alive = false;
+	return 0;
+}
+
+int guard_check(const struct guard_request *in, struct guard_facts *out)
+{
+	typedef int check_fn(const struct guard_request *in, struct guard_facts *out);
+	static check_fn *const checks[] = {check_fields,  check_method, check_version,  check_host,
+					   check_framing, check_target, note_keep_alive};
+	*out = (struct guard_facts){0};
+	for (unsigned i = 0; i < ARRAY_LEN(checks); i++) {
+		int rc = checks[i](in, out);
+		if (rc < 0) {
+			out->keep_alive = false;
+			return rc;
+		}
+	}
+	return 0;
+}
+
+/* Between the name's NUL (the colon) and the value only blanks may stand; a further NUL was a blank before the colon. */
+static bool name_is_closed(const struct guard_header *h)
+{
+	for (const char *p = h->name + strlen(h->name) + 1; p < h->value; p++)
+		if (*p != ' ' && *p != '\t')
+			return false;
+	return true;
+}
+
+const char *guard_check_traces(const struct guard_request *in, const char *buffer, size_t size)
+{
+	if (in->method != buffer)
+		return "white space before the request line";
+	static const char line_fault[] = "a line that is folded or does not end in CR LF";
+	const char *end = buffer + size;
+	const char *line = in->version + strlen(in->version);
+	for (unsigned i = 0; i <= in->n_headers; i++) {
+		/* The line before ended in CR LF, of which both became NUL; then the next line starts, or the last CR (NUL when
+		 * it follows the request line). */
+		bool more = i < in->n_headers;
+		if (end - line < 3 || line[0] != '\0' || line[1] != '\0')
+			return line_fault;
+		if (more ? line + 2 != in->headers[i].name : line[2] != (i ? '\r' : '\0'))
+			return line_fault;
+		if (!more)
+			break;
+		if (!name_is_closed(&in->headers[i]))
+			return "white space before a colon";
+		line = in->headers[i].value + strlen(in->headers[i].value);
+	}
+	return NULL;
+}
