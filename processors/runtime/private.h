@@ -9,7 +9,7 @@
 #include "lib/base/lock.h"
 #include "lib/log/log.h"
 #include "lib/metrics/metrics.h"
-#include "lib/redis/rconn.h"
+#include "lib/redis/rblock.h"
 #include "processors/runtime/runtime.h"
 
 /* Why a job must stop. The first reason stays. */
@@ -79,17 +79,15 @@ struct runtime {
 	struct rqueue *queues;
 	size_t n_queues;
 	struct thread watcher_thread, upkeep_thread;
-	struct rconn *watch_conn; /* the watcher's; rconn_wake from others */
+	struct rblock watch;      /* the watcher's connection */
 	/* any thread */
 	_Atomic bool draining, stopping, relock_due;
 	_Atomic unsigned busy;
-	_Atomic int64_t watch_client_id; /* 0: the watcher is not blocked */
 	/* protected by mu */
 	struct lock mu;
 	struct cond upkeep_wake;
 	struct cond watch_wake;
 	struct cond idle_changed; /* a worker became idle or busy (drain waits) */
-	bool watch_stale;         /* the watcher blocks on too small a set */
 	int64_t promote_hint_wall_ms; /* a delayed job is due then, as a marker told; 0: none */
 };
 

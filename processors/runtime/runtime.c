@@ -98,8 +98,8 @@ struct runtime *runtime_new(const struct runtime_options *o, struct err *err)
 		rc = init_queue(rt, i, err);
 		rt->n_queues = i + 1;
 	}
-	if (rc == 0 && !(rt->watch_conn = rconn_new(&rt->redis, "sluice:watcher", err)))
-		rc = ERR_NOMEM;
+	if (rc == 0)
+		rc = rblock_init(&rt->watch, &rt->redis, "sluice:watcher", bq_mux(rt->bq), err);
 	if (rc < 0) {
 		runtime_free(rt);
 		return NULL;
@@ -122,7 +122,7 @@ void runtime_free(struct runtime *rt)
 		return;
 	for (size_t i = 0; i < rt->n_queues; i++)
 		free_queue(&rt->queues[i]);
-	rconn_free(rt->watch_conn);
+	rblock_release(&rt->watch);
 	cond_release(&rt->idle_changed);
 	cond_release(&rt->watch_wake);
 	cond_release(&rt->upkeep_wake);
@@ -242,7 +242,7 @@ void runtime_stop(struct runtime *rt)
 	atomic_store(&rt->stopping, true);
 	cancel_running(rt, CANCEL_SHUTDOWN);
 	wake_everybody(rt);
-	rconn_wake(rt->watch_conn);
+	rconn_wake(rt->watch.conn);
 	for (size_t i = 0; i < rt->n_queues; i++)
 		for (unsigned k = 0; rt->queues[i].workers && k < rt->queues[i].decl->concurrency; k++)
 			thread_join(&rt->queues[i].workers[k].thread);

@@ -5,7 +5,6 @@
 #include "processors/runtime/private.h"
 
 #define TICK_MAX_MS 500        /* and so: how late a delayed job of another process may be noticed */
-#define UNBLOCK_AGAIN_MS 20
 #define STALLED_MARGIN_MS 5    /* the throttle key of the last check must have expired */
 #define TRIM_INTERVAL_MS 10000
 #define TRIM_STEPS 5           /* of <= 1000 jobs */
@@ -237,10 +236,6 @@ static int64_t look_at_workers(struct runtime *rt, int64_t now)
 			else if (ctx->running)
 				next = earlier(next, ctx->deadline_mono_ms);
 		}
-	}
-	if (rt->watch_stale && rmux_is_up(bq_mux(rt->bq))) { /* CLIENT UNBLOCK may have come before the watcher blocked */
-		watcher_refresh(rt);
-		next = earlier(next, now + UNBLOCK_AGAIN_MS);
 	}
 	lock_give(&rt->mu);
 	return next;

@@ -2,8 +2,7 @@
  *
  * It waits only for queues that have an idle worker; a marker that it cannot use goes back at once, so that a Node worker
  * beside a busy Sluice is woken in its stead. When a queue gets an idle worker again while the watcher blocks without it,
- * CLIENT UNBLOCK makes it look anew; upkeep repeats that until it has been heard. */
-#include "lib/redis/rmux.h"
+ * rblock_refresh makes it look anew. */
 #include "processors/runtime/private.h"
 
 #define BLOCK_S "5"            /* BullMQ's drainDelay */
@@ -12,26 +11,10 @@
 #define OPEN_TIMEOUT_MS 1000
 #define REOPEN_PAUSE_MS 200
 
-static void ignore_reply(void *arg UNUSED, int rc UNUSED, const struct rreplies *replies UNUSED, const struct err *err UNUSED)
-{
-}
-
 void watcher_refresh(struct runtime *rt)
 {
-	struct rcmd cmd = RCMD_INIT;
-	int64_t client = atomic_load(&rt->watch_client_id);
-
-	rt->watch_stale = true;
-	cond_broadcast(&rt->upkeep_wake);
+	rblock_refresh(&rt->watch);
 	cond_broadcast(&rt->watch_wake);
-	if (client <= 0)
-		return;
-	rcmd_begin(&cmd, 3);
-	rcmd_argz(&cmd, "CLIENT");
-	rcmd_argz(&cmd, "UNBLOCK");
-	rcmd_argi(&cmd, client);
-	rmux_send(bq_mux(rt->bq), &cmd, runtime_deadline(rt), ignore_reply, NULL);
-	rcmd_release(&cmd);
 }
 
 static void permit_all(struct runtime *rt)
@@ -48,7 +31,7 @@ static bool choose(struct runtime *rt, struct rcmd *cmd, size_t first)
 
 	rcmd_clear(cmd);
 	lock_take(&rt->mu);
-	rt->watch_stale = false;
+	rblock_choose(&rt->watch);
 	for (size_t i = 0; i < rt->n_queues; i++) {
 		struct rqueue *q = &rt->queues[i];
 		q->watched = q->workers && q->idle > 0;
@@ -74,6 +57,10 @@ static struct rqueue *queue_of_marker(struct runtime *rt, struct str key)
 		if (str_eq(rt->queues[i].decl->queue.keys[BQ_KEY_MARKER], key))
 			return &rt->queues[i];
 	return NULL;
+}
+
+static void ignore_reply(void *arg UNUSED, int rc UNUSED, const struct rreplies *replies UNUSED, const struct err *err UNUSED)
+{
 }
 
 static void put_back(struct runtime *rt, const struct rqueue *q)
@@ -109,36 +96,32 @@ static void use_marker(struct runtime *rt, const redisReply *reply, size_t *firs
 		put_back(rt, q);
 }
 
-/* Blocks once; false when the connection has to be opened anew. */
-static bool watch(struct runtime *rt, struct rcmd *cmd, size_t *first)
+static void watch(struct runtime *rt, struct rcmd *cmd, size_t *first)
 {
 	struct rreplies replies;
 	struct err err = {0};
 	int64_t began = clock_mono_ms();
 
-	atomic_store(&rt->watch_client_id, rconn_client_id(rt->watch_conn));
-	int rc = rconn_command(rt->watch_conn, cmd, began + BLOCK_MS + BLOCK_GRACE_MS, &replies, &err);
-	atomic_store(&rt->watch_client_id, 0);
+	int rc = rblock_call(&rt->watch, cmd, began + BLOCK_MS + BLOCK_GRACE_MS, &replies, &err);
 	if (rc < 0) {
 		if (rc != ERR_STOPPING)
 			LOG(rt->env.log, LOG_WARN, "watcher_connection_lost", log_err(&err));
-		return false;
+		return;
 	}
 	if (!rreply_is_nil(replies.items[0]))
 		use_marker(rt, replies.items[0], first);
 	else if (clock_mono_ms() - began >= BLOCK_MS)
 		permit_all(rt); /* as BullMQ does: look without a marker now and then */
 	rreplies_release(&replies);
-	return true;
 }
 
 static bool ensure_open(struct runtime *rt)
 {
 	struct err err = {0};
 
-	if (rconn_is_open(rt->watch_conn))
+	if (rconn_is_open(rt->watch.conn))
 		return true;
-	if (rconn_open(rt->watch_conn, clock_mono_ms() + OPEN_TIMEOUT_MS, &err) < 0)
+	if (rconn_open(rt->watch.conn, clock_mono_ms() + OPEN_TIMEOUT_MS, &err) < 0)
 		return false;
 	permit_all(rt); /* markers may have come and gone meanwhile */
 	return true;
@@ -149,8 +132,8 @@ static void pause_until_needed(struct runtime *rt)
 {
 	lock_take(&rt->mu);
 	if (atomic_load(&rt->draining))
-		rt->watch_stale = false;
-	if (!atomic_load(&rt->stopping) && !rt->watch_stale)
+		rblock_choose(&rt->watch);
+	if (!atomic_load(&rt->stopping) && !rblock_is_stale(&rt->watch))
 		cond_wait_until(&rt->watch_wake, &rt->mu, clock_mono_ms() + BLOCK_MS);
 	lock_give(&rt->mu);
 }
@@ -170,5 +153,5 @@ void watcher_main(void *arg)
 			watch(rt, &cmd, &first);
 	}
 	rcmd_release(&cmd);
-	rconn_close(rt->watch_conn);
+	rconn_close(rt->watch.conn);
 }
