@@ -1,0 +1,8 @@
+// What a test imports.
+export { Child, processesOf, temporaryFolder } from './child.mjs';
+export { Contract } from './contract.mjs';
+export { eventually } from './eventually.mjs';
+export { Client, parseResponses, sendRaw } from './http.mjs';
+export { freePort, startRedis } from './redis.mjs';
+export { BUILD, ROOT, SLUICE, cleanEnvironment, runSluice, startSluice } from './sluice.mjs';
+export { makeToken } from './token.mjs';

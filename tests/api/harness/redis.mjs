@@ -1,0 +1,70 @@
+// A Redis of the test's own, on a Unix socket and, if wanted, on a free port of loopback.
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { Redis } from 'ioredis';
+import { Child, temporaryFolder } from './child.mjs';
+import { eventually } from './eventually.mjs';
+
+export async function freePort() {
+  const server = createServer().listen(0, '127.0.0.1');
+  await new Promise((resolve) => server.once('listening', resolve));
+  const { port } = server.address();
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
+
+// startRedis({tcp: true}) also listens on a port. `args` are further redis-server options. Without `appendonly yes` nothing is kept.
+export async function startRedis(options = {}) {
+  const redis = new TestRedis(options);
+  await redis.start();
+  return redis;
+}
+
+class TestRedis {
+  #clients = [];
+
+  constructor({ tcp = false, args = [], folder = temporaryFolder('sluice-redis') }) {
+    Object.assign(this, { tcp, args, folder, socket: join(folder, 'redis.sock') });
+  }
+
+  async start() {
+    this.port ??= this.tcp ? await freePort() : 0;
+    this.child = new Child('redis-server', [
+      '--port', String(this.port), '--bind', '127.0.0.1', '--unixsocket', this.socket, '--dir', this.folder, '--save', '', ...this.args,
+    ]);
+    this.admin ??= this.connect();
+    await eventually(async () => (await this.admin.ping()) === 'PONG', { what: 'an answer of redis-server' });
+  }
+
+  get url() {
+    return this.port ? `redis://127.0.0.1:${this.port}` : `unix://${this.socket}`;
+  }
+
+  // A connection as ioredis and BullMQ take it; closed by stop().
+  connect(options = {}) {
+    const client = new Redis({ path: this.socket, maxRetriesPerRequest: null, retryStrategy: () => 50, ...options });
+    client.on('error', () => {}); // the server is stopped and killed on purpose
+    this.#clients.push(client);
+    return client;
+  }
+
+  pause() {
+    this.child.signal('SIGSTOP');
+  }
+
+  resume() {
+    this.child.signal('SIGCONT');
+  }
+
+  async kill() {
+    this.child.signal('SIGKILL');
+    await this.child.end(5_000);
+  }
+
+  async stop() {
+    for (const client of this.#clients) client.disconnect();
+    this.resume();
+    this.child.signal('SIGTERM');
+    await this.child.end(10_000);
+  }
+}
