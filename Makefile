@@ -59,7 +59,7 @@ DRIVER_SRC  := $(wildcard tests/interop/*.c)
 
 obj          = $(patsubst %.c,$(OUT)/obj/%.o,$(1))
 ARCHIVE     := $(OUT)/libsluice.a
-ARCHIVE_OBJ := $(call obj,$(LIB_SRC) $(PROC_SRC) $(GATEWAY_SRC))
+ARCHIVE_OBJ  = $(call obj,$(LIB_SRC) $(PROC_SRC) $(GATEWAY_SRC))
 
 # ---- generated sources (build outputs, never committed) ------------------------------------------------------------------
 GENERATED   :=

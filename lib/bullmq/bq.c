@@ -1,0 +1,126 @@
+#include "lib/bullmq/bq.h"
+
+#include <stdlib.h>
+
+#include "lib/base/digest.h"
+#include "lib/bullmq/bq_impl.h"
+
+struct bq *bq_new(struct rmux *mux, struct err *err)
+{
+	struct bq *bq = malloc(sizeof(*bq));
+
+	if (!bq) {
+		err_set(err, ERR_NOMEM, "no memory for the queues");
+		return NULL;
+	}
+	*bq = (struct bq){.mux = mux};
+	for (size_t i = 0; i < BQ_SCRIPT_COUNT; i++) {
+		int rc = rmux_add_script(mux, &bq_scripts[i].wire);
+
+		if (rc < 0) {
+			err_set(err, rc, "the script %s could not be registered", bq_scripts[i].wire.name);
+			bq_free(bq);
+			return NULL;
+		}
+	}
+	return bq;
+}
+
+void bq_free(struct bq *bq)
+{
+	free(bq);
+}
+
+struct rmux *bq_mux(struct bq *bq)
+{
+	return bq->mux;
+}
+
+const char *bq_state_word(enum bq_state s)
+{
+	static const char *const words[BQ_STATE_COUNT] = {
+#define X(id, word) [BQ_##id] = word,
+		BQ_STATES(X)
+#undef X
+	};
+
+	return s >= 0 && s < BQ_STATE_COUNT ? words[s] : "unknown";
+}
+
+void bq_client_name(struct buf *out, const struct bq_queue *q, const char *worker_name)
+{
+	buf_adds(out, q->prefix);
+	buf_addc(out, ':');
+	digest_b64(out, q->name.p, q->name.n);
+	if (worker_name) {
+		buf_addz(out, ":w:");
+		buf_addz(out, worker_name);
+	}
+}
+
+int bq_call(struct bq *bq, struct rcmd *cmd, int64_t deadline, struct rreplies *out, struct err *err)
+{
+	int rc;
+
+	if (cmd->wire.failed)
+		rc = err_set(err, ERR_NOMEM, "no memory for a command");
+	else
+		rc = rmux_call(bq->mux, cmd, deadline, out, err);
+	rcmd_release(cmd);
+	return rc;
+}
+
+int bq_call_int(struct bq *bq, struct rcmd *cmd, int64_t deadline, int64_t *value, struct err *err)
+{
+	struct rreplies replies;
+	int rc = bq_call(bq, cmd, deadline, &replies, err);
+
+	if (rc < 0)
+		return rc;
+	rc = rreply_error(replies.items[0], err);
+	if (rc == 0 && !rreply_int(replies.items[0], value))
+		rc = err_set(err, ERR_PROTOCOL, "Redis did not answer with a number");
+	rreplies_release(&replies);
+	return rc;
+}
+
+int bq_call_done(struct bq *bq, struct rcmd *cmd, int64_t deadline, struct err *err)
+{
+	int64_t value = 0;
+	int rc = bq_call_int(bq, cmd, deadline, &value, err);
+
+	if (rc < 0)
+		return rc;
+	return value < 0 ? bq_script_failure(value, err) : 0;
+}
+
+/* ErrorCode in bullmq's enums. */
+static const struct {
+	int code;
+	const char *text;
+} SCRIPT_FAILURES[] = {
+	[1] = {ERR_NOT_FOUND, "the job is gone"},
+	[2] = {ERR_LOCK_LOST, "the job's lock is gone"},
+	[3] = {ERR_WRONG_STATE, "the job is not active"},
+	[4] = {ERR_WRONG_STATE, "the job has pending children"},
+	[5] = {ERR_NOT_FOUND, "the parent is missing"},
+	[6] = {ERR_LOCK_LOST, "the job's lock belongs to another worker"},
+	[7] = {ERR_WRONG_STATE, "the job has another parent, which cannot be replaced"},
+	[8] = {ERR_WRONG_STATE, "the job belongs to a scheduler"},
+	[9] = {ERR_WRONG_STATE, "the job has failed children"},
+};
+
+int bq_script_failure(int64_t code, struct err *err)
+{
+	if (code < 0 && -code < (int64_t)ARRAY_LEN(SCRIPT_FAILURES))
+		return err_set(err, SCRIPT_FAILURES[-code].code, "%s", SCRIPT_FAILURES[-code].text);
+	return err_set(err, ERR_PROTOCOL, "a script answered with %lld", (long long)code);
+}
+
+void bq_arg_packed(struct rcmd *cmd, struct buf *packed)
+{
+	if (packed->failed)
+		cmd->wire.failed = true;
+	rcmd_arg(cmd, buf_str(packed));
+	buf_release(packed);
+}

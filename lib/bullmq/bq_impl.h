@@ -1,0 +1,36 @@
+/* What the files of lib/bullmq share. */
+#ifndef SLUICE_BULLMQ_BQ_IMPL_H
+#define SLUICE_BULLMQ_BQ_IMPL_H
+
+#include "lib/bullmq/bq.h"
+#include "lib/bullmq/msgpack.h"
+#include "lib/bullmq/script.h"
+
+struct bq {
+	struct rmux *mux;
+};
+
+/* Sends *cmd and releases it; a command that could not be built is ERR_NOMEM. */
+int bq_call(struct bq *bq, struct rcmd *cmd, int64_t deadline, struct rreplies *out, struct err *err) MUST_CHECK;
+/* The same for one command that answers with an integer. An error of Redis is ERR_REPLY. */
+int bq_call_int(struct bq *bq, struct rcmd *cmd, int64_t deadline, int64_t *value, struct err *err) MUST_CHECK;
+/* The same where a negative integer is a script's failure: 0, else the code it stands for. */
+int bq_call_done(struct bq *bq, struct rcmd *cmd, int64_t deadline, struct err *err) MUST_CHECK;
+
+/* What a negative number of an official script stands for. */
+int bq_script_failure(int64_t code, struct err *err);
+
+/* A packed value as an argument; released. */
+void bq_arg_packed(struct rcmd *cmd, struct buf *packed);
+
+/* ---- job.c: hash fields ---- */
+#define BQ_JOB_FIELD_COUNT 21
+
+/* HMGET of every field, or of all but data, returnvalue and stacktrace. */
+void bq_job_fetch(struct rcmd *cmd, const struct bq_queue *q, struct str id, bool with_payload);
+/* Reads its reply: ERR_NOT_FOUND when nothing is there, ERR_NOMEM. */
+int bq_job_from_values(struct bq_job *job, struct str id, bool with_payload, const redisReply *values, struct arena *a) MUST_CHECK;
+/* Reads HGETALL's reply. */
+int bq_job_from_pairs(struct bq_job *job, struct str id, const redisReply *pairs, struct arena *a) MUST_CHECK;
+
+#endif

@@ -1,0 +1,178 @@
+#include "lib/bullmq/bq_impl.h"
+#include "lib/json/jdoc.h"
+
+enum field_kind { FIELD_STR, FIELD_INT };
+
+struct field {
+	const char *name;
+	enum field_kind kind;
+	size_t at;
+	bool payload;
+};
+
+#define STR_AT(member) FIELD_STR, offsetof(struct bq_job, member)
+#define INT_AT(member) FIELD_INT, offsetof(struct bq_job, member)
+
+static const struct field FIELDS[BQ_JOB_FIELD_COUNT] = {
+	{"name", STR_AT(name), false},
+	{"data", STR_AT(data), true},
+	{"opts", STR_AT(opts_json), false},
+	{"progress", STR_AT(progress), false},
+	{"returnvalue", STR_AT(returnvalue), true},
+	{"failedReason", STR_AT(failed_reason), false},
+	{"stacktrace", STR_AT(stacktrace), true},
+	{"defa", STR_AT(deferred_failure), false},
+	{"parentKey", STR_AT(parent_key), false},
+	{"parent", STR_AT(parent_json), false},
+	{"rjk", STR_AT(repeat_key), false},
+	{"pb", STR_AT(processed_by), false},
+	{"timestamp", INT_AT(timestamp), false},
+	{"delay", INT_AT(delay), false},
+	{"priority", INT_AT(priority), false},
+	{"processedOn", INT_AT(processed_on), false},
+	{"finishedOn", INT_AT(finished_on), false},
+	{"atm", INT_AT(attempts_made), false},
+	{"attemptsMade", INT_AT(attempts_made), false}, /* bullmq 4's name; it wins, as in every reader */
+	{"ats", INT_AT(attempts_started), false},
+	{"stc", INT_AT(stalled_count), false},
+};
+
+static void job_init(struct bq_job *job)
+{
+	*job = (struct bq_job){.processed_on = -1, .finished_on = -1, .state = BQ_STATE_UNKNOWN};
+	bq_opts_init(&job->opts);
+}
+
+static int set_field(struct bq_job *job, const struct field *f, const redisReply *value, struct arena *a)
+{
+	char *at = (char *)job + f->at;
+	struct str s = rreply_str(value);
+
+	if (!s.p)
+		return 0;
+	if (f->kind == FIELD_INT)
+		return rreply_int(value, (int64_t *)(void *)at) ? 0 : 1;
+	*(struct str *)(void *)at = arena_dup(a, s);
+	return ((struct str *)(void *)at)->p ? 0 : ERR_NOMEM;
+}
+
+/* Old Python workers stored failedReason as a JSON string. */
+static void unquote_reason(struct bq_job *job, struct arena *a)
+{
+	struct str reason = job->failed_reason;
+	struct jdoc doc;
+	struct jdoc_fault fault;
+
+	if (reason.n < 2 || reason.p[0] != '"' || jdoc_parse(&doc, a, reason, &JDOC_LIMITS, &fault) < 0)
+		return;
+	job->failed_reason = jdoc_string(&doc, JDOC_ROOT, a);
+	if (!job->failed_reason.p)
+		job->failed_reason = reason;
+}
+
+static void read_opts(struct bq_job *job, struct arena *a)
+{
+	struct jdoc doc;
+	struct jdoc_fault fault;
+
+	if (!job->opts_json.p || jdoc_parse(&doc, a, job->opts_json, &JDOC_LIMITS, &fault) < 0)
+		return;
+	if (bq_opts_read(&job->opts, &doc, JDOC_ROOT, a, false, NULL) < 0)
+		bq_opts_init(&job->opts);
+}
+
+/* "P:Q:id" or "P:Q": the part behind the last colon. */
+static struct str last_part(struct str key)
+{
+	size_t at = key.n;
+
+	while (at > 0 && key.p[at - 1] != ':')
+		at--;
+	return str_sub(key, at, key.n - at);
+}
+
+static void read_parent(struct bq_job *job, struct arena *a)
+{
+	struct str queue_key = STR_NONE;
+	struct jdoc doc;
+	struct jdoc_fault fault;
+
+	if (job->parent_json.p && jdoc_parse(&doc, a, job->parent_json, &JDOC_LIMITS, &fault) == 0) {
+		uint32_t id = jdoc_get(&doc, JDOC_ROOT, "id"), key = jdoc_get(&doc, JDOC_ROOT, "queueKey");
+
+		if (id != JDOC_NONE)
+			job->parent_id = jdoc_string(&doc, id, a);
+		if (key != JDOC_NONE)
+			queue_key = jdoc_string(&doc, key, a);
+	}
+	if (!job->parent_id.p && job->parent_key.p)
+		job->parent_id = last_part(job->parent_key);
+	if (!queue_key.p && job->parent_key.n > job->parent_id.n)
+		queue_key = str_sub(job->parent_key, 0, job->parent_key.n - job->parent_id.n - 1);
+	if (queue_key.p)
+		job->parent_queue = last_part(queue_key);
+}
+
+static int finish_reading(struct bq_job *job, struct str id, struct arena *a)
+{
+	job->id = arena_dup(a, id);
+	if (!job->id.p)
+		return ERR_NOMEM;
+	read_opts(job, a);
+	read_parent(job, a);
+	unquote_reason(job, a);
+	return 0;
+}
+
+void bq_job_fetch(struct rcmd *cmd, const struct bq_queue *q, struct str id, bool with_payload)
+{
+	struct buf key = BUF_INIT;
+	size_t n = 0;
+
+	for (size_t i = 0; i < BQ_JOB_FIELD_COUNT; i++)
+		n += with_payload || !FIELDS[i].payload;
+	bq_job_key(&key, q, id, "");
+	if (key.failed)
+		cmd->wire.failed = true;
+	rcmd_begin(cmd, n + 2);
+	rcmd_argz(cmd, "HMGET");
+	rcmd_arg(cmd, buf_str(&key));
+	for (size_t i = 0; i < BQ_JOB_FIELD_COUNT; i++)
+		if (with_payload || !FIELDS[i].payload)
+			rcmd_argz(cmd, FIELDS[i].name);
+	buf_release(&key);
+}
+
+int bq_job_from_values(struct bq_job *job, struct str id, bool with_payload, const redisReply *values, struct arena *a)
+{
+	bool found = false;
+	size_t at = 0;
+
+	job_init(job);
+	for (size_t i = 0; i < BQ_JOB_FIELD_COUNT; i++) {
+		const redisReply *value;
+
+		if (!with_payload && FIELDS[i].payload)
+			continue;
+		value = rreply_at(values, at++);
+		found = found || !rreply_is_nil(value);
+		if (set_field(job, &FIELDS[i], value, a) < 0)
+			return ERR_NOMEM;
+	}
+	return found ? finish_reading(job, id, a) : ERR_NOT_FOUND;
+}
+
+int bq_job_from_pairs(struct bq_job *job, struct str id, const redisReply *pairs, struct arena *a)
+{
+	job_init(job);
+	for (size_t at = 0; rreply_at(pairs, at + 1); at += 2) {
+		struct str name = rreply_str(rreply_at(pairs, at));
+
+		for (size_t i = 0; i < BQ_JOB_FIELD_COUNT; i++)
+			if (str_is(name, FIELDS[i].name) && set_field(job, &FIELDS[i], rreply_at(pairs, at + 1), a) < 0)
+				return ERR_NOMEM;
+	}
+	if (!job->data.p)
+		job->data = STR("{}"); /* as the official client reads a hash without data */
+	return finish_reading(job, id, a);
+}
