@@ -23,6 +23,9 @@ int bq_script_failure(int64_t code, struct err *err);
 /* A packed value as an argument; released. */
 void bq_arg_packed(struct rcmd *cmd, struct buf *packed);
 
+/* The members token, lockDuration, limiter and name, which moveToActive and moveToFinished take. */
+void bq_pack_worker(struct mp_map *m, const struct bq_worker *w, struct str token);
+
 /* ---- job.c: hash fields ---- */
 #define BQ_JOB_FIELD_COUNT 21
 

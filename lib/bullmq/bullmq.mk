@@ -8,7 +8,7 @@ $(BULLMQ_DIR)/node_modules/bullmq/package.json: lib/bullmq/package.json lib/bull
 	@mkdir -p $(BULLMQ_DIR)
 	$(call say,NPM bullmq)
 	$(Q)cp $^ $(BULLMQ_DIR)
-	$(Q)cd $(BULLMQ_DIR) && npm ci --ignore-scripts --omit=optional --no-audit --no-fund --loglevel=error
+	$(Q)cd $(BULLMQ_DIR) && npm ci --ignore-scripts --omit=optional --no-audit --no-fund --loglevel=error >/dev/null
 	$(Q)touch $@
 
 $(BULLMQ_GEN).c $(BULLMQ_GEN).h &: $(BULLMQ_DIR)/node_modules/bullmq/package.json lib/bullmq/gen-scripts.mjs \
