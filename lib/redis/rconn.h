@@ -1,8 +1,12 @@
 /* One blocking connection for one thread: BZPOPMIN, XREAD BLOCK, CLIENT LIST, and the named idle connections of workers.
  *
  * Opened with the same transport as the multiplexer. Calls block up to their deadline; any thread may call rconn_wake, which
- * makes a blocked rconn_command return ERR_STOPPING at once (the connection is then closed, since its reply is still to
- * come). All else: the owning thread only. */
+ * makes a blocked rconn_open or rconn_command return ERR_STOPPING at once (the connection is then closed, since its reply is still to
+ * come). A wake-up that comes while nothing is blocked counts for the next call that would block. All else: the owning
+ * thread only.
+ *
+ * Failures: ERR_UNAVAILABLE (not connected, or no connection possible; nothing was sent), ERR_TIMEOUT, ERR_IO, ERR_PROTOCOL,
+ * ERR_STOPPING. After ERR_TIMEOUT, ERR_IO and ERR_STOPPING of a command it may or may not have happened. */
 #ifndef SLUICE_REDIS_RCONN_H
 #define SLUICE_REDIS_RCONN_H
 

@@ -19,7 +19,8 @@
  *
  * When a call's deadline passes after sending, its late reply is read and dropped; the connection stays. When nothing at all
  * was heard for io_timeout_ms while calls are in flight, the connection is given up. Reconnecting backs off from
- * 20 ms to 1 s with jitter, so that service is back within a second of Redis' return.
+ * 20 ms to 0.8 s with jitter, so that service is back within a second of Redis' return. During an outage calls wait in the
+ * queue until their deadline; from 250 ms after the loss on, new calls fail at once with ERR_UNAVAILABLE.
  *
  * Thread rule: rmux_call and rmux_send from any thread; rmux_add_script, rmux_start, rmux_stop, rmux_free from the owner. */
 #ifndef SLUICE_REDIS_RMUX_H
@@ -83,7 +84,7 @@ struct rmux;
 struct rmux_options {
 	struct raddr addr;         /* copied */
 	const char *client_name;   /* CLIENT SETNAME; NULL for none */
-	int64_t connect_timeout_ms;
+	int64_t connect_timeout_ms; /* name, connect, TLS, greeting and scripts together; 0 = 2000 */
 	int64_t io_timeout_ms;     /* silence with calls in flight after which the connection is dead; 0 = 5000 */
 	size_t max_pending_bytes;  /* queued but unsent; beyond it calls fail with ERR_UNAVAILABLE; 0 = 64 MiB */
 	struct log *log;
@@ -94,7 +95,7 @@ struct rmux_options {
 };
 
 struct rmux *rmux_new(const struct rmux_options *o, struct err *err);
-int rmux_add_script(struct rmux *m, const struct rscript *s) MUST_CHECK; /* *s must outlive m */
+int rmux_add_script(struct rmux *m, const struct rscript *s) MUST_CHECK; /* *s must outlive m; 0 or ERR_NOMEM */
 int rmux_start(struct rmux *m, struct err *err) MUST_CHECK;
 /* Fails what has not been sent with ERR_STOPPING, waits for what is in flight until the deadline, then closes. */
 void rmux_stop(struct rmux *m, int64_t deadline_mono_ms);
@@ -111,11 +112,13 @@ struct rmux_stats {
 void rmux_stats(const struct rmux *m, struct rmux_stats *out);
 
 /* Sends and waits. Replies are yours on success only. A NOSCRIPT answer (SCRIPT FLUSH by somebody) reloads the scripts
- * and sends the call's failed commands once more: the caller never sees it. */
+ * and sends the call's failed commands once more: the caller never sees it. (Not inside MULTI: there the answer is nested in
+ * EXEC's.) Not from a done or on_state callback: they run on the thread that this waits for. */
 int rmux_call(struct rmux *m, struct rcmd *c, int64_t deadline_mono_ms, struct rreplies *out, struct err *err) MUST_CHECK;
 
 /* Sends and returns; done(arg, rc, replies, err) runs on the I/O thread (never block there), exactly once, also on failure;
- * replies are released by the mux after done returns. The wire bytes are taken from *c (left empty). */
+ * replies are released by the mux after done returns (NULL on failure). The wire bytes are taken from *c (left empty). Only
+ * without memory, and after rmux_stop, done runs on the caller's thread before this returns: hold no lock that it takes. */
 typedef void rmux_done_fn(void *arg, int rc, const struct rreplies *replies, const struct err *err);
 void rmux_send(struct rmux *m, struct rcmd *c, int64_t deadline_mono_ms, rmux_done_fn *done, void *arg);
 
