@@ -36,10 +36,12 @@ void role_dump(struct buf *out); /* JSON: [{role, may}] */
 
 #define AUTH_SUB_MAX 128
 #define AUTH_ORG_MAX 64
+#define AUTH_ORG_DEFAULT "default"
+#define AUTH_TTL_MAX_S INT64_C(31536000) /* 365 days */
 
 struct principal {
 	char sub[AUTH_SUB_MAX + 1];
-	char org[AUTH_ORG_MAX + 1]; /* [A-Za-z0-9._-]+ ; "default" when the token has none */
+	char org[AUTH_ORG_MAX + 1]; /* [A-Za-z0-9][A-Za-z0-9._-]*; "default" when the token has none */
 	role_set roles;
 	int64_t expires_s;
 };
@@ -58,14 +60,16 @@ struct auth_options {
 
 struct auth;
 
-/* Refuses HS keys under 32 bytes and well-known sample secrets, with a sentence that says what to do. */
+/* Everything is read now; *o may go afterwards. Refuses HS keys under 32 bytes, repetitive ones and well-known sample secrets, RSA keys under 2048
+ * bits, EC keys off P-256, and a keys file with anything that it does not know; err says what to do. NULL on failure. */
 struct auth *auth_new(const struct auth_options *o, struct err *err);
 void auth_free(struct auth *a);
 
 /* ERR_DENIED with a reason fit for the WWW-Authenticate header (never the token); ERR_NOMEM. */
 int auth_verify(struct auth *a, struct str token, struct principal *out, struct err *err) MUST_CHECK;
 
-/* Makes an HS256 token under JWT_SECRET. */
+/* Appends an HS256 token under JWT_SECRET, with iat, exp = now + ttl_s, and iss and aud when they are demanded. ERR_INVALID (a sub, org, role or life that
+ * would not be accepted back), ERR_WRONG_STATE (no JWT_SECRET), ERR_NOMEM. who->expires_s is not looked at. */
 int auth_issue(const struct auth *a, const struct principal *who, int64_t ttl_s, struct buf *out, struct err *err) MUST_CHECK;
 
 #endif
