@@ -22,17 +22,21 @@ static struct str raw_key(const struct jdoc *doc, uint32_t node)
 	return (struct str){doc->text.p + doc->nodes[node].key_off, doc->nodes[node].key_len};
 }
 
-uint32_t jdoc_get(const struct jdoc *doc, uint32_t obj, const char *name)
+uint32_t jdoc_find(const struct jdoc *doc, uint32_t obj, struct str name)
 {
 	if (obj >= doc->n_nodes || doc->nodes[obj].type != J_OBJECT)
 		return JDOC_NONE;
-	struct str wanted = str_from(name);
 	for (uint32_t c = jdoc_first(doc, obj); c != JDOC_NONE; c = jdoc_next(doc, obj, c)) {
 		struct str key = raw_key(doc, c);
-		if (doc->nodes[c].key_escaped ? jtext_equal(key, wanted) : str_eq(key, wanted))
+		if (doc->nodes[c].key_escaped ? jtext_equal(key, name) : str_eq(key, name))
 			return c;
 	}
 	return JDOC_NONE;
+}
+
+uint32_t jdoc_get(const struct jdoc *doc, uint32_t obj, const char *name)
+{
+	return jdoc_find(doc, obj, str_from(name));
 }
 
 enum jtype jdoc_type(const struct jdoc *doc, uint32_t node)

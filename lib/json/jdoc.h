@@ -80,6 +80,7 @@ int jdoc_parse(struct jdoc *doc, struct arena *a, struct str text, const struct 
 
 /* A member of an object by its (decoded) name; JDOC_NONE when absent or when `obj` is JDOC_NONE or no object. */
 uint32_t jdoc_get(const struct jdoc *doc, uint32_t obj, const char *name);
+uint32_t jdoc_find(const struct jdoc *doc, uint32_t obj, struct str name);
 
 /* Children: for (uint32_t c = jdoc_first(doc, n); c != JDOC_NONE; c = jdoc_next(doc, n, c)) */
 uint32_t jdoc_first(const struct jdoc *doc, uint32_t parent);

@@ -51,17 +51,24 @@ struct jnum jnum_read(struct str raw)
 	return n;
 }
 
-bool jnum_is_integer(const struct jnum *n)
-{
-	return n->n_digits == 0 || n->power >= 0;
-}
-
 /* The next significant digit; *at starts at n->digits. */
 static unsigned next_digit(const char **at)
 {
 	if (**at == '.')
 		++*at;
 	return (unsigned)(*(*at)++ - '0');
+}
+
+void jnum_digits(const struct jnum *n, char *out)
+{
+	const char *at = n->digits;
+	for (int64_t i = 0; i < n->n_digits; i++)
+		out[i] = (char)('0' + next_digit(&at));
+}
+
+bool jnum_is_integer(const struct jnum *n)
+{
+	return n->n_digits == 0 || n->power >= 0;
 }
 
 /* The value when it is an integer of 64 bits without sign. */
@@ -106,11 +113,12 @@ static bool quick_double(const struct jnum *n, double *out)
 static double slow_double(const struct jnum *n)
 {
 	char text[DOUBLE_DIGITS + 32];
-	size_t len = 0;
 	int64_t power = n->power;
-	const char *at = n->digits;
-	for (int64_t i = 0; i < n->n_digits && i < DOUBLE_DIGITS; i++)
-		text[len++] = (char)('0' + next_digit(&at));
+	struct jnum head = *n;
+	if (head.n_digits > DOUBLE_DIGITS)
+		head.n_digits = DOUBLE_DIGITS;
+	jnum_digits(&head, text);
+	size_t len = (size_t)head.n_digits;
 	if (n->n_digits > DOUBLE_DIGITS) {
 		text[len++] = '1'; /* stands for the rest, which is not zero */
 		power += n->n_digits - DOUBLE_DIGITS - 1;

@@ -25,6 +25,9 @@ int jnum_int(const struct jnum *n, int64_t *out) MUST_CHECK; /* ERR_INVALID: a f
 double jnum_double(const struct jnum *n);                    /* the nearest double; infinite when past its range */
 int jnum_compare(const struct jnum *a, const struct jnum *b); /* <0, 0, >0 */
 
+/* Copies the significant digits, n_digits bytes without the point. */
+void jnum_digits(const struct jnum *n, char *out);
+
 /* Is n a whole multiple of `of`? `of` is above 0 and has at most JNUM_DIVISOR_DIGITS digits. */
 #define JNUM_DIVISOR_DIGITS 18
 bool jnum_is_multiple(const struct jnum *n, const struct jnum *of);

@@ -42,7 +42,8 @@ struct schema_report {
 void schema_report_add(struct schema_report *r, struct str pointer, const char *fmt, ...) PRINTF_LIKE(3, 4);
 
 /* Checks doc's node (a whole document: JDOC_ROOT); `prefix` is put before every pointer. All faults are reported, not
- * only the first. 0 when valid, ERR_INVALID with the report filled, ERR_LIMIT when a pattern runs away. */
+ * only the first. 0 when valid, ERR_INVALID with the report filled, ERR_LIMIT when a pattern or the
+ * nesting runs away, ERR_NOMEM when the report's arena is full. */
 int schema_check(const struct schema *s, const struct jdoc *doc, uint32_t node, struct str prefix, struct schema_report *r)
 	MUST_CHECK;
 
