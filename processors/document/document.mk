@@ -1,0 +1,1 @@
+$(call obj,processors/document/document.c): processors/document/payload.schema.json
