@@ -29,24 +29,24 @@ static int set_limits(const struct limit *limits, size_t n, struct err *err)
 	return 0;
 }
 
-static int limit_memory(struct err *err)
+static int limit_memory(uint64_t bytes, struct err *err)
 {
-	static const struct limit memory = {RLIMIT_AS, SANDBOX_MEMORY_BYTES, SANDBOX_MEMORY_BYTES, "AS"};
+	const struct limit memory = {RLIMIT_AS, bytes, bytes, "AS"};
 	return set_limits(&memory, 1, err);
 }
 
-static int limit_resources(uint64_t file_bytes, struct err *err)
+static int limit_resources(const struct sandbox_options *o, struct err *err)
 {
 	const struct limit limits[] = {
 		/* SIGXCPU ends the process at the soft limit: that is how a CPU timeout is told from other deaths. */
-		{RLIMIT_CPU, SANDBOX_CPU_S, SANDBOX_CPU_S + 1, "CPU"},
-		{RLIMIT_FSIZE, file_bytes, file_bytes, "FSIZE"},
+		{RLIMIT_CPU, o->cpu_s, o->cpu_s + 1, "CPU"},
+		{RLIMIT_FSIZE, o->file_bytes, o->file_bytes, "FSIZE"},
 		{RLIMIT_NOFILE, SANDBOX_FILES, SANDBOX_FILES, "NOFILE"},
 		{RLIMIT_CORE, 0, 0, "CORE"},
 		{RLIMIT_MEMLOCK, 0, 0, "MEMLOCK"},
 	};
 	int rc = set_limits(limits, ARRAY_LEN(limits), err);
-	return rc == 0 && !SANDBOX_SANITIZED ? limit_memory(err) : rc;
+	return rc == 0 && !SANDBOX_SANITIZED ? limit_memory(o->memory_bytes, err) : rc;
 }
 
 static int harden(pid_t parent, struct err *err)
@@ -77,7 +77,7 @@ int sandbox_enter(const struct sandbox_options *o, char level[SANDBOX_LEVEL_SIZE
 	write_level(level, 0, false);
 	int rc = harden(o->parent, err);
 	if (rc == 0)
-		rc = limit_resources(o->file_bytes, err);
+		rc = limit_resources(o, err);
 	if (rc < 0)
 		return rc;
 
@@ -92,11 +92,11 @@ int sandbox_enter(const struct sandbox_options *o, char level[SANDBOX_LEVEL_SIZE
 	return 0;
 }
 
-int sandbox_enter_tool(struct err *err)
+int sandbox_enter_tool(uint64_t memory_bytes, struct err *err)
 {
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
 		return err_errno(err, "PR_SET_PDEATHSIG");
-	int rc = limit_memory(err);
+	int rc = limit_memory(memory_bytes, err);
 	if (rc == 0)
 		rc = seccomp_forbid_children(err);
 	return rc == ERR_UNAVAILABLE ? 0 : rc;

@@ -12,8 +12,6 @@
 #include "lib/base/attr.h"
 #include "lib/base/err.h"
 
-#define SANDBOX_MEMORY_BYTES ((uint64_t)512 << 20)
-#define SANDBOX_CPU_S 20
 #define SANDBOX_FILES 64
 #define SANDBOX_LEVEL_SIZE 32
 
@@ -28,15 +26,16 @@ struct sandbox_options {
 	int input_fd;        /* the document, the only file that may be opened besides the system's; -1: none */
 	pid_t parent;        /* whose death ends this process; 0: nobody's */
 	uint64_t file_bytes; /* no file may be written past this size */
+	uint64_t memory_bytes;
+	uint64_t cpu_s;      /* of each process */
 	bool strict;         /* fail unless both Landlock and seccomp are there */
 };
 
 /* level: what was reached, e.g. "landlock7+seccomp" or "none". */
 int sandbox_enter(const struct sandbox_options *o, char level[SANDBOX_LEVEL_SIZE], struct err *err) MUST_CHECK;
 
-/* For a forked child about to execute a tool: memory limit also in sanitized builds, and no children of its own.
- * Async-signal-safe is not needed: the helper has one thread. */
-int sandbox_enter_tool(struct err *err) MUST_CHECK;
+/* For a forked child about to execute a tool: memory limit also in sanitized builds, and no children of its own. */
+int sandbox_enter_tool(uint64_t memory_bytes, struct err *err) MUST_CHECK;
 
 /* The two walls, each 0 when it stands; ERR_UNAVAILABLE when this kernel does not have it. */
 int landlock_enter(int input_fd, int *abi, struct err *err) MUST_CHECK;
