@@ -1,0 +1,98 @@
+/* The document processor: a document job is a task (task.h) with a job's deadline, progress and policy. */
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "lib/base/clock.h"
+#include "lib/base/embed.h"
+#include "lib/config/config.h"
+#include "lib/log/log.h"
+#include "processors/document/task.h"
+#include "processors/runtime/context.h"
+
+EMBED_FILE(document_payload_schema, "processors/document/payload.schema.json");
+
+extern const struct processor document_processor;
+
+static struct str payload_schema(void)
+{
+	return EMBEDDED(document_payload_schema);
+}
+
+static int start(const struct processor_env *env, void **state, struct err *err)
+{
+	static const char *const tools[] = {"/usr/bin/pdfinfo", "/usr/bin/pdftotext", "/usr/bin/pdfdetach", "/usr/bin/qpdf"};
+	const struct config *c = env->config;
+	if (access(env->helper_path, X_OK) < 0)
+		return err_errno(err, "sluice-helper at %s", env->helper_path);
+	/* Without them text documents still work; jobs that need them say TOOL_MISSING. */
+	for (size_t i = 0; i < ARRAY_LEN(tools); i++)
+		if (access(tools[i], X_OK) < 0)
+			LOG(env->log, LOG_WARN, "document_tool_missing", log_strz("tool", tools[i]));
+	struct document_settings *s = calloc(1, sizeof(*s));
+	if (!s)
+		return err_set(err, ERR_NOMEM, "no memory for the document processor");
+	*s = (struct document_settings){
+		.max_bytes = c->doc_max_bytes,
+		.max_text_bytes = c->doc_max_text_bytes,
+		.max_pages = c->doc_max_pages,
+		.timeout_ms = c->doc_tool_timeout_ms,
+		.cpu_ms = c->doc_tool_cpu_ms,
+		.memory_bytes = c->doc_tool_memory_bytes,
+		.not_found_grace_ms = c->doc_not_found_grace_ms,
+		.strict_sandbox = c->doc_sandbox == CONFIG_SANDBOX_STRICT,
+	};
+	*state = s;
+	return 0;
+}
+
+static void stop(void *state)
+{
+	free(state);
+}
+
+static void progress(void *arg, unsigned pct, const char *step)
+{
+	job_progress(arg, pct, step);
+}
+
+static enum outcome end(const struct document_task *t, struct job_context *ctx)
+{
+	if (t->failure == FAILURE_NONE) {
+		job_return(ctx, buf_str(&t->result));
+		return OUTCOME_DONE;
+	}
+	int64_t age_ms = clock_wall_ms() - job_added_wall_ms(ctx);
+	job_fail(ctx, failure_name(t->failure), "%s", t->detail);
+	bool again = failure_may_retry(t->failure, job_attempt(ctx), age_ms, t->settings->not_found_grace_ms);
+	return again ? OUTCOME_RETRY : OUTCOME_PERMANENT;
+}
+
+static enum outcome run(void *state, struct job_context *ctx)
+{
+	const struct processor_env *env = job_env(ctx);
+	struct document_task t = {
+		.settings = state,
+		.store = env->documents,
+		.helper_path = env->helper_path,
+		.arena = job_arena(ctx),
+		.org = job_org(ctx),
+		.data = job_data(ctx),
+		.deadline_mono_ms = job_deadline_mono_ms(ctx),
+		.cancel_fd = job_cancel_fd(ctx),
+		.progress = progress,
+		.progress_arg = ctx,
+	};
+	document_task_run(&t);
+	enum outcome outcome = end(&t, ctx);
+	document_task_release(&t);
+	return outcome;
+}
+
+const struct processor document_processor = {
+	.name = "document",
+	.log_name = "DocumentProcessingProcessor",
+	.payload_schema = payload_schema,
+	.start = start,
+	.stop = stop,
+	.run = run,
+};
