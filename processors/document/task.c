@@ -18,10 +18,14 @@ static bool fail(struct document_task *t, enum failure f, const char *fmt, ...) 
 /* Notes the failure; fmt NULL: its own sentence. Returns false, so that a step can end with it. */
 static bool fail(struct document_task *t, enum failure f, const char *fmt, ...)
 {
+	t->failure = f;
+	if (!fmt) {
+		snprintf(t->detail, sizeof(t->detail), "%s", failure_sentence(f));
+		return false;
+	}
 	va_list ap;
 	va_start(ap, fmt);
-	t->failure = f;
-	vsnprintf(t->detail, sizeof(t->detail), fmt ? fmt : failure_sentence(f), ap);
+	vsnprintf(t->detail, sizeof(t->detail), fmt, ap);
 	va_end(ap);
 	return false;
 }
