@@ -18,14 +18,17 @@
 #include "lib/json/jwrite.h"
 
 struct app;
-struct route;
 struct exchange;
+struct http_deps;
+struct route;
+struct schema_report;
 
 #define REQUEST_MAX_PARAMS 4
 #define REQUEST_ID_SIZE 65
 
 struct request {
 	struct app *app;
+	const struct http_deps *deps; /* what the server was started with */
 	struct arena *arena;
 	const struct route *route;
 	struct str method;      /* "GET"; HEAD arrives as GET with head_only */
@@ -53,6 +56,15 @@ int64_t request_read(struct request *r, void *into, size_t n, struct err *err);
 /* Content-Length; -1 when chunked. */
 int64_t request_content_length(const struct request *r);
 
+/* A request that sleeps for an event holds its thread, so at most three quarters of the threads may do so at a time. false: none is left,
+ * answer at once. What was begun is ended by request_wait_end, or when the answer is written. */
+bool request_wait_begin(struct request *r) MUST_CHECK;
+void request_wait_end(struct request *r);
+/* Has the client gone away? For handlers that wait. */
+bool request_peer_gone(const struct request *r);
+/* Is the process on its way out? Handlers that wait answer at once then. */
+bool request_draining(const struct request *r);
+
 struct response {
 	int status;           /* 200 unless set */
 	struct buf headers;   /* "Name: value\r\n" lines; use response_header */
@@ -63,18 +75,22 @@ struct response {
 	bool close;           /* close the connection afterwards */
 };
 
-/* Refuses (drops and logs) values with CR, LF or NUL. */
+/* A value with control characters is left out: nobody can end the line early. */
 void response_header(struct response *res, const char *name, struct str value);
 void response_headerf(struct response *res, const char *name, const char *fmt, ...) PRINTF_LIKE(3, 4);
 struct jwrite response_json(struct response *res, int status); /* a writer into body */
 
+/* Sets `ETag: "tag"` and lets clients keep the answer as long as they ask again (Cache-Control: private, no-cache). true: the client has this
+ * version, the answer is a 304 and complete. tag: what identifies the representation; its hash is sent. Call it before
+ * the body is built, when the tag is cheaper than the body. */
+bool response_etag(const struct request *r, struct response *res, struct str tag) MUST_CHECK;
+
 /* Turns the response into a problem (RFC 9457): the status comes from problems.def. detail may be NULL. */
 void response_problem(const struct request *r, struct response *res, enum problem p, const char *fmt, ...) PRINTF_LIKE(4, 5);
 /* With a list of bad fields. */
-struct schema_report;
 void response_invalid(const struct request *r, struct response *res, const struct schema_report *issues);
 /* From a library failure: UNAVAILABLE → 503 redis-unavailable + Retry-After, UNKNOWN_OUTCOME → 504 outcome-unknown with retrySafe, FULL →
- * 503 queue-full, TAKEN → 409, MISMATCH → 422, NOT_FOUND → 404, … one table. */
+ * 503 queue-full, TAKEN → 409, MISMATCH → 422, NOT_FOUND → 404, … one table (problem_of_error). A 500's cause is logged, not shown. */
 void response_error(const struct request *r, struct response *res, const struct err *err);
 
 typedef void handler_fn(struct request *r, struct response *res);

@@ -7,7 +7,9 @@
  *     body             BODY_NONE, BODY_JSON (read whole, at most SLUICE_MAX_BODY_BYTES), BODY_STREAM (handler reads)
  *     body_schema      name of a schema in gateway/openapi/schemas.json, or NULL
  *     response_schema  the success body's schema, or NULL (no JSON)
- *     flags            ROUTE_CHANGES (writes one audit line), ROUTE_WAITS (Prefer: wait), ROUTE_QUIET (not in the access log) */
+ *     flags            ROUTE_CHANGES (writes one audit line), ROUTE_WAITS (Prefer: wait), ROUTE_QUIET (not in the access log),
+ *                      ROUTE_METRICS (its roles count with SLUICE_METRICS_AUTH=1 only), ROUTE_PROBE (served in role worker and
+ *                      while shutting down, too) */
 #ifndef SLUICE_GATEWAY_HTTP_ROUTE_H
 #define SLUICE_GATEWAY_HTTP_ROUTE_H
 
@@ -19,6 +21,8 @@ enum body_kind { BODY_NONE, BODY_JSON, BODY_STREAM };
 #define ROUTE_CHANGES 1u
 #define ROUTE_WAITS 2u
 #define ROUTE_QUIET 4u
+#define ROUTE_METRICS 8u
+#define ROUTE_PROBE 16u
 
 struct route {
 	const char *id, *method, *pattern;

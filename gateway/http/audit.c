@@ -1,0 +1,30 @@
+#include "gateway/http/audit.h"
+
+#include "gateway/http/server_state.h"
+#include "lib/log/log.h"
+
+static struct str copy(struct request *r, struct str s)
+{
+	return s.p ? arena_dup(r->arena, s) : STR_NONE;
+}
+
+void audit_note(struct request *r, const char *action, struct str target, struct str before, struct str after)
+{
+	r->x_->audit = (struct audit_entry){action, copy(r, target), copy(r, before), copy(r, after)};
+}
+
+void audit_finish(struct request *r, int status)
+{
+	const struct audit_entry *e = &r->x_->audit;
+	if (e->action) {
+		LOG(r->deps->log, LOG_INFO, "audit", log_strz("action", e->action), log_str("target", e->target), log_strz("sub", r->who.sub),
+		    log_strz("org", r->who.org), log_strz("requestId", r->id), log_str("ip", r->client_ip), log_int("status", status),
+		    log_json("before", e->before), log_json("after", e->after));
+		return;
+	}
+	if (!r->route || !(r->route->flags & ROUTE_CHANGES) || status < 200 || status > 299)
+		return;
+	struct str labels[] = {str_from(r->route->pattern)};
+	metrics_add(r->deps->metrics, M_AUDIT_MISSING, 1, labels);
+	LOG(r->deps->log, LOG_ERROR, "audit_missing", log_strz("route", r->route->id), log_strz("requestId", r->id));
+}

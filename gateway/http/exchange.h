@@ -1,0 +1,60 @@
+/* One request on its connection: what gateway/http knows beyond struct request. Private to this folder; the connection's thread. */
+#ifndef SLUICE_GATEWAY_HTTP_EXCHANGE_H
+#define SLUICE_GATEWAY_HTTP_EXCHANGE_H
+
+#include <civetweb.h>
+#include <stdatomic.h>
+
+#include "gateway/http/guard.h"
+#include "gateway/http/request.h"
+#include "gateway/http/server.h"
+
+struct route_state;
+
+/* What one civetweb thread keeps from request to request. */
+struct worker {
+	struct server *server;
+	struct arena arena;
+	struct buf head;              /* header lines of the response */
+	struct buf body;              /* body of the response */
+	const char *receive_buffer;   /* civetweb's, learnt from the requests seen */
+	char date[32];                /* of date_s */
+	int64_t date_s;
+	_Atomic int fd;               /* -1 between connections; the drain shuts idle ones down */
+	_Atomic bool busy;            /* a request is being answered */
+	struct worker *next;          /* protected by server's mu */
+};
+
+enum body_state { BODY_UNREAD, BODY_READING, BODY_DONE, BODY_BROKEN };
+
+struct audit_entry {
+	const char *action; /* NULL: not noted */
+	struct str target, before, after;
+};
+
+struct exchange {
+	struct worker *worker;
+	struct mg_connection *conn;
+	const struct mg_request_info *info;
+	struct guard_facts facts;
+	struct route_state *route_state; /* NULL until routed */
+	int64_t started_us;
+	int64_t body_started_ms;
+	int64_t body_read;               /* bytes */
+	enum body_state body;
+	bool continue_due;               /* the client waits for 100 Continue */
+	bool waiting;                    /* holds a wait slot */
+	struct audit_entry audit;
+	char allow[64];                  /* methods of the path, for 405 and OPTIONS */
+};
+
+/* The most that the request's body may have. */
+int64_t exchange_body_limit(const struct request *r);
+/* Is so little of the body left that reading it is better than closing the connection? */
+bool exchange_body_is_small(const struct request *r);
+/* Reads and forgets what is left of it, so that the connection can be used again; false: it must be closed. */
+bool exchange_discard_body(struct request *r);
+/* Writes the response; afterwards the connection is fit for the next request or marked for closing. */
+void response_write(struct request *r, struct response *res);
+
+#endif

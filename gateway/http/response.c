@@ -1,0 +1,313 @@
+#include <errno.h>
+#include <stdarg.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "gateway/http/server_state.h"
+#include "gateway/http/wire.h"
+#include "lib/base/clock.h"
+#include "lib/base/digest.h"
+#include "lib/config/config.h"
+#include "lib/log/log.h"
+
+/* An answer may take this long, plus its size at the pace of request bodies. */
+#define SEND_MS 10000
+#define SEND_BYTES_PER_MS 16
+#define STATUS_NOT_MODIFIED 304
+
+static bool is_token(const char *name)
+{
+	for (const char *p = name; *p; p++)
+		if (*p <= ' ' || *p >= 0x7f || *p == ':')
+			return false;
+	return *name != '\0';
+}
+
+void response_header(struct response *res, const char *name, struct str value)
+{
+	bool ok = value.p && is_token(name);
+	for (size_t i = 0; ok && i < value.n; i++)
+		ok = (unsigned char)value.p[i] >= 0x20 && value.p[i] != 0x7f;
+	if (!ok)
+		return;
+	buf_addz(&res->headers, name);
+	buf_addz(&res->headers, ": ");
+	buf_adds(&res->headers, value);
+	buf_addz(&res->headers, "\r\n");
+}
+
+void response_headerf(struct response *res, const char *name, const char *fmt, ...)
+{
+	char *value = NULL;
+	va_list ap;
+	va_start(ap, fmt);
+	int n = vasprintf(&value, fmt, ap);
+	va_end(ap);
+	if (n < 0) {
+		res->headers.failed = true;
+		return;
+	}
+	response_header(res, name, (struct str){value, (size_t)n});
+	free(value);
+}
+
+struct jwrite response_json(struct response *res, int status)
+{
+	res->status = status;
+	res->content_type = "application/json";
+	buf_clear(&res->body);
+	return jwrite_into(&res->body);
+}
+
+/* If-None-Match: a list of tags, weak ones compare equal to strong ones (RFC 9110 13.1.2). */
+static bool tag_listed(struct str list, struct str tag)
+{
+	while (list.p) {
+		struct str one = str_trim(str_cut(&list, ','));
+		if (str_starts(one, STR("W/")))
+			one = str_sub(one, 2, one.n - 2);
+		if (str_eq(one, tag) || str_is(one, "*"))
+			return true;
+	}
+	return false;
+}
+
+bool response_etag(const struct request *r, struct response *res, struct str tag)
+{
+	unsigned char sum[SHA256_BYTES];
+	char quoted[2 + SHA256_HEX_SIZE] = "\"";
+	digest_sha256(tag, sum);
+	digest_hex(sum, 12, quoted + 1);
+	quoted[25] = '"';
+	response_header(res, "ETag", (struct str){quoted, 26});
+	response_header(res, "Cache-Control", STR("private, no-cache"));
+	if (!tag_listed(request_header(r, "If-None-Match"), (struct str){quoted, 26}))
+		return false;
+	res->status = STATUS_NOT_MODIFIED;
+	buf_clear(&res->body);
+	return true;
+}
+
+/* ---- problems ------------------------------------------------------------------------------------------------------ */
+
+static void problem_headers(struct response *res, enum problem p)
+{
+	static const struct {
+		enum problem problem;
+		const char *name, *value;
+	} extra[] = {
+		{PROBLEM_REDIS_UNAVAILABLE, "Retry-After", "1"}, {PROBLEM_DRAINING, "Retry-After", "1"},
+		{PROBLEM_OVERLOADED, "Retry-After", "1"},	 {PROBLEM_QUEUE_FULL, "Retry-After", "5"},
+		{PROBLEM_OUTCOME_UNKNOWN, "Retry-After", "1"},
+	};
+	for (unsigned i = 0; i < ARRAY_LEN(extra); i++)
+		if (extra[i].problem == p)
+			response_header(res, extra[i].name, str_from(extra[i].value));
+}
+
+/* Drops what the handler had prepared and opens the body; the caller may add members and closes it. */
+static struct jwrite problem_open(const struct request *r, struct response *res, enum problem p, const char *detail)
+{
+	const struct problem_row *row = problem_row(p);
+	char type[96];
+	buf_clear(&res->headers);
+	if (res->file_fd >= 0)
+		close(res->file_fd);
+	res->file_fd = -1;
+	problem_headers(res, p);
+	struct jwrite w = response_json(res, row->status);
+	res->content_type = "application/problem+json";
+	snprintf(type, sizeof(type), "/problems/%s", row->slug);
+	jw_open(&w, '{');
+	jw_kstrz(&w, "type", type);
+	jw_kstrz(&w, "code", row->slug);
+	jw_kstrz(&w, "title", row->title);
+	jw_kint(&w, "status", row->status);
+	jw_kstrz(&w, "detail", detail ? detail : row->title);
+	jw_kstrz(&w, "instance", r->id);
+	if (p == PROBLEM_OUTCOME_UNKNOWN)
+		jw_kbool(&w, "retrySafe", request_header(r, "Idempotency-Key").p != NULL);
+	return w;
+}
+
+void response_problem(const struct request *r, struct response *res, enum problem p, const char *fmt, ...)
+{
+	char detail[512];
+	if (fmt) {
+		va_list ap;
+		va_start(ap, fmt);
+		vsnprintf(detail, sizeof(detail), fmt, ap);
+		va_end(ap);
+	}
+	struct jwrite w = problem_open(r, res, p, fmt ? detail : NULL);
+	jw_close(&w, '}');
+}
+
+void response_invalid(const struct request *r, struct response *res, const struct schema_report *issues)
+{
+	char detail[64];
+	snprintf(detail, sizeof(detail), "%u %s not valid", issues->count, issues->count == 1 ? "field is" : "fields are");
+	struct jwrite w = problem_open(r, res, PROBLEM_VALIDATION, detail);
+	jw_key(&w, "errors");
+	jw_open(&w, '[');
+	for (const struct schema_issue *i = issues->first; i; i = i->next) {
+		jw_open(&w, '{');
+		jw_kstr(&w, "pointer", i->pointer);
+		jw_kstr(&w, "detail", i->detail);
+		jw_close(&w, '}');
+	}
+	jw_close(&w, ']');
+	jw_close(&w, '}');
+}
+
+void response_error(const struct request *r, struct response *res, const struct err *err)
+{
+	enum problem p = problem_of_error(err->code);
+	if (p != PROBLEM_INTERNAL) {
+		response_problem(r, res, p, "%s", err->text);
+		return;
+	}
+	LOG(r->deps->log, LOG_ERROR, "request_failed", log_strz("requestId", r->id), log_strz("code", err_name(err->code)), log_err(err));
+	response_problem(r, res, p, NULL);
+}
+
+/* ---- writing --------------------------------------------------------------------------------------------------------- */
+
+static const char *reason_phrase(int status)
+{
+	static const struct {
+		int status;
+		const char *phrase;
+	} phrases[] = {
+		{200, "OK"}, {201, "Created"}, {202, "Accepted"}, {204, "No Content"}, {206, "Partial Content"},
+		{302, "Found"}, {303, "See Other"}, {304, "Not Modified"}, {400, "Bad Request"}, {401, "Unauthorized"},
+		{403, "Forbidden"}, {404, "Not Found"}, {405, "Method Not Allowed"}, {406, "Not Acceptable"},
+		{408, "Request Timeout"}, {409, "Conflict"}, {410, "Gone"}, {412, "Precondition Failed"},
+		{413, "Content Too Large"}, {415, "Unsupported Media Type"}, {422, "Unprocessable Content"},
+		{429, "Too Many Requests"}, {431, "Request Header Fields Too Large"}, {500, "Internal Server Error"},
+		{501, "Not Implemented"}, {503, "Service Unavailable"}, {504, "Gateway Timeout"}, {507, "Insufficient Storage"},
+	};
+	for (unsigned i = 0; i < ARRAY_LEN(phrases); i++)
+		if (phrases[i].status == status)
+			return phrases[i].phrase;
+	return "";
+}
+
+static bool has_header(const struct response *res, const char *name)
+{
+	struct str rest = buf_str(&res->headers), wanted = str_from(name);
+	while (rest.p) {
+		struct str line = str_cut(&rest, '\n');
+		if (line.n > wanted.n && line.p[wanted.n] == ':' && str_ieq(str_sub(line, 0, wanted.n), wanted))
+			return true;
+	}
+	return false;
+}
+
+static const char *date(struct worker *w)
+{
+	int64_t now = clock_wall_ms() / 1000;
+	if (now != w->date_s) {
+		time_t t = (time_t)now;
+		struct tm tm;
+		gmtime_r(&t, &tm);
+		strftime(w->date, sizeof(w->date), "%a, %d %b %Y %H:%M:%S GMT", &tm);
+		w->date_s = now;
+	}
+	return w->date;
+}
+
+static void add_default(struct response *res, struct buf *head, const char *name, const char *value)
+{
+	if (has_header(res, name))
+		return;
+	buf_addz(head, name);
+	buf_addz(head, ": ");
+	buf_addz(head, value);
+	buf_addz(head, "\r\n");
+}
+
+static int64_t body_bytes(const struct response *res)
+{
+	return res->file_fd >= 0 ? res->file_bytes : (int64_t)res->body.n;
+}
+
+static bool is_bodiless(int status)
+{
+	return status == 204 || status == STATUS_NOT_MODIFIED;
+}
+
+static void build_head(const struct request *r, struct response *res, struct buf *head)
+{
+	buf_clear(head);
+	buf_addz(head, "HTTP/1.1 ");
+	buf_addi(head, res->status);
+	buf_addc(head, ' ');
+	buf_addz(head, reason_phrase(res->status));
+	buf_addz(head, "\r\nDate: ");
+	buf_addz(head, date(r->x_->worker));
+	buf_addz(head, "\r\nX-Request-Id: ");
+	buf_addz(head, r->id);
+	buf_addz(head, "\r\n");
+	if (!is_bodiless(res->status)) {
+		buf_addz(head, "Content-Length: ");
+		buf_addi(head, body_bytes(res));
+		buf_addz(head, "\r\n");
+		if (body_bytes(res) > 0)
+			add_default(res, head, "Content-Type", res->content_type);
+	}
+	add_default(res, head, "Cache-Control", "no-store");
+	add_default(res, head, "X-Content-Type-Options", "nosniff");
+	add_default(res, head, "Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'");
+	add_default(res, head, "Referrer-Policy", "no-referrer");
+	if (res->close)
+		buf_addz(head, "Connection: close\r\n");
+	else if (r->x_->facts.http10)
+		buf_addz(head, "Connection: keep-alive\r\n");
+	buf_adds(head, buf_str(&res->headers));
+	buf_addz(head, "\r\n");
+}
+
+static int send_all(const struct request *r, const struct response *res, const struct buf *head)
+{
+	int fd = r->x_->worker->fd;
+	bool bodiless = r->head_only || is_bodiless(res->status);
+	int64_t deadline = clock_mono_ms() + SEND_MS + body_bytes(res) / SEND_BYTES_PER_MS;
+	struct iovec iov[2] = {{head->p, head->n}, {res->body.p, bodiless || res->file_fd >= 0 ? 0 : res->body.n}};
+	int rc = wire_send(fd, iov, 2, deadline);
+	if (rc == 0 && res->file_fd >= 0 && !bodiless)
+		rc = wire_send_file(fd, res->file_fd, res->file_bytes, deadline);
+	return rc;
+}
+
+/* Out of memory while the answer was built: what was begun cannot be trusted. */
+static void replace_failed(const struct request *r, struct response *res)
+{
+	buf_release(&res->headers);
+	buf_release(&res->body);
+	response_problem(r, res, PROBLEM_INTERNAL, "There was not enough memory for the answer.");
+}
+
+void response_write(struct request *r, struct response *res)
+{
+	struct exchange *x = r->x_;
+	struct buf head = x->worker->head;
+	if (res->status == 0)
+		res->status = 200;
+	if (res->headers.failed || res->body.failed)
+		replace_failed(r, res);
+	if (!x->facts.keep_alive || request_draining(r) || !exchange_body_is_small(r))
+		res->close = true;
+	build_head(r, res, &head);
+	if (head.failed || send_all(r, res, &head) < 0)
+		res->close = true;
+	if (res->file_fd >= 0)
+		close(res->file_fd);
+	res->file_fd = -1;
+	x->worker->head = head;
+	if (!res->close && exchange_discard_body(r))
+		return;
+	mg_disable_keep_alive(x->conn);
+	if (x->body != BODY_DONE && x->body_read != x->facts.content_length)
+		wire_linger(x->worker->fd);
+}

@@ -1,0 +1,59 @@
+/* What a running server is. Private to this folder. */
+#ifndef SLUICE_GATEWAY_HTTP_SERVER_STATE_H
+#define SLUICE_GATEWAY_HTTP_SERVER_STATE_H
+
+#include <stdatomic.h>
+
+#include "gateway/http/exchange.h"
+#include "gateway/http/ratelimit.h"
+#include "gateway/http/server.h"
+#include "lib/base/lock.h"
+#include "lib/metrics/metrics.h"
+
+enum server_phase {
+	SERVER_OPEN,
+	SERVER_CLOSING, /* answers say Connection: close */
+	SERVER_REFUSING /* and new requests get 503 */
+};
+
+#define STATUS_FIRST 100
+#define STATUS_LAST 599
+
+/* What is kept for a row of the route table; the last one is for requests that match none. */
+struct route_state {
+	const struct route *route;    /* NULL: no row */
+	const struct schema *schema;  /* of the body; NULL: none */
+	struct series *seconds;
+	struct series *_Atomic requests[STATUS_LAST - STATUS_FIRST + 1]; /* by status, made when first seen */
+};
+
+struct server {
+	/* Set before start. */
+	struct http_deps deps;
+	struct mg_context *context;
+	unsigned threads;
+	unsigned port;
+	struct route_state *routes; /* deps.routes->count + 1 */
+	struct ratelimit *rate;     /* NULL: off */
+
+	_Atomic int phase;          /* enum server_phase */
+	_Atomic int connections;
+	_Atomic int waiting;        /* requests that hold a wait slot */
+	_Atomic int in_flight;
+
+	struct lock mu;
+	struct cond idle;           /* in_flight became 0 */
+	struct worker *workers;     /* protected by mu */
+};
+
+/* middleware.c: everything between a request that may be trusted and its response. */
+void middleware_run(struct request *r, struct response *res);
+/* Counts and logs the request when its answer has been written. */
+void middleware_finish(struct request *r, const struct response *res);
+/* Counts a request that was refused before it was routed. */
+void middleware_rejected(struct server *s, const char *reason);
+
+/* cors.c: adds the headers for a configured origin; true: this was a preflight and the response is complete. */
+bool cors_apply(const struct request *r, struct response *res);
+
+#endif

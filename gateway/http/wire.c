@@ -1,0 +1,141 @@
+#include "gateway/http/wire.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sys/sendfile.h>
+#include <sys/socket.h>
+
+#include "lib/base/clock.h"
+#include "lib/base/err.h"
+#include "lib/base/lock.h"
+
+#define CIVETWEB_STACK_BYTES ((size_t)102400) /* -DUSE_STACK_SIZE of Debian's build */
+#define LINGER_MS 1000
+#define LINGER_BYTES (256 << 10)
+
+static _Thread_local struct {
+	int fd;
+	int64_t deadline_ms;
+} watch = {.fd = -1};
+
+/* Declared by assembler name: the C name may be an inline function of the fortified headers. */
+ssize_t wire_recv(int fd, void *into, size_t n, int flags) __asm__("recv");
+int wire_setstacksize(pthread_attr_t *attr, size_t n) __asm__("pthread_attr_setstacksize");
+
+ssize_t wire_recv(int fd, void *into, size_t n, int flags)
+{
+	watch.fd = fd;
+	if (watch.deadline_ms && clock_mono_ms() >= watch.deadline_ms) {
+		errno = ETIMEDOUT;
+		return -1;
+	}
+	return recvfrom(fd, into, n, flags, NULL, NULL);
+}
+
+int wire_setstacksize(pthread_attr_t *attr, size_t n)
+{
+	int (*real)(pthread_attr_t *, size_t);
+	*(void **)&real = dlsym(RTLD_NEXT, "pthread_attr_setstacksize");
+	return real ? real(attr, n == CIVETWEB_STACK_BYTES ? THREAD_STACK_BYTES : n) : ENOSYS;
+}
+
+void wire_watch(int64_t deadline_mono_ms)
+{
+	watch.deadline_ms = deadline_mono_ms;
+}
+
+int wire_socket(int peer_port)
+{
+	struct sockaddr_in peer = {0};
+	socklen_t size = sizeof(peer);
+	if (watch.fd < 0 || getpeername(watch.fd, (struct sockaddr *)&peer, &size) < 0)
+		return -1;
+	return peer.sin_family == AF_INET && ntohs(peer.sin_port) == peer_port ? watch.fd : -1;
+}
+
+/* Waits until the socket takes more. */
+static int await_room(int fd, int64_t deadline_ms)
+{
+	if (errno == EINTR)
+		return 0;
+	if (errno != EAGAIN && errno != EWOULDBLOCK)
+		return ERR_IO;
+	int64_t left = deadline_ms - clock_mono_ms();
+	if (left <= 0)
+		return ERR_TIMEOUT;
+	struct pollfd p = {.fd = fd, .events = POLLOUT};
+	return poll(&p, 1, (int)(left < 1000 ? left : 1000)) < 0 && errno != EINTR ? ERR_IO : 0;
+}
+
+static void advance(struct msghdr *m, size_t n)
+{
+	while (m->msg_iovlen && n >= m->msg_iov->iov_len) {
+		n -= m->msg_iov->iov_len;
+		m->msg_iov++;
+		m->msg_iovlen--;
+	}
+	if (m->msg_iovlen) {
+		m->msg_iov->iov_base = (char *)m->msg_iov->iov_base + n;
+		m->msg_iov->iov_len -= n;
+	}
+}
+
+int wire_send(int fd, struct iovec *iov, int n, int64_t deadline_mono_ms)
+{
+	struct msghdr m = {.msg_iov = iov, .msg_iovlen = (size_t)n};
+	advance(&m, 0);
+	while (m.msg_iovlen) {
+		ssize_t sent = sendmsg(fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT);
+		if (sent >= 0) {
+			advance(&m, (size_t)sent);
+			continue;
+		}
+		int rc = await_room(fd, deadline_mono_ms);
+		if (rc < 0)
+			return rc;
+	}
+	return 0;
+}
+
+int wire_send_file(int fd, int file, int64_t n, int64_t deadline_mono_ms)
+{
+	while (n > 0) {
+		ssize_t sent = sendfile(fd, file, NULL, (size_t)n);
+		if (sent > 0) {
+			n -= sent;
+			continue;
+		}
+		if (sent == 0)
+			return ERR_IO; /* the file has become shorter */
+		int rc = await_room(fd, deadline_mono_ms);
+		if (rc < 0)
+			return rc;
+	}
+	return 0;
+}
+
+void wire_linger(int fd)
+{
+	char sink[4096];
+	int64_t deadline = clock_mono_ms() + LINGER_MS;
+	shutdown(fd, SHUT_WR);
+	for (size_t total = 0; total < LINGER_BYTES;) {
+		int64_t left = deadline - clock_mono_ms();
+		struct pollfd p = {.fd = fd, .events = POLLIN};
+		if (left <= 0 || poll(&p, 1, (int)left) <= 0)
+			return;
+		ssize_t got = recvfrom(fd, sink, sizeof(sink), MSG_DONTWAIT, NULL, NULL);
+		if (got <= 0)
+			return;
+		total += (size_t)got;
+	}
+}
+
+bool wire_peer_gone(int fd)
+{
+	struct pollfd p = {.fd = fd, .events = POLLRDHUP};
+	return poll(&p, 1, 0) > 0 && (p.revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0;
+}

@@ -1,0 +1,36 @@
+/* The socket below a civetweb connection.
+ *
+ * civetweb 1.15 hides its sockets, has no deadline on reading a body, restarts its timeout after every partial write, and gives its
+ * threads 100 KiB of stack. All of it goes through three libc calls that it imports dynamically, so this program has its own recv(2)
+ * (it notes the socket and heeds a deadline of the calling thread) and its own pthread_attr_setstacksize(3) (it raises that one value
+ * to 1 MiB; stacks are touched lazily, so this costs address space only). Other libraries in the process pass through unchanged.
+ *
+ * All functions: the connection's thread. */
+#ifndef SLUICE_GATEWAY_HTTP_WIRE_H
+#define SLUICE_GATEWAY_HTTP_WIRE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#include "lib/base/attr.h"
+
+/* From now on recv(2) on this thread fails with ETIMEDOUT once the deadline has passed; 0 = no deadline. */
+void wire_watch(int64_t deadline_mono_ms);
+
+/* The socket of this thread's last recv(2), when its peer has this port; else -1. */
+int wire_socket(int peer_port);
+
+/* Writes everything in as few calls as the kernel allows: 0, or ERR_TIMEOUT, ERR_IO. Changes iov. */
+int wire_send(int fd, struct iovec *iov, int n, int64_t deadline_mono_ms) MUST_CHECK;
+/* Sends n bytes of a file from its position. */
+int wire_send_file(int fd, int file, int64_t n, int64_t deadline_mono_ms) MUST_CHECK;
+
+/* Says that no more will be sent and discards what the peer still sends, for a moment: closing with unread input would reset the
+ * connection and take the answer with it (RFC 9112 9.6). */
+void wire_linger(int fd);
+
+/* Has the peer gone away? */
+bool wire_peer_gone(int fd);
+
+#endif
