@@ -113,11 +113,15 @@ FUZZ_BIN   := $(patsubst tests/%.c,$(OUT)/tests/%,$(FUZZ_SRC))
 DRIVER_BIN := $(patsubst tests/interop/%.c,$(OUT)/tests/%,$(DRIVER_SRC))
 
 # ---- the packages and the Node of the tests ---------------------------------------------------------------------------------
-TEST_NODE    := tests/node_modules/.bin/node
+TEST_NODE    := tests/node_modules/.node
 TEST_MODULES := tests/node_modules/.stamp
 
+# The pinned Node where there is one for this processor, else the one that is installed.
 $(TEST_MODULES): tests/package-lock.json tests/package.json
-	$(Q)cat $^ | cmp -s - $@ || { npm ci --prefix tests --silent --no-progress && cat $^ >$@; }
+	$(Q)cat $^ | cmp -s - $@ || { \
+		npm ci --prefix tests --loglevel=error && \
+		ln -sf "$$(cd tests/node_modules && ls -d "$$PWD"/node-linux-*/bin/node || command -v node)" $(TEST_NODE) && \
+		cat $^ >$@; }
 	@touch $@
 
 # ---- targets ----------------------------------------------------------------------------------------------------------------
