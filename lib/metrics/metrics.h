@@ -32,7 +32,7 @@ void metrics_free(struct metrics *m);
 struct series *metrics_series(struct metrics *m, enum metric_id id, const struct str *values);
 
 void series_add(struct series *s, double v);     /* counter (v >= 0), gauge */
-void series_set(struct series *s, double v);     /* gauge */
+void series_set(struct series *s, double v);     /* gauge; a counter that mirrors one kept elsewhere */
 void series_observe(struct series *s, double v); /* histogram, in the metric's base unit */
 double series_value(const struct series *s);     /* counter, gauge; a histogram's count */
 

@@ -1,0 +1,242 @@
+#include "lib/log/log.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdatomic.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "lib/base/clock.h"
+#include "lib/json/jwrite.h"
+
+#define VALUE_MAX ((size_t)2048)
+#define TIME_AT 11 /* where the time of day begins in an RFC 3339 text */
+#define TIME_N 12
+
+struct log {
+	/* set before start */
+	int fd;
+	bool owns_fd;
+	bool is_socket;
+	enum log_format format;
+	/* any thread */
+	_Atomic bool torn; /* the last line went out in part: the next one begins a new line */
+	_Atomic int level;
+	_Atomic uint64_t dropped;
+};
+
+static const char *const level_names[] = {"debug", "info", "warn", "error", "off"};
+static const char *const level_labels[] = {"DEBUG", "INFO ", "WARN ", "ERROR", "OFF  "};
+static const char *const secret_names[] = {"password", "secret", "token", "authorization", "cookie"};
+
+/* The same pipe under an open file description of our own: O_NONBLOCK set on fd itself would be seen by every program that shares it. */
+static int open_nonblocking(int fd)
+{
+	char path[32];
+	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	return open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+}
+
+struct log *log_new(int fd, enum log_level level, enum log_format format)
+{
+	struct log *l = malloc(sizeof(*l));
+	if (!l)
+		return NULL;
+	struct stat st = {0};
+	(void)fstat(fd, &st);
+	int own = S_ISFIFO(st.st_mode) ? open_nonblocking(fd) : -1;
+	l->fd = own < 0 ? fd : own;
+	l->owns_fd = own >= 0;
+	l->is_socket = S_ISSOCK(st.st_mode);
+	l->format = format;
+	atomic_init(&l->torn, false);
+	atomic_init(&l->level, level);
+	atomic_init(&l->dropped, 0);
+	return l;
+}
+
+void log_free(struct log *l)
+{
+	if (l && l->owns_fd)
+		(void)close(l->fd);
+	free(l);
+}
+
+void log_set_level(struct log *l, enum log_level level)
+{
+	atomic_store_explicit(&l->level, level, memory_order_relaxed);
+}
+
+bool log_enabled(const struct log *l, enum log_level level)
+{
+	return l && level < LOG_OFF && (int)level >= atomic_load_explicit(&l->level, memory_order_relaxed);
+}
+
+uint64_t log_dropped(const struct log *l)
+{
+	return atomic_load_explicit(&l->dropped, memory_order_relaxed);
+}
+
+bool log_level_parse(struct str s, enum log_level *out)
+{
+	for (size_t i = 0; i < ARRAY_LEN(level_names); i++) {
+		if (!str_is(s, level_names[i]))
+			continue;
+		*out = (enum log_level)i;
+		return true;
+	}
+	return false;
+}
+
+static bool is_secret(const char *name)
+{
+	struct str s = str_from(name);
+	for (size_t i = 0; i < ARRAY_LEN(secret_names); i++) {
+		struct str word = str_from(secret_names[i]);
+		if (s.n >= word.n && str_ieq(str_sub(s, s.n - word.n, word.n), word))
+			return true;
+	}
+	return false;
+}
+
+/* At most VALUE_MAX bytes, and no half of a UTF-8 character at the end. */
+static struct str cut(struct str s)
+{
+	if (s.n <= VALUE_MAX)
+		return s;
+	size_t n = VALUE_MAX;
+	while (n > VALUE_MAX - 3 && ((unsigned char)s.p[n] & 0xc0) == 0x80)
+		n--;
+	return str_sub(s, 0, n);
+}
+
+static bool is_left_out(const struct log_field *f)
+{
+	return f->kind == LOG_F_STR && !f->s.p;
+}
+
+static void json_value(struct jwrite *w, const struct log_field *f)
+{
+	if (is_secret(f->name))
+		jw_strz(w, "***");
+	else if (f->kind == LOG_F_INT)
+		jw_int(w, f->i);
+	else if (f->kind == LOG_F_BOOL)
+		jw_bool(w, f->i != 0);
+	else if (f->kind == LOG_F_JSON && f->s.n <= VALUE_MAX)
+		jw_raw(w, f->s);
+	else
+		jw_str(w, cut(f->s)); /* JSON that had to be cut is only a string */
+}
+
+static void json_line(struct buf *b, const char *ts, enum log_level level, const char *event, const struct log_field *fields)
+{
+	struct jwrite w = jwrite_into(b);
+	jw_open(&w, '{');
+	jw_kstrz(&w, "ts", ts);
+	jw_kstrz(&w, "level", level_names[level]);
+	jw_kstrz(&w, "event", event);
+	for (const struct log_field *f = fields; f->kind != LOG_F_END; f++) {
+		if (is_left_out(f))
+			continue;
+		jw_key(&w, f->name);
+		json_value(&w, f);
+	}
+	jw_close(&w, '}');
+	buf_addc(b, '\n');
+}
+
+/* Needs no quotes in a text line. */
+static bool is_plain(struct str s)
+{
+	for (size_t i = 0; i < s.n; i++)
+		if (!isgraph((unsigned char)s.p[i]) || s.p[i] == '"' || s.p[i] == '=' || s.p[i] == '\\')
+			return false;
+	return s.n > 0;
+}
+
+/* JSON handed over by a caller may be laid out over lines; a log line is one. */
+static void add_on_one_line(struct buf *b, struct str s)
+{
+	for (size_t i = 0; i < s.n; i++)
+		buf_addc(b, (unsigned char)s.p[i] < ' ' ? ' ' : s.p[i]);
+}
+
+static void text_value(struct buf *b, const struct log_field *f)
+{
+	struct jwrite w = jwrite_into(b);
+	if (is_secret(f->name))
+		buf_addz(b, "***");
+	else if (f->kind == LOG_F_INT)
+		buf_addi(b, f->i);
+	else if (f->kind == LOG_F_BOOL)
+		buf_addz(b, f->i ? "true" : "false");
+	else if (f->kind == LOG_F_JSON)
+		add_on_one_line(b, cut(f->s));
+	else if (is_plain(cut(f->s)))
+		buf_adds(b, cut(f->s));
+	else
+		jw_str(&w, cut(f->s));
+}
+
+static void text_line(struct buf *b, const char *ts, enum log_level level, const char *event, const struct log_field *fields)
+{
+	buf_add(b, ts + TIME_AT, TIME_N);
+	buf_addf(b, " %s %s", level_labels[level], event);
+	for (const struct log_field *f = fields; f->kind != LOG_F_END; f++) {
+		if (is_left_out(f))
+			continue;
+		buf_addf(b, " %s=", f->name);
+		text_value(b, f);
+	}
+	buf_addc(b, '\n');
+}
+
+/* One write, so that lines of several threads and processes never mix. A reader that does not read must not stop the program: where there
+ * is no room the line is lost. */
+static ssize_t write_once(const struct log *l, struct str line)
+{
+	if (l->is_socket)
+		return send(l->fd, line.p, line.n, MSG_DONTWAIT | MSG_NOSIGNAL);
+	struct pollfd room = {.fd = l->fd, .events = POLLOUT};
+	if (!l->owns_fd && (poll(&room, 1, 0) <= 0 || !(room.revents & POLLOUT)))
+		return -1;
+	ssize_t n;
+	do {
+		n = write(l->fd, line.p, line.n);
+	} while (n < 0 && errno == EINTR);
+	return n;
+}
+
+static bool write_line(struct log *l, struct str line)
+{
+	bool torn = atomic_exchange_explicit(&l->torn, false, memory_order_relaxed);
+	if (!torn)
+		line = str_sub(line, 1, line.n - 1); /* every line is built behind a newline of its own */
+	ssize_t n = write_once(l, line);
+	if (n == (ssize_t)line.n)
+		return true;
+	if (n > 0 || torn)
+		atomic_store_explicit(&l->torn, true, memory_order_relaxed);
+	return false;
+}
+
+void log_write(struct log *l, enum log_level level, const char *event, const struct log_field *fields)
+{
+	if (!log_enabled(l, level))
+		return;
+	char ts[CLOCK_RFC3339_SIZE];
+	clock_rfc3339(clock_wall_ms(), ts);
+	struct buf b = BUF_INIT;
+	buf_addc(&b, '\n');
+	if (l->format == LOG_FORMAT_JSON)
+		json_line(&b, ts, level, event, fields);
+	else
+		text_line(&b, ts, level, event, fields);
+	if (b.failed || !write_line(l, buf_str(&b)))
+		atomic_fetch_add_explicit(&l->dropped, 1, memory_order_relaxed);
+	buf_release(&b);
+}
