@@ -122,12 +122,19 @@ void mp_array(struct buf *b, size_t n)
 	}
 }
 
+void mp_map(struct buf *b, size_t n)
+{
+	if (n > UINT16_MAX)
+		b->failed = true;
+	put_byte(b, MP_MAP16);
+	put_big_endian(b, n, 2);
+}
+
 struct mp_map mp_map_open(struct buf *b)
 {
 	struct mp_map m = {.b = b, .at = b->n + 1};
 
-	put_byte(b, MP_MAP16);
-	put_big_endian(b, 0, 2);
+	mp_map(b, 0);
 	return m;
 }
 

@@ -23,6 +23,7 @@ void mp_double(struct buf *b, double v);
 void mp_str(struct buf *b, struct str s); /* nil when s.p is NULL */
 void mp_strz(struct buf *b, const char *z);
 void mp_array(struct buf *b, size_t n); /* then exactly n values */
+void mp_map(struct buf *b, size_t n);   /* then exactly n keys and values */
 
 struct mp_map {
 	struct buf *b;
