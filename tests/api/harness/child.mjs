@@ -9,6 +9,7 @@ import { eventually } from './eventually.mjs';
 const alive = new Set();
 const folders = new Set();
 
+for (const [name, code] of [['SIGHUP', 129], ['SIGINT', 130], ['SIGTERM', 143]]) process.once(name, () => process.exit(code));
 process.on('exit', () => {
   for (const child of alive) child.killGroup('SIGKILL');
   for (const folder of folders) {
@@ -52,7 +53,8 @@ export class Child {
 
   constructor(file, args, { env, cwd } = {}) {
     this.name = file;
-    this.process = spawn(file, args, { env, cwd, detached: true, stdio: ['ignore', 'pipe', 'pipe'] });
+    // setpriv becomes the program, which then ends with this one even when this one is killed -9.
+    this.process = spawn('setpriv', ['--pdeathsig', 'KILL', '--', file, ...args], { env, cwd, detached: true, stdio: ['ignore', 'pipe', 'pipe'] });
     this.pid = this.process.pid;
     this.exited = once(this.process, 'exit').then(([code, by]) => {
       alive.delete(this);
