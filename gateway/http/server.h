@@ -25,7 +25,6 @@ struct config;
 struct health;
 struct log;
 struct metrics;
-struct openapi;
 
 /* Finds a compiled body schema by its name in the route table; NULL: there is none. */
 typedef const struct schema *schema_lookup(const void *schemas, const char *name);
@@ -40,8 +39,8 @@ struct http_deps {
 	const struct route_table *routes;
 	schema_lookup *schema;       /* may be NULL when no route names a schema */
 	const void *schemas;
-	struct health *health;       /* for the health routes */
-	const struct openapi *openapi; /* for /openapi.json */
+	const struct health *health; /* for the health routes */
+	struct str openapi;          /* the text of /openapi.json */
 };
 
 struct server;

@@ -1,0 +1,1 @@
+$(call obj,gateway/openapi/schemas.c): gateway/openapi/schemas.json
