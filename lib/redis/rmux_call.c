@@ -181,11 +181,12 @@ static struct call *call_new(struct rcmd *cmd, int64_t deadline, rmux_done_fn *d
 }
 
 /* A call that was not taken in is ended by the I/O thread as well, so that done has one thread; here when there is none. */
-static void end_refused(struct rmux *m, struct call *c)
+static void end_refused(struct rmux *m, struct call *c, const struct err *why)
 {
 	struct call_list here = {0};
+	c->err = *why;
 	lock_take(&m->mu);
-	call_end(c, c->rc, m->gone ? &here : &m->refused);
+	call_end(c, why->code, m->gone ? &here : &m->refused);
 	bool wake = !m->gone && needs_wake(m);
 	lock_give(&m->mu);
 	if (wake)
@@ -204,7 +205,7 @@ void rmux_send(struct rmux *m, struct rcmd *cmd, int64_t deadline_mono_ms, rmux_
 		done(arg, ERR_NOMEM, NULL, &err);
 		return;
 	}
-	c->rc = hand_in(m, c, &c->err);
-	if (c->rc < 0)
-		end_refused(m, c);
+	rc = hand_in(m, c, &err);
+	if (rc < 0) /* only then is c still ours */
+		end_refused(m, c, &err);
 }
