@@ -84,6 +84,8 @@ struct jwrite response_json(struct response *res, int status); /* a writer into 
  * version, the answer is a 304 and complete. tag: what identifies the representation; its hash is sent. Call it before
  * the body is built, when the tag is cheaper than the body. */
 bool response_etag(const struct request *r, struct response *res, struct str tag) MUST_CHECK;
+/* The same with a tag that is sent as it is, NUL-terminated letters and digits (a document's SHA-256, which If-Match names again). */
+bool response_etag_exact(const struct request *r, struct response *res, struct str token) MUST_CHECK;
 
 /* Turns the response into a problem (RFC 9457): the status comes from problems.def. detail may be NULL. */
 void response_problem(const struct request *r, struct response *res, enum problem p, const char *fmt, ...) PRINTF_LIKE(4, 5);

@@ -72,20 +72,30 @@ static bool tag_listed(struct str list, struct str tag)
 	return false;
 }
 
-bool response_etag(const struct request *r, struct response *res, struct str tag)
+#define ETAG_MAX 64
+
+bool response_etag_exact(const struct request *r, struct response *res, struct str token)
 {
-	unsigned char sum[SHA256_BYTES];
-	char quoted[2 + SHA256_HEX_SIZE] = "\"";
-	digest_sha256(tag, sum);
-	digest_hex(sum, 12, quoted + 1);
-	quoted[25] = '"';
-	response_header(res, "ETag", (struct str){quoted, 26});
+	char quoted[ETAG_MAX + 3];
+	int n = snprintf(quoted, sizeof(quoted), "\"%.*s\"", ETAG_MAX, token.p);
+
+	response_header(res, "ETag", (struct str){quoted, (size_t)n});
 	response_header(res, "Cache-Control", STR("private, no-cache"));
-	if (!tag_listed(request_header(r, "If-None-Match"), (struct str){quoted, 26}))
+	if (!tag_listed(request_header(r, "If-None-Match"), (struct str){quoted, (size_t)n}))
 		return false;
 	res->status = STATUS_NOT_MODIFIED;
 	buf_clear(&res->body);
 	return true;
+}
+
+bool response_etag(const struct request *r, struct response *res, struct str tag)
+{
+	unsigned char sum[SHA256_BYTES];
+	char hex[SHA256_HEX_SIZE];
+
+	digest_sha256(tag, sum);
+	digest_hex(sum, 12, hex);
+	return response_etag_exact(r, res, str_from(hex));
 }
 
 /* ---- problems ------------------------------------------------------------------------------------------------------ */

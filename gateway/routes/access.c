@@ -1,0 +1,153 @@
+#include "gateway/routes/access.h"
+
+#include "lib/json/jdoc.h"
+
+int queue_ref_or_reply(struct request *r, struct response *res, struct str name, struct queue_ref *out)
+{
+	const struct services *s = app_services(r->app);
+	struct err err = {0};
+
+	*out = (struct queue_ref){.decl = declarations_find(s->queues, name)};
+	if (out->decl) {
+		out->queue = &out->decl->queue;
+		return 0;
+	}
+	int exists = 0;
+	if (bq_queue_name_ok(name) && bq_queue_init(&out->own, str_from(s->prefix), name, &err) == 0) {
+		exists = bq_queue_exists(s->bq, &out->own, r->deadline_mono_ms, &err);
+		if (exists > 0) {
+			out->queue = &out->own;
+			return 0;
+		}
+		bq_queue_release(&out->own);
+	}
+	if (exists < 0)
+		response_error(r, res, &err);
+	else
+		response_problem(r, res, PROBLEM_QUEUE_UNKNOWN, "there is no queue \"%.*s\"", STR_ARG(name));
+	return ERR_NOT_FOUND;
+}
+
+void queue_ref_release(struct queue_ref *q)
+{
+	if (q->queue == &q->own)
+		bq_queue_release(&q->own);
+}
+
+struct str job_owner(const struct bq_job *job)
+{
+	return job->opts.org.p ? job->opts.org : STR("default");
+}
+
+bool may_see(const struct request *r, const struct bq_job *job)
+{
+	return principal_sees_org(&r->who, job_owner(job));
+}
+
+/* Job ids of other clients may hold any byte: whatever is not unreserved (RFC 3986 2.3) is escaped. */
+static void add_escaped(struct buf *b, struct str s)
+{
+	static const char unreserved[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~";
+
+	for (size_t i = 0; i < s.n; i++) {
+		if (s.p[i] && strchr(unreserved, s.p[i]))
+			buf_addc(b, s.p[i]);
+		else
+			buf_addf(b, "%%%02X", (unsigned)(unsigned char)s.p[i]);
+	}
+}
+
+struct str status_url(struct request *r, struct str queue, struct str id)
+{
+	struct buf b = BUF_INIT;
+
+	buf_addz(&b, "/api/jobs/status/");
+	add_escaped(&b, queue);
+	buf_addc(&b, '/');
+	add_escaped(&b, id);
+	struct str url = arena_dup(r->arena, buf_str(&b));
+	buf_release(&b);
+	return url.p ? url : STR("");
+}
+
+/* Text that is meant to be JSON but was written by anybody: as it is when it is JSON, else as a string. */
+static void write_json_or_string(struct request *r, struct jwrite *w, const char *key, struct str text)
+{
+	struct jdoc doc;
+	struct jdoc_fault fault;
+
+	jw_key(w, key);
+	if (!text.p)
+		jw_null(w);
+	else if (jdoc_parse(&doc, r->arena, text, &JDOC_LIMITS, &fault) == 0)
+		jw_raw(w, text);
+	else
+		jw_str(w, text);
+}
+
+void write_time(struct jwrite *w, const char *key, int64_t ms)
+{
+	jw_key(w, key);
+	if (ms < 0)
+		jw_null(w);
+	else
+		jw_int(w, ms);
+}
+
+static void write_parent(struct jwrite *w, const struct bq_job *job)
+{
+	jw_key(w, "parent");
+	if (!job->parent_id.p) {
+		jw_null(w);
+		return;
+	}
+	jw_open(w, '{');
+	jw_kstr(w, "id", job->parent_id);
+	jw_kstr(w, "queue", job->parent_queue);
+	jw_close(w, '}');
+}
+
+static void write_stacktrace(struct request *r, struct jwrite *w, struct str trace)
+{
+	struct jdoc doc;
+	struct jdoc_fault fault;
+	bool usable = trace.p && jdoc_parse(&doc, r->arena, trace, &JDOC_LIMITS, &fault) == 0 && jdoc_type(&doc, JDOC_ROOT) == J_ARRAY;
+
+	jw_kraw(w, "stacktrace", usable ? trace : STR("[]"));
+}
+
+void write_job(struct request *r, struct jwrite *w, struct str queue, const struct bq_job *job, bool with_payload)
+{
+	jw_open(w, '{');
+	jw_kstr(w, "id", job->id);
+	jw_kstr(w, "queue", queue);
+	jw_kstr(w, "name", job->name);
+	jw_kstrz(w, "state", bq_state_word(job->state));
+	write_json_or_string(r, w, "data", with_payload ? job->data : STR_NONE);
+	jw_key(w, "opts");
+	bq_opts_write(w, &job->opts);
+	write_json_or_string(r, w, "progress", job->progress);
+	write_json_or_string(r, w, "returnvalue", with_payload ? job->returnvalue : STR_NONE);
+	jw_kstr(w, "failedReason", job->failed_reason);
+	write_stacktrace(r, w, job->stacktrace);
+	jw_kint(w, "attemptsMade", job->attempts_made);
+	jw_kint(w, "attempts", job->opts.attempts > 1 ? job->opts.attempts : 1);
+	write_time(w, "timestamp", job->timestamp);
+	write_time(w, "processedOn", job->processed_on);
+	write_time(w, "finishedOn", job->finished_on);
+	jw_kint(w, "delay", job->delay);
+	jw_kint(w, "priority", job->priority);
+	write_parent(w, job);
+	jw_kstr(w, "org", job_owner(job));
+	jw_kstr(w, "submittedBy", job->opts.sub);
+	jw_kstrz(w, "source", "redis");
+	jw_close(w, '}');
+}
+
+/* "delayed" with "prioritized" before "waiting-children", as BullMQ's getJobCounts has them; `paused` is a flag of the queue. */
+void write_counts(struct jwrite *w, const struct bq_counts *c)
+{
+	for (unsigned i = 0; i < BQ_STATE_COUNT; i++)
+		jw_kint(w, bq_state_word((enum bq_state)i), c->n[i]);
+	jw_kbool(w, "paused", c->paused);
+}

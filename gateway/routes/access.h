@@ -1,0 +1,35 @@
+/* What several routes ask in the same way: which queue, whose job, how a job is shown. */
+#ifndef SLUICE_GATEWAY_ROUTES_ACCESS_H
+#define SLUICE_GATEWAY_ROUTES_ACCESS_H
+
+#include "gateway/http/request.h"
+#include "gateway/services.h"
+#include "lib/bullmq/bq.h"
+#include "processors/runtime/declaration.h"
+
+/* A queue named by a request: declared, or one that only Redis knows (then *own holds its keys until queue_ref_release). */
+struct queue_ref {
+	const struct bq_queue *queue;
+	const struct declaration *decl; /* NULL: not declared */
+	struct bq_queue own;
+};
+
+/* 0; else the response is written (404 queue-unknown, or Redis' failure). */
+int queue_ref_or_reply(struct request *r, struct response *res, struct str name, struct queue_ref *out) MUST_CHECK;
+void queue_ref_release(struct queue_ref *q);
+
+/* The job's organization: "default" where another client made it. */
+struct str job_owner(const struct bq_job *job);
+/* May the caller see this job? Another organization's job is answered as if it did not exist. */
+bool may_see(const struct request *r, const struct bq_job *job);
+
+/* The relative URL of a job's status, in the request's arena; "" without memory. */
+struct str status_url(struct request *r, struct str queue, struct str id);
+
+/* Writes the job as DESIGN's contract shows it: every field present, unknown is null. */
+void write_job(struct request *r, struct jwrite *w, struct str queue, const struct bq_job *job, bool with_payload);
+/* A time in ms, null when it is negative. */
+void write_time(struct jwrite *w, const char *key, int64_t ms);
+void write_counts(struct jwrite *w, const struct bq_counts *c);
+
+#endif

@@ -1,0 +1,287 @@
+/* Reading jobs: one, many, and the counts of queues. Nothing here scans a list. */
+#include "gateway/realtime/hub.h"
+#include "gateway/routes/access.h"
+#include "gateway/routes/handlers.h"
+#include "lib/base/clock.h"
+#include "lib/base/digest.h"
+
+#define WAIT_MAX_S 30
+#define BATCH_MAX 500
+
+/* ---- one job ---- */
+
+/* A change of the job shows in these: enough for an ETag without the payload. true: the client has this version already. */
+static bool job_not_modified(const struct request *r, struct response *res, const struct bq_job *job, bool with_payload)
+{
+	unsigned char sum[SHA256_BYTES];
+	int64_t facts[] = {(int64_t)job->state, job->attempts_made, job->attempts_started, job->processed_on, job->finished_on,
+			   job->delay,		job->priority,	    job->stalled_count,	   job->timestamp,    with_payload};
+	struct str parts[] = {job->id, job->progress, job->failed_reason, {(const char *)facts, sizeof(facts)}};
+
+	digest_sha256_parts(parts, ARRAY_LEN(parts), sum);
+	return response_etag(r, res, (struct str){(const char *)sum, sizeof(sum)});
+}
+
+/* "Prefer: wait=N" (RFC 7240), other preferences beside it: the seconds, 0 when there is none. */
+static int64_t prefer_wait_s(const struct request *r)
+{
+	struct str rest = request_header(r, "Prefer");
+	uint64_t seconds;
+
+	while (rest.p) {
+		struct str one = str_trim(str_cut(&rest, ','));
+		struct str name = str_trim(str_cut(&one, '='));
+		if (!str_ieq(name, STR("wait")) || !one.p)
+			continue;
+		struct str value = str_cut(&one, ';');
+		if (str_to_u64(str_trim(value), &seconds) == 0)
+			return seconds > WAIT_MAX_S ? WAIT_MAX_S : (int64_t)seconds;
+	}
+	return 0;
+}
+
+static bool is_final(const struct bq_job *job)
+{
+	return job->state == BQ_COMPLETED || job->state == BQ_FAILED;
+}
+
+static int read_job(struct request *r, const struct queue_ref *q, struct str id, bool with_payload, struct bq_job *job, struct err *err)
+{
+	const struct services *s = app_services(r->app);
+
+	int rc = bq_status(s->bq, q->queue, id, with_payload, r->arena, job, r->deadline_mono_ms, err);
+	if (rc == 0 && !may_see(r, job))
+		rc = err_set(err, ERR_NOT_FOUND, "there is no job \"%.*s\"", STR_ARG(id));
+	return rc;
+}
+
+/* Waits for the job's end on the event stream, at most until the deadline; the last word is always a fresh read. */
+static int wait_for_end(struct request *r, const struct queue_ref *q, struct str id, bool with_payload, int64_t wait_s, struct bq_job *job,
+			struct err *err)
+{
+	const struct services *s = app_services(r->app);
+	struct hub_wait w;
+	int64_t until = clock_mono_ms() + wait_s * 1000;
+
+	r->deadline_mono_ms += wait_s * 1000;
+	int rc = hub_wait_begin(s->hub, &w, q->queue, id, r->deadline_mono_ms, err);
+	if (rc < 0)
+		return rc;
+	do
+		rc = read_job(r, q, id, with_payload, job, err);
+	while (rc == 0 && !is_final(job) && !request_draining(r) && !request_peer_gone(r) && hub_wait_sleep(s->hub, &w, until));
+	if (rc == 0 && !is_final(job))
+		rc = read_job(r, q, id, with_payload, job, err);
+	hub_wait_end(s->hub, &w);
+	return rc;
+}
+
+static int get_job(struct request *r, struct response *res, const struct queue_ref *q, struct str id, bool with_payload, struct bq_job *job,
+		   struct err *err)
+{
+	int64_t wait_s = prefer_wait_s(r);
+	int rc = read_job(r, q, id, with_payload, job, err);
+
+	response_header(res, "Vary", STR("Prefer"));
+	if (rc < 0 || wait_s <= 0 || is_final(job) || !request_wait_begin(r))
+		return rc;
+	rc = wait_for_end(r, q, id, with_payload, wait_s, job, err);
+	request_wait_end(r);
+	response_headerf(res, "Preference-Applied", "wait=%lld", (long long)wait_s);
+	return rc;
+}
+
+void handle_job_status(struct request *r, struct response *res)
+{
+	struct queue_ref q;
+	struct bq_job job;
+	struct err err = {0};
+	bool with_payload = !str_is(request_query(r, "data"), "0");
+
+	if (queue_ref_or_reply(r, res, r->params[0], &q) < 0)
+		return;
+	if (get_job(r, res, &q, r->params[1], with_payload, &job, &err) < 0) {
+		response_error(r, res, &err);
+	} else if (!job_not_modified(r, res, &job, with_payload)) {
+		struct jwrite w = response_json(res, 200);
+		write_job(r, &w, r->params[0], &job, with_payload);
+	}
+	queue_ref_release(&q);
+}
+
+/* ---- many jobs ---- */
+
+/* One request's wants and what was found, in parallel arrays; the last three are for one queue at a time. */
+struct batch {
+	size_t n;
+	struct str *queues, *wanted;
+	struct bq_job *jobs; /* state BQ_STATE_UNKNOWN: no such job, or not the caller's to see */
+	bool *answered;
+	struct str *ids;
+	struct bq_job *found;
+	size_t *places;
+};
+
+static int batch_read(struct request *r, struct batch *b, struct err *err)
+{
+	uint32_t jobs = jdoc_get(&r->json, JDOC_ROOT, "jobs");
+
+	*b = (struct batch){
+		.queues = arena_array(r->arena, BATCH_MAX, sizeof(*b->queues)),
+		.wanted = arena_array(r->arena, BATCH_MAX, sizeof(*b->wanted)),
+		.jobs = arena_array(r->arena, BATCH_MAX, sizeof(*b->jobs)),
+		.answered = arena_array(r->arena, BATCH_MAX, sizeof(*b->answered)),
+		.ids = arena_array(r->arena, BATCH_MAX, sizeof(*b->ids)),
+		.found = arena_array(r->arena, BATCH_MAX, sizeof(*b->found)),
+		.places = arena_array(r->arena, BATCH_MAX, sizeof(*b->places)),
+	};
+	if (!b->queues || !b->wanted || !b->jobs || !b->answered || !b->ids || !b->found || !b->places)
+		return err_set(err, ERR_NOMEM, "out of memory");
+	for (uint32_t c = jdoc_first(&r->json, jobs); c != JDOC_NONE && b->n < BATCH_MAX; c = jdoc_next(&r->json, jobs, c), b->n++) {
+		b->queues[b->n] = jdoc_string(&r->json, jdoc_get(&r->json, c, "queue"), r->arena);
+		b->wanted[b->n] = jdoc_string(&r->json, jdoc_get(&r->json, c, "jobId"), r->arena);
+		b->jobs[b->n].state = BQ_STATE_UNKNOWN;
+	}
+	return 0;
+}
+
+/* Gathers the unanswered wants of the same queue as the one at `first`. */
+static size_t batch_gather(struct batch *b, size_t first)
+{
+	size_t count = 0;
+
+	for (size_t i = first; i < b->n; i++) {
+		if (b->answered[i] || !str_eq(b->queues[i], b->queues[first]))
+			continue;
+		b->answered[i] = true;
+		b->ids[count] = b->wanted[i];
+		b->places[count++] = i;
+	}
+	return count;
+}
+
+/* One round trip for all wants of one queue. */
+static int batch_answer_queue(struct request *r, struct batch *b, size_t first, struct err *err)
+{
+	const struct services *s = app_services(r->app);
+	const struct declaration *decl = declarations_find(s->queues, b->queues[first]);
+	size_t count = batch_gather(b, first);
+	struct err no_such_name = {0};
+	struct bq_queue own;
+
+	if (!decl && bq_queue_init(&own, str_from(s->prefix), b->queues[first], &no_such_name) < 0)
+		return 0; /* no queue can have that name, so no job is there */
+	int rc = bq_status_many(s->bq, decl ? &decl->queue : &own, b->ids, count, r->arena, b->found, r->deadline_mono_ms, err);
+	for (size_t i = 0; rc == 0 && i < count; i++)
+		if (b->found[i].state != BQ_STATE_UNKNOWN && may_see(r, &b->found[i]))
+			b->jobs[b->places[i]] = b->found[i];
+	if (!decl)
+		bq_queue_release(&own);
+	return rc;
+}
+
+static void batch_write(struct response *res, const struct batch *b)
+{
+	struct jwrite w = response_json(res, 200);
+
+	jw_open(&w, '{');
+	jw_key(&w, "jobs");
+	jw_open(&w, '[');
+	for (size_t i = 0; i < b->n; i++) {
+		const struct bq_job *job = &b->jobs[i];
+		bool known = job->state != BQ_STATE_UNKNOWN;
+		jw_open(&w, '{');
+		jw_kstr(&w, "queue", b->queues[i]);
+		jw_kstr(&w, "jobId", b->wanted[i]);
+		jw_kstrz(&w, "state", known ? bq_state_word(job->state) : NULL);
+		jw_kint(&w, "attemptsMade", known ? job->attempts_made : 0);
+		write_time(&w, "finishedOn", known ? job->finished_on : -1);
+		jw_kstr(&w, "failedReason", known ? job->failed_reason : STR_NONE);
+		jw_close(&w, '}');
+	}
+	jw_close(&w, ']');
+	jw_close(&w, '}');
+}
+
+void handle_job_status_batch(struct request *r, struct response *res)
+{
+	struct batch b;
+	struct err err = {0};
+	int rc = batch_read(r, &b, &err);
+
+	for (size_t i = 0; rc == 0 && i < b.n; i++)
+		if (!b.answered[i])
+			rc = batch_answer_queue(r, &b, i, &err);
+	if (rc < 0)
+		response_error(r, res, &err);
+	else
+		batch_write(res, &b);
+}
+
+/* ---- counts ---- */
+
+void handle_queue_stats(struct request *r, struct response *res)
+{
+	const struct services *s = app_services(r->app);
+	struct queue_ref q;
+	struct bq_counts counts;
+	struct err err = {0};
+
+	if (queue_ref_or_reply(r, res, r->params[0], &q) < 0)
+		return;
+	if (bq_counts(s->bq, q.queue, &counts, r->deadline_mono_ms, &err) < 0) {
+		response_error(r, res, &err);
+	} else {
+		struct jwrite w = response_json(res, 200);
+		jw_open(&w, '{');
+		jw_kstr(&w, "queue", r->params[0]);
+		write_counts(&w, &counts);
+		jw_close(&w, '}');
+	}
+	queue_ref_release(&q);
+}
+
+static void write_all_counts(struct response *res, const struct declarations *d, const struct bq_counts *counts)
+{
+	struct bq_counts totals = {.paused = d->count > 0}; /* paused: all of them are */
+	struct jwrite w = response_json(res, 200);
+
+	jw_open(&w, '{');
+	jw_key(&w, "queues");
+	jw_open(&w, '{');
+	for (size_t i = 0; i < d->count; i++) {
+		jw_keys(&w, d->items[i].name);
+		jw_open(&w, '{');
+		write_counts(&w, &counts[i]);
+		jw_close(&w, '}');
+		for (unsigned k = 0; k < BQ_STATE_COUNT; k++)
+			totals.n[k] += counts[i].n[k];
+		totals.paused = totals.paused && counts[i].paused;
+	}
+	jw_close(&w, '}');
+	jw_key(&w, "totals");
+	jw_open(&w, '{');
+	write_counts(&w, &totals);
+	jw_close(&w, '}');
+	jw_close(&w, '}');
+}
+
+void handle_all_stats(struct request *r, struct response *res)
+{
+	const struct services *s = app_services(r->app);
+	size_t n = s->queues->count;
+	const struct bq_queue **queues = arena_array(r->arena, n, sizeof(struct bq_queue *));
+	struct bq_counts *counts = arena_array(r->arena, n, sizeof(*counts));
+	struct err err = {0};
+
+	if (!queues || !counts) {
+		response_problem(r, res, PROBLEM_INTERNAL, "out of memory");
+		return;
+	}
+	for (size_t i = 0; i < n; i++)
+		queues[i] = &s->queues->items[i].queue;
+	if (bq_counts_many(s->bq, queues, n, counts, r->deadline_mono_ms, &err) < 0)
+		response_error(r, res, &err);
+	else
+		write_all_counts(res, s->queues, counts);
+}
