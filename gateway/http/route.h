@@ -18,6 +18,11 @@
 enum rate_class { RATE_NONE, RATE_READ, RATE_WRITE };
 enum body_kind { BODY_NONE, BODY_JSON, BODY_STREAM };
 #define ROUTE_PUBLIC ((role_set)0)
+/* Sets of roles that rows name. ROLES_EVERY_ORG is auth.h's. */
+#define PRODUCERS ((role_set)(ROLE_ADMIN | ROLE_PRODUCER))
+#define ADDERS ((role_set)(ROLE_ADMIN | ROLE_OPERATOR | ROLE_PRODUCER))
+#define READERS ((role_set)(ROLES_EVERY_ORG | ROLE_PRODUCER))
+#define ANYBODY ((role_set)(READERS | ROLE_WORKER))
 #define ROUTE_CHANGES 1u
 #define ROUTE_WAITS 2u
 #define ROUTE_QUIET 4u

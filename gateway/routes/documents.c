@@ -98,7 +98,7 @@ static void note_document(struct request *r, const char *action, struct str org,
 	audit_note(r, action, str_from(target), str_from(was), str_from(is));
 }
 
-void handle_put_document(struct request *r, struct response *res)
+void documents_put(struct request *r, struct response *res)
 {
 	const struct services *s = app_services(r->app);
 	struct str org = str_from(r->who.org), id;
@@ -139,7 +139,7 @@ static void send_file(struct response *res, int fd, int64_t bytes, const char *c
 	res->file_bytes = bytes;
 }
 
-void handle_get_document(struct request *r, struct response *res)
+void documents_get(struct request *r, struct response *res)
 {
 	const struct services *s = app_services(r->app);
 	struct str id;
@@ -162,7 +162,7 @@ void handle_get_document(struct request *r, struct response *res)
 	send_file(res, fd, info.bytes, "application/octet-stream");
 }
 
-void handle_get_document_text(struct request *r, struct response *res)
+void documents_text(struct request *r, struct response *res)
 {
 	const struct services *s = app_services(r->app);
 	struct str id;
@@ -180,7 +180,7 @@ void handle_get_document_text(struct request *r, struct response *res)
 
 /* ---- DELETE ---- */
 
-void handle_delete_document(struct request *r, struct response *res)
+void documents_delete(struct request *r, struct response *res)
 {
 	const struct services *s = app_services(r->app);
 	struct str org = meant_org(r), id;

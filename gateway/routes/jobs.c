@@ -228,8 +228,8 @@ static struct bq_add new_job(const struct declaration *decl, struct str name, st
 			       .max_waiting = decl ? decl->max_waiting : 0};
 }
 
-/* The path's last segment is the queue: POST /api/jobs/document-processing. */
-void handle_create_job(struct request *r, struct response *res)
+/* The path's last segment is the queue: POST /api/jobs/document-processing. Its payload schema is the route's body schema. */
+void jobs_create(struct request *r, struct response *res)
 {
 	const struct services *s = app_services(r->app);
 	struct queue_ref q = {.decl = declarations_find(s->queues, str_from(strrchr(r->route->pattern, '/') + 1))};
@@ -241,8 +241,7 @@ void handle_create_job(struct request *r, struct response *res)
 	}
 	q.queue = &q.decl->queue;
 	struct bq_add job = new_job(q.decl, q.decl->job_name, jdoc_raw(&r->json, JDOC_ROOT));
-	bool options_ok = read_query_options(r, &job.opts, &report);
-	if (!payload_is_valid(q.decl, &r->json, JDOC_ROOT, STR(""), &report) || !options_ok) {
+	if (!read_query_options(r, &job.opts, &report)) {
 		response_invalid(r, res, &report);
 		return;
 	}
@@ -399,7 +398,7 @@ static void add_single(struct request *r, struct response *res, const struct que
 		response_invalid(r, res, &report);
 }
 
-void handle_add_jobs(struct request *r, struct response *res)
+void jobs_add(struct request *r, struct response *res)
 {
 	struct queue_ref q;
 

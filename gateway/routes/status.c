@@ -91,7 +91,7 @@ static int get_job(struct request *r, struct response *res, const struct queue_r
 	return rc;
 }
 
-void handle_job_status(struct request *r, struct response *res)
+void jobs_status(struct request *r, struct response *res)
 {
 	struct queue_ref q;
 	struct bq_job job;
@@ -203,7 +203,7 @@ static void batch_write(struct response *res, const struct batch *b)
 	jw_close(&w, '}');
 }
 
-void handle_job_status_batch(struct request *r, struct response *res)
+void jobs_status_batch(struct request *r, struct response *res)
 {
 	struct batch b;
 	struct err err = {0};
@@ -220,7 +220,7 @@ void handle_job_status_batch(struct request *r, struct response *res)
 
 /* ---- counts ---- */
 
-void handle_queue_stats(struct request *r, struct response *res)
+void stats_queue(struct request *r, struct response *res)
 {
 	const struct services *s = app_services(r->app);
 	struct queue_ref q;
@@ -266,7 +266,7 @@ static void write_all_counts(struct response *res, const struct declarations *d,
 	jw_close(&w, '}');
 }
 
-void handle_all_stats(struct request *r, struct response *res)
+void stats_all(struct request *r, struct response *res)
 {
 	const struct services *s = app_services(r->app);
 	size_t n = s->queues->count;
