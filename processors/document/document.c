@@ -1,5 +1,4 @@
 /* The document processor: a document job is a task (task.h) with a job's deadline, progress and policy. */
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "lib/base/clock.h"
@@ -20,7 +19,7 @@ static struct str payload_schema(void)
 
 static int start(const struct processor_env *env, void **state, struct err *err)
 {
-	static const char *const tools[] = {"/usr/bin/pdfinfo", "/usr/bin/pdftotext", "/usr/bin/pdfdetach", "/usr/bin/qpdf"};
+	static const char *const tools[] = {"/usr/bin/pdfinfo", "/usr/bin/pdftotext", "/usr/bin/qpdf"};
 	const struct config *c = env->config;
 	if (access(env->helper_path, X_OK) < 0)
 		return err_errno(err, "sluice-helper at %s", env->helper_path);

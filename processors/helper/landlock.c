@@ -47,7 +47,6 @@ static const struct place places[] = {
 	{"/dev/urandom", FS_READ_FILE},
 	{"/usr/bin/pdfinfo", FS_READ_FILE | FS_EXECUTE},
 	{"/usr/bin/pdftotext", FS_READ_FILE | FS_EXECUTE},
-	{"/usr/bin/pdfdetach", FS_READ_FILE | FS_EXECUTE},
 	{"/usr/bin/qpdf", FS_READ_FILE | FS_EXECUTE},
 	{"/lib64/ld-linux-x86-64.so.2", FS_READ_FILE | FS_EXECUTE},
 	{"/lib/ld-linux-aarch64.so.1", FS_READ_FILE | FS_EXECUTE},

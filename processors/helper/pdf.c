@@ -47,7 +47,6 @@ static bool read_info(struct extract *x, struct str info)
 	r->producer = field(x, info, "Producer");
 	r->created = field(x, info, "CreationDate");
 	r->encrypted = str_starts(info_value(info, "Encrypted"), STR("yes"));
-	r->javascript = str_is(info_value(info, "JavaScript"), "yes");
 	if (str_to_i64(info_value(info, "Pages"), &r->pages) < 0 || r->pages <= 0)
 		return extract_fail(x, FAILURE_CORRUPT, "the PDF has no pages");
 	if (r->pages > x->max_pages)
@@ -93,23 +92,51 @@ static bool check_info(struct extract *x)
 	return ok;
 }
 
-/* The list begins with "3 embedded files". */
-static bool check_attachments(struct extract *x)
+/* Looks through qpdf's view of all objects, which also opens those that are packed in streams. It prints one key a line, and a line break inside
+ * a string is escaped: what begins a line is a key. */
+struct key_scan {
+	struct report *report;
+	char key[16]; /* the beginning of the line, without the spaces before it */
+	size_t n;
+};
+
+static void judge_key(struct key_scan *s)
 {
-	static const char *const argv[] = {"/usr/bin/pdfdetach", "-list", INPUT, NULL};
-	struct buf out = BUF_INIT;
-	out.max = INFO_MAX_BYTES;
-	struct tool t = {.argv = argv, .sink = collect, .sink_arg = &out};
-	bool ok = extract_tool(x, &t);
-	if (ok && (t.end != TOOL_EXITED || t.code != 0)) {
-		ok = extract_fail_tool(x, &t, FAILURE_CORRUPT);
-	} else if (ok) {
-		struct str list = buf_str(&out);
-		if (str_to_i64(str_cut(&list, ' '), &x->report.embedded_files) < 0)
-			x->report.embedded_files = 0;
+	struct str key = {s->key, s->n};
+	if (str_starts(key, STR("\"/JS\":")))
+		s->report->javascript = true;
+	if (str_starts(key, STR("\"/EF\":")))
+		s->report->embedded_files++;
+	s->n = 0;
+}
+
+static bool scan_keys(void *arg, const char *p, size_t n)
+{
+	struct key_scan *s = arg;
+	for (size_t i = 0; i < n; i++) {
+		if (p[i] == '\n')
+			judge_key(s);
+		else if (s->n < sizeof(s->key) && (s->n > 0 || p[i] != ' '))
+			s->key[s->n++] = p[i];
 	}
-	buf_release(&out);
-	return ok;
+	return true;
+}
+
+/* qpdf: 0 fine, 3 fine after repairs, 2 when it cannot read what poppler could. */
+static bool check_active_content(struct extract *x)
+{
+	static const char *const argv[] = {"/usr/bin/qpdf", "--json=2", "--json-key=qpdf", "--json-stream-data=none", INPUT, NULL};
+	struct key_scan scan = {.report = &x->report};
+	struct tool t = {.argv = argv, .sink = scan_keys, .sink_arg = &scan};
+	if (!extract_tool(x, &t))
+		return false;
+	if (t.end == TOOL_EXITED && t.code == 2 && tool_failure(&t, FAILURE_CORRUPT) == FAILURE_CORRUPT)
+		x->report.warnings |= 1u << WARNING_ACTIVE_CONTENT_UNKNOWN;
+	else if (t.end != TOOL_EXITED || (t.code != 0 && t.code != 3))
+		return extract_fail_tool(x, &t, FAILURE_CORRUPT);
+	if (t.code == 3)
+		x->report.warnings |= 1u << WARNING_REPAIRED;
+	return true;
 }
 
 bool pdf_check(struct extract *x)
@@ -118,7 +145,7 @@ bool pdf_check(struct extract *x)
 	/* poppler would read what is left of a half-uploaded file as if it were whole. */
 	if (!memmem(x->bytes.p + x->bytes.n - tail, tail, "%%EOF", 5))
 		return extract_fail(x, FAILURE_CORRUPT, "the PDF ends before its end mark: it is truncated");
-	return check_info(x) && check_attachments(x);
+	return check_info(x) && check_active_content(x);
 }
 
 static bool take(void *arg, const char *p, size_t n)
