@@ -180,7 +180,7 @@ int text_decode(struct str bytes, const char *charset, struct text_out *out)
 {
 	iconv_t cd = iconv_open("UTF-8", charset);
 	if (cd == (iconv_t)-1)
-		return err_set(NULL, ERR_INVALID, "iconv does not know %s", charset);
+		return ERR_INVALID;
 	size_t unit = strncmp(charset, "UTF-32", 6) == 0 ? 4 : strncmp(charset, "UTF-16", 6) == 0 ? 2 : 1;
 	char *in = (char *)(uintptr_t)bytes.p;
 	size_t left = bytes.n;
