@@ -72,6 +72,7 @@ static enum outcome run(void *state, struct job_context *ctx)
 	struct document_task t = {
 		.settings = state,
 		.store = env->documents,
+		.log = env->log,
 		.helper_path = env->helper_path,
 		.arena = job_arena(ctx),
 		.org = job_org(ctx),

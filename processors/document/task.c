@@ -181,6 +181,9 @@ static bool ask_helper(struct document_task *t)
 	bool ok = end.failure == FAILURE_NONE ? accept(t, &end) && map_text(t, end.text_fd) : fail(t, end.failure, NULL);
 	if (end.detail)
 		snprintf(t->detail, sizeof(t->detail), "%s", end.detail);
+	if (end.remarks.n > 0)
+		LOG(t->log, LOG_WARN, "document_helper_remarks", log_str("org", t->org), log_str("documentId", t->payload.id),
+		    log_str("remarks", buf_str(&end.remarks)));
 	helper_end_release(&end);
 	return ok;
 }

@@ -17,6 +17,7 @@
 #include "lib/base/err.h"
 #include "lib/docstore/docstore.h"
 #include "lib/json/jdoc.h"
+#include "lib/log/log.h"
 #include "processors/document/protocol.h"
 #include "processors/document/report.h"
 #include "processors/document/text_stats.h"
@@ -38,6 +39,7 @@ struct document_task {
 	/* set by the caller */
 	const struct document_settings *settings;
 	struct docstore *store;
+	struct log *log; /* may be NULL */
 	const char *helper_path;
 	struct arena *arena;
 	struct str org;

@@ -7,19 +7,28 @@
 /* What an element means for the text, by its local name; OOXML's and ODF's names do not collide. */
 struct element {
 	const char *name;
-	bool text;         /* its characters are text */
+	enum { ELEMENT_MARK, ELEMENT_IN_RUN, ELEMENT_TEXT, ELEMENT_RUN } role; /* IN_RUN: a mark, inside runs only */
 	const char *begin; /* text put at its start */
 	const char *end;   /* and at its end */
 };
 
 static const struct element odf_elements[] = {
-	{"p", true, "", "\n"}, {"h", true, "", "\n"}, {"s", false, " ", ""}, {"tab", false, "\t", ""}, {"line-break", false, "\n", ""},
-	{"page", false, "", "\f"},
+	{"p", ELEMENT_TEXT, "", "\n"},
+	{"h", ELEMENT_TEXT, "", "\n"},
+	{"s", ELEMENT_MARK, " ", ""},
+	{"tab", ELEMENT_MARK, "\t", ""},
+	{"line-break", ELEMENT_MARK, "\n", ""},
+	{"page", ELEMENT_MARK, "", "\f"},
 };
 
 static const struct element ooxml_elements[] = {
-	{"t", true, "", ""}, {"tab", false, "\t", ""}, {"br", false, "\n", ""}, {"cr", false, "\n", ""}, {"p", false, "", "\n"},
-	{"si", false, "", "\n"},
+	{"r", ELEMENT_RUN, "", ""},
+	{"t", ELEMENT_TEXT, "", ""},
+	{"tab", ELEMENT_IN_RUN, "\t", ""},
+	{"br", ELEMENT_MARK, "\n", ""},
+	{"cr", ELEMENT_IN_RUN, "\n", ""},
+	{"p", ELEMENT_MARK, "", "\n"},
+	{"si", ELEMENT_MARK, "", "\n"},
 };
 
 /* Metadata elements of docProps/core.xml, docProps/app.xml and meta.xml. */
@@ -83,8 +92,10 @@ static void on_start(void *arg, const xmlChar *name, const xmlChar *prefix, cons
 	const struct element *e = find_element(xml, name);
 	if (!e)
 		return;
-	xml->in_text += e->text;
-	put(xml, e->begin, strlen(e->begin));
+	xml->in_text += e->role == ELEMENT_TEXT;
+	xml->in_run += e->role == ELEMENT_RUN;
+	if (e->role != ELEMENT_IN_RUN || xml->in_run > 0)
+		put(xml, e->begin, strlen(e->begin));
 }
 
 static void keep_field(struct office_xml *xml)
@@ -106,7 +117,8 @@ static void on_end(void *arg, const xmlChar *name, const xmlChar *prefix, const 
 	const struct element *e = find_element(xml, name);
 	if (!e)
 		return;
-	xml->in_text -= e->text;
+	xml->in_text -= e->role == ELEMENT_TEXT;
+	xml->in_run -= e->role == ELEMENT_RUN;
 	put(xml, e->end, strlen(e->end));
 }
 

@@ -18,6 +18,7 @@ struct office_xml {
 	bool metadata;
 	unsigned depth;
 	unsigned in_text;  /* elements whose characters are text, now open */
+	unsigned in_run;   /* runs of OOXML, now open: tabs and breaks elsewhere are settings, not text */
 	struct str *field; /* the metadata field whose element is open, or NULL */
 	struct buf value;  /* its characters */
 };

@@ -129,15 +129,15 @@ static const struct probe *find(const char *name)
 	return NULL;
 }
 
-int selftest_run(const char *name, const char *sandbox, struct buf *out)
+int selftest_run(const char *probe, const char *sandbox, struct buf *out)
 {
-	const struct probe *probe = find(name);
-	if (!probe)
+	const struct probe *found = find(probe);
+	if (!found)
 		return ERR_NOT_FOUND;
-	int why = probe->attempt();
+	int why = found->attempt();
 	struct jwrite w = jwrite_into(out);
 	jw_open(&w, '{');
-	jw_kstrz(&w, "probe", probe->name);
+	jw_kstrz(&w, "probe", found->name);
 	jw_kstrz(&w, "sandbox", sandbox);
 	jw_kbool(&w, "refused", why != 0);
 	jw_kstrz(&w, "detail", why ? strerrordesc_np(why) : "it went through");

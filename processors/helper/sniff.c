@@ -33,12 +33,12 @@ static bool may_be_office(struct str type)
 	return str_is(type, "application/zip") || str_is(type, "application/octet-stream") || doctype_find(type)->kind == DOC_OFFICE;
 }
 
-/* UTF-16 without a mark: the only encoding whose zeros libmagic takes for binary data. */
-static bool is_bare_utf16(struct str head)
+/* UTF-16 without a mark, or with a broken unit somewhere: libmagic takes its zeros for binary data. */
+static bool is_utf16(struct str head)
 {
 	size_t mark;
 	const char *charset = text_charset(head, &mark);
-	return charset && mark == 0 && strncmp(charset, "UTF-16", 6) == 0;
+	return charset && strncmp(charset, "UTF-16", 6) == 0;
 }
 
 static struct str refine(struct str type, struct str bytes, struct str head)
@@ -51,7 +51,7 @@ static struct str refine(struct str type, struct str bytes, struct str head)
 		struct str office = office_type(bytes);
 		return office.p ? office : STR("application/zip");
 	}
-	if (str_is(type, "application/octet-stream") && is_bare_utf16(head))
+	if (str_is(type, "application/octet-stream") && is_utf16(head))
 		return STR("text/plain");
 	/* Guesses at programming languages and the like, all of them text. */
 	if (str_starts(type, STR("text/")) && !*doctype_find(type)->mime)

@@ -20,10 +20,8 @@
 #include "lib/base/fs.h"
 #include "lib/base/lock.h"
 #include "lib/json/jwrite.h"
-#include "lib/schema/schema.h"
 #include "processors/document/helper.h"
 #include "processors/document/task.h"
-#include "processors/registry.h"
 
 #define MAX_FIXTURE ((size_t)8 << 20)
 #define TEST_TIMEOUT_MS 4000
@@ -404,105 +402,6 @@ static void store_and_declaration_must_agree(void **state)
 	assert_int_equal(try_size(w, "utf8.txt", -1, 1000), FAILURE_INVALID_PAYLOAD);
 }
 
-static void retries_follow_the_failure(void **state)
-{
-	(void)state;
-	assert_true(failure_may_retry(FAILURE_NOT_FOUND, 3, 59999, 60000));
-	assert_false(failure_may_retry(FAILURE_NOT_FOUND, 1, 60000, 60000));
-	assert_true(failure_may_retry(FAILURE_SIZE_MISMATCH, 1, 0, 0));
-	assert_false(failure_may_retry(FAILURE_SIZE_MISMATCH, 2, 0, 0));
-	assert_true(failure_may_retry(FAILURE_NO_SPACE, 9, 0, 0));
-	assert_false(failure_may_retry(FAILURE_CORRUPT, 1, 0, 60000));
-}
-
-static void payload_schema_holds(void **state)
-{
-	static const struct {
-		const char *json;
-		bool valid;
-	} cases[] = {
-		{"{\"documentId\":\"d-1\",\"userId\":\"u\",\"filename\":\"a.pdf\",\"mimeType\":\"application/pdf\",\"fileSize\":1}", true},
-		{"{\"documentId\":\"d-1\",\"userId\":\"u\",\"filename\":\"a.txt\",\"mimeType\":\"text/plain; charset=utf-8\",\"fileSize\":0,"
-		 "\"metadata\":{\"case\":7}}", true},
-		{"{\"documentId\":\"d-1\",\"userId\":\"u\",\"filename\":\"a.pdf\",\"mimeType\":\"application/pdf\"}", false},
-		{"{\"documentId\":\"../d\",\"userId\":\"u\",\"filename\":\"a.pdf\",\"mimeType\":\"application/pdf\",\"fileSize\":1}", false},
-		{"{\"documentId\":\"d\",\"userId\":\"u\",\"filename\":\"a/b.pdf\",\"mimeType\":\"application/pdf\",\"fileSize\":1}", false},
-		{"{\"documentId\":\"d\",\"userId\":\"u\",\"filename\":\"a\\u202efdp.exe\",\"mimeType\":\"application/pdf\",\"fileSize\":1}", false},
-		{"{\"documentId\":\"d\",\"userId\":\"u\",\"filename\":\"a.pdf\",\"mimeType\":\"pdf\",\"fileSize\":1}", false},
-		{"{\"documentId\":\"d\",\"userId\":\"u\",\"filename\":\"a.pdf\",\"mimeType\":\"application/pdf\",\"fileSize\":1.5}", false},
-		{"{\"documentId\":\"d\",\"userId\":\"u\",\"filename\":\"a.pdf\",\"mimeType\":\"application/pdf\",\"fileSize\":1,\"x\":1}", false},
-	};
-	struct err err = {0};
-	const struct processor *p = processor_find(STR("document"));
-	(void)state;
-	assert_non_null(p);
-	struct schema *s = schema_compile(p->payload_schema(), &err);
-	assert_string_equal(err.text, "");
-	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-		struct arena a;
-		struct jdoc doc;
-		struct jdoc_fault fault;
-		arena_init(&a, 0);
-		struct schema_report report = {.arena = &a};
-		assert_int_equal(jdoc_parse(&doc, &a, str_from(cases[i].json), &JDOC_LIMITS, &fault), 0);
-		if ((schema_check(s, &doc, JDOC_ROOT, STR(""), &report) == 0) != cases[i].valid)
-			fail_msg("%s is judged wrongly", cases[i].json);
-		arena_release(&a);
-	}
-	schema_free(s);
-}
-
-/* ---- the helper's words ------------------------------------------------------------------------------------------------------ */
-
-#define HEAD "{\"schema\":1,\"sandbox\":\"seccomp\","
-#define BODY \
-	"\"pages\":2,\"metadata\":{\"title\":null,\"author\":\"a\",\"created\":null,\"producer\":null}," \
-	"\"text\":{\"bytes\":5,\"truncated\":false,\"source\":\"UTF-8\"}," \
-	"\"security\":{\"encrypted\":false,\"javascript\":true,\"macros\":false,\"embeddedFiles\":0},"
-#define MIME "\"mime\":{\"detected\":\"text/plain\",\"verdict\":\"match\",\"extension\":\"txt\"},"
-#define TIMES "\"timingsMs\":{\"sniff\":1,\"check\":2,\"extract\":3}"
-
-static int read_report(const char *json, struct helper_report *r)
-{
-	struct arena a;
-	arena_init(&a, (size_t)1 << 20);
-	int rc = helper_report_read(str_from(json), &a, r, NULL);
-	arena_release(&a);
-	return rc;
-}
-
-static void reports_are_not_believed(void **state)
-{
-	static const char *const wrong[] = {
-		"", "null", "[]", "{}", "{\"schema\":2,\"sandbox\":\"x\",\"failure\":\"CORRUPT\",\"detail\":\"d\"}",
-		HEAD "\"failure\":\"NO_SUCH_CODE\",\"detail\":\"d\"}",
-		HEAD "\"failure\":\"CORRUPT\"}",
-		HEAD "\"failure\":7,\"detail\":\"d\"}",
-		HEAD MIME BODY "\"warnings\":[\"NOPE\"]," TIMES "}",
-		HEAD MIME BODY "\"warnings\":7," TIMES "}",
-		HEAD MIME BODY "\"warnings\":[]}",
-		HEAD "\"mime\":{\"detected\":\"<script>\",\"verdict\":\"match\",\"extension\":\"txt\"}," BODY "\"warnings\":[]," TIMES "}",
-		HEAD MIME "\"pages\":-1," BODY "\"warnings\":[]," TIMES "}",
-		HEAD MIME BODY "\"warnings\":[]," TIMES "} trailing",
-		"{\"schema\":1,\"sandbox\":{},\"failure\":\"CORRUPT\",\"detail\":\"d\"}",
-	};
-	struct helper_report r;
-	(void)state;
-	for (size_t i = 0; i < ARRAY_LEN(wrong); i++)
-		if (read_report(wrong[i], &r) == 0)
-			fail_msg("accepted: %s", wrong[i]);
-	assert_int_equal(read_report(HEAD "\"failure\":\"CORRUPT\",\"detail\":\"d\"}", &r), 0);
-	assert_int_equal(r.failure, FAILURE_CORRUPT);
-	assert_int_equal(read_report(HEAD MIME BODY "\"warnings\":[\"NO_TEXT\"]," TIMES "}", &r), 0);
-	assert_int_equal(r.failure, FAILURE_NONE);
-	assert_int_equal(r.pages, 2);
-	assert_int_equal(r.text_bytes, 5);
-	assert_true(r.javascript);
-	assert_null(r.title.p);
-	assert_int_equal(r.warnings, W(NO_TEXT));
-	assert_int_equal(r.extract_ms, 3);
-}
-
 /* ---- the cage ------------------------------------------------------------------------------------------------------------------ */
 
 static enum failure probe(const struct world *w, const char *name, const char *option, struct buf *report)
@@ -636,9 +535,6 @@ static void parallel_tasks_do_not_disturb_each_other(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(retries_follow_the_failure),
-		cmocka_unit_test(payload_schema_holds),
-		cmocka_unit_test(reports_are_not_believed),
 		cmocka_unit_test(the_cage_refuses),
 		cmocka_unit_test(runaways_are_ended),
 		cmocka_unit_test(a_missing_helper_is_named),
