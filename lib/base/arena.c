@@ -36,29 +36,36 @@ static void run_deferred(struct arena *a)
 	}
 }
 
-/* Frees all chunks but `kept`, which may be NULL. */
-static void free_chunks(struct arena *a, const struct arena_chunk *kept)
+static void free_chunks(struct arena_chunk *newest)
 {
-	struct arena_chunk *older;
-	for (struct arena_chunk *c = a->chunks; c; c = older) {
-		older = c->older;
-		if (c != kept)
-			free(c);
+	while (newest) {
+		struct arena_chunk *c = newest;
+		newest = c->older;
+		free(c);
 	}
+}
+
+/* Takes the largest chunk of ordinary size out of the list; NULL when there is none. */
+static struct arena_chunk *take_largest(struct arena *a)
+{
+	struct arena_chunk **largest = NULL;
+	for (struct arena_chunk **at = &a->chunks; *at; at = &(*at)->older)
+		if ((*at)->size <= CHUNK_MOST && (!largest || (*at)->size > (*largest)->size))
+			largest = at;
+	if (!largest)
+		return NULL;
+	struct arena_chunk *c = *largest;
+	*largest = c->older;
+	c->older = NULL;
+	c->used = 0;
+	return c;
 }
 
 void arena_reset(struct arena *a)
 {
 	run_deferred(a);
-	struct arena_chunk *kept = NULL;
-	for (struct arena_chunk *c = a->chunks; c; c = c->older)
-		if (c->size <= CHUNK_MOST && (!kept || c->size > kept->size))
-			kept = c;
-	free_chunks(a, kept);
-	if (kept) {
-		kept->older = NULL;
-		kept->used = 0;
-	}
+	struct arena_chunk *kept = take_largest(a);
+	free_chunks(a->chunks);
 	a->chunks = kept;
 	a->used = 0;
 }
@@ -66,7 +73,7 @@ void arena_reset(struct arena *a)
 void arena_release(struct arena *a)
 {
 	run_deferred(a);
-	free_chunks(a, NULL);
+	free_chunks(a->chunks);
 	arena_init(a, a->limit);
 }
 

@@ -53,15 +53,17 @@ static const char url_alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqr
 static void encode(struct buf *out, const unsigned char *p, size_t n, const char *alphabet, bool pad)
 {
 	buf_reserve(out, n / 3 * 4 + 4);
-	for (size_t at = 0; at < n; at += 3) {
-		size_t have = n - at < 3 ? n - at : 3;
-		uint32_t group = 0;
-		for (size_t i = 0; i < 3; i++)
-			group = group << 8 | (i < have ? p[at + i] : 0);
+	while (n) {
+		size_t have = n < 3 ? n : 3;
+		unsigned char bytes[3] = {0};
+		memcpy(bytes, p, have);
+		uint32_t group = (uint32_t)bytes[0] << 16 | (uint32_t)bytes[1] << 8 | bytes[2];
 		char digits[4];
 		for (size_t i = 0; i < 4; i++)
 			digits[i] = i <= have ? alphabet[group >> (18 - 6 * i) & 63] : '=';
 		buf_add(out, digits, pad ? 4 : have + 1);
+		p += have;
+		n -= have;
 	}
 }
 

@@ -155,7 +155,7 @@ static const char *decide(struct loader *l, size_t key)
 static void add_shown(struct buf *b, struct str value)
 {
 	for (size_t i = 0; i < value.n && i < 200; i++)
-		buf_addc(b, (unsigned char)value.p[i] < ' ' || value.p[i] == 0x7f ? '?' : value.p[i]);
+		buf_addc(b, (char)((unsigned char)value.p[i] < ' ' || value.p[i] == 0x7f ? '?' : value.p[i]));
 }
 
 static void report_value(struct loader *l, const struct config_row *row, const char *text, enum config_origin origin)
@@ -214,7 +214,7 @@ int config_load(struct config *cfg, const struct config_sources *from, struct bu
 		settle_together(&l);
 	if (l.no_memory || problems->failed)
 		return ERR_NOMEM;
-	return problems->n > before ? ERR_INVALID : 0;
+	return l.problems->n > before ? ERR_INVALID : 0;
 }
 
 void config_release(struct config *cfg)

@@ -39,7 +39,7 @@ static bool quoted(struct str s, struct buf *out)
 			return is_end(str_sub(s, i + 1, s.n - i - 1));
 		if (c == '\\' && quote == '"' && i + 1 < s.n && strchr("n\"\\", s.p[i + 1])) {
 			i++;
-			c = s.p[i] == 'n' ? '\n' : s.p[i];
+			c = (char)(s.p[i] == 'n' ? '\n' : s.p[i]);
 		}
 		buf_addc(out, c);
 	}

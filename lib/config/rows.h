@@ -20,10 +20,10 @@ enum config_type {
 struct config_row {
 	const char *name;
 	enum config_type type;
+	bool deploy;
 	const char *preset;
 	int64_t min, max;  /* both 0: the type has no range */
 	const char *words; /* ENUM: "a|b" */
-	bool deploy;
 	const char *group;
 	const char *help;
 	size_t offset; /* of the field in struct config */

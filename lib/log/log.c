@@ -162,7 +162,7 @@ static bool is_plain(struct str s)
 static void add_on_one_line(struct buf *b, struct str s)
 {
 	for (size_t i = 0; i < s.n; i++)
-		buf_addc(b, (unsigned char)s.p[i] < ' ' ? ' ' : s.p[i]);
+		buf_addc(b, (char)((unsigned char)s.p[i] < ' ' ? ' ' : s.p[i]));
 }
 
 static void text_value(struct buf *b, const struct log_field *f)
