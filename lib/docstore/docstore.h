@@ -6,10 +6,9 @@
  *
  *     <dir>/<org>/.hash, .part         hashes, and files being written
  *
- * Ids (of orgs, documents, kinds): [A-Za-z0-9][A-Za-z0-9._-]{0,127}. Files are opened beneath the folder only (openat2 RESOLVE_BENEATH, no links). Writes go to
- * a temporary file, are fsynced and appear whole. Any thread. Errors: ERR_INVALID (id), ERR_NOT_FOUND, ERR_EXISTS, ERR_LIMIT (too large),
- * ERR_FULL (no space), ERR_IO (also where a link stands
- * in the way). */
+ * Ids (of orgs, documents, kinds): [A-Za-z0-9][A-Za-z0-9._-]{0,127}. Files are opened beneath the folder only (openat2
+ * RESOLVE_BENEATH, no links). Writes go to a temporary file, are fsynced and appear whole. Any thread. Errors: ERR_INVALID (id),
+ * ERR_NOT_FOUND, ERR_EXISTS, ERR_LIMIT (too large), ERR_FULL (no space), ERR_IO (also where a link stands in the way). */
 #ifndef SLUICE_DOCSTORE_DOCSTORE_H
 #define SLUICE_DOCSTORE_DOCSTORE_H
 

@@ -1,8 +1,8 @@
 /* The strict JSON scanner: the first thing that touches foreign JSON.
  *
- * It checks RFC 8259 to the letter (UTF-8, no duplicate keys, no lone surrogates, no \u0000, no byte order mark, no number past a
- * double's range, no trailing bytes), iteratively, under limits, and leaves a flat table of nodes that point into the caller's bytes. Nothing is decoded or copied, so job
- * data can be stored byte for byte as it came.
+ * It checks RFC 8259 to the letter (UTF-8, no duplicate keys, no lone surrogates, no \u0000, no byte order mark, no number
+ * past a double's range, no trailing bytes), iteratively, under limits, and leaves a flat table of nodes that point into the
+ * caller's bytes. Nothing is decoded or copied, so job data can be stored byte for byte as it came.
  *
  *     struct jdoc doc;
  *     struct jdoc_fault fault;
