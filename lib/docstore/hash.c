@@ -1,5 +1,6 @@
-/* A document's hash stands in a file of its own, as a line "<sha256> <inode> <size> <modified, ns>". Where the last three are not those of the
- * document (a crash between the two files, a restored backup), the line counts for nothing and the hash is computed again. */
+/* A document's hash stands in a file of its own, as a line "<sha256> <inode> <size> <modified, ns>". Where the last three are
+ * not those of the document (a crash between the two files, a restored backup), the line counts for nothing and the hash is
+ * computed again. */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -77,13 +78,13 @@ static int compute(int fd, char sha256[SHA256_HEX_SIZE])
 {
 	unsigned char digest[SHA256_BYTES];
 	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-	int rc = ctx && EVP_DigestInit_ex(ctx, EVP_sha256(), NULL) == 1 && hash_file(fd, ctx) == 0 && EVP_DigestFinal_ex(ctx, digest, NULL) == 1
-			 ? 0
-			 : ERR_IO;
+	bool ok = ctx && EVP_DigestInit_ex(ctx, EVP_sha256(), NULL) == 1 && hash_file(fd, ctx) == 0 &&
+		  EVP_DigestFinal_ex(ctx, digest, NULL) == 1;
 	EVP_MD_CTX_free(ctx);
-	if (rc == 0)
-		digest_hex(digest, sizeof(digest), sha256);
-	return rc;
+	if (!ok)
+		return ERR_IO;
+	digest_hex(digest, sizeof(digest), sha256);
+	return 0;
 }
 
 int hash_info(int org, const char *id, int fd, struct docinfo *info, struct err *err)

@@ -3,8 +3,8 @@
  *     <dir>/<org>/.hash/<id>     the document's SHA-256, and which file it was computed from
  *     <dir>/<org>/.part/<hex>    being written
  *
- * Ids begin with a letter or a digit, so these names are free. Whoever changes a document holds a lock on its org's folder (flock, so it holds
- * between processes too). */
+ * Ids begin with a letter or a digit, so these names are free. Whoever changes a document holds a lock on its org's folder
+ * (flock, so it holds between processes too). */
 #ifndef SLUICE_DOCSTORE_STORE_H
 #define SLUICE_DOCSTORE_STORE_H
 
@@ -59,7 +59,8 @@ void part_close(struct part *p); /* removes it where it was not published */
 
 /* ---- hash.c ---- */
 
-/* Fills info for an open document: from what is kept beside it when that describes this very file, else by reading (and then it is kept). */
+/* Fills info for an open document: from what is kept beside it when that describes this very file, else by reading (and then
+ * it is kept). */
 int hash_info(int org, const char *id, int fd, struct docinfo *info, struct err *err) MUST_CHECK;
 /* Keeps the hash of an open document; a failure costs time later, no more. */
 void hash_keep(int org, const char *id, int fd, const char *sha256);
@@ -68,8 +69,8 @@ void hash_keep(int org, const char *id, int fd, const char *sha256);
 
 /* Opens a document and fills info. A descriptor, or negative. */
 int document_open(int org, const char *id, struct docinfo *info, struct err *err) MUST_CHECK;
-/* Removes a document that was modified before older_than_ms, with its hash and what was derived; the caller holds the lock. ERR_NOT_FOUND when
- * there is none that old. */
+/* Removes a document that was modified before older_than_ms, with its hash and what was derived; the caller holds the lock.
+ * ERR_NOT_FOUND when there is none that old. */
 int document_remove(int org, const char *id, int64_t older_than_ms, struct err *err) MUST_CHECK;
 void document_drop_derived(int org, const char *id);
 int64_t modified_wall_ms(const struct stat *st);

@@ -74,7 +74,7 @@ static uint32_t nth_child(const struct jdoc *doc, uint32_t object, uint32_t n)
 static int find_by_hash(const struct jdoc *doc, uint32_t object, size_t escaped, uint32_t *position)
 {
 	uint32_t count = doc->nodes[object].count;
-	size_t n_slots = PAIRWISE_MAX * 2;
+	size_t n_slots = (size_t)PAIRWISE_MAX * 2;
 	while (n_slots < (size_t)count * 2)
 		n_slots *= 2;
 	struct str *keys = malloc(count * sizeof(*keys) + escaped);

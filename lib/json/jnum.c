@@ -1,6 +1,7 @@
 #include "lib/json/jnum.h"
 
 #include "lib/base/err.h"
+#include "lib/base/panic.h"
 
 /* Far past any double, and so far below INT64_MAX that adding the length of a text cannot overflow. */
 #define EXPONENT_MAX INT64_C(1000000000000)
@@ -186,6 +187,7 @@ bool jnum_is_multiple(const struct jnum *n, const struct jnum *of)
 	const char *at = of->digits;
 	for (int64_t i = 0; i < of->n_digits; i++)
 		divisor = divisor * 10 + next_digit(&at);
+	bug_on(divisor == 0);
 	at = n->digits;
 	for (int64_t i = 0; i < n->n_digits; i++)
 		rest = (rest * 10 + next_digit(&at)) % divisor;

@@ -1,5 +1,5 @@
-/* Numbers as JSON writes them: read once into sign, significant digits and a power of ten, then compared and converted exactly, so that 1, 1.0
- * and 10e-1 are one number and 9007199254740993 stays what it is. Any thread. */
+/* Numbers as JSON writes them: read once into sign, significant digits and a power of ten, then compared and converted
+ * exactly, so that 1, 1.0 and 10e-1 are one number and 9007199254740993 stays what it is. Any thread. */
 #ifndef SLUICE_JSON_JNUM_H
 #define SLUICE_JSON_JNUM_H
 

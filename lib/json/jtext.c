@@ -5,8 +5,8 @@
 #define ONES UINT64_C(0x0101010101010101)
 #define HIGH UINT64_C(0x8080808080808080)
 
-/* The high bit of a byte is set where the byte is a quote, a backslash, a control character or past ASCII. A borrow can set further bits, but
- * only above a byte that is set rightly, so zero means zero. */
+/* The high bit of a byte is set where the byte is a quote, a backslash, a control character or past ASCII. A borrow can set
+ * further bits, but only above a byte that is set rightly, so zero means zero. */
 static uint64_t stops(uint64_t w)
 {
 	uint64_t quote = w ^ (ONES * '"');

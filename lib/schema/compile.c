@@ -90,8 +90,8 @@ static struct sub *count_edges(const struct sub *sub, int by, struct sub *list)
 	return list;
 }
 
-/* A subschema that leads back to itself without stepping into the value would never end. What is left when everything that nobody applies has been
- * taken away, again and again, lies on such a circle or behind one (Kahn, 1962). */
+/* A subschema that leads back to itself without stepping into the value would never end. What is left when everything that
+ * nobody applies has been taken away, again and again, lies on such a circle or behind one (Kahn, 1962). */
 static int refuse_circles(struct compiler *c)
 {
 	struct sub *list = NULL;

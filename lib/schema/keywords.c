@@ -209,7 +209,7 @@ static int compile_list(struct compiler *c, uint32_t operand, struct sub ***subs
 	const struct jdoc *doc = &c->schema->doc;
 	if (jdoc_first(doc, operand) == JDOC_NONE || jdoc_type(doc, operand) != J_ARRAY)
 		return compile_fail(c, operand, ERR_INVALID, "must be an array of schemas");
-	*subs = arena_array(&c->schema->arena, doc->nodes[operand].count, sizeof(**subs));
+	*subs = arena_array(&c->schema->arena, doc->nodes[operand].count, sizeof(struct sub *));
 	if (!*subs)
 		return out_of_memory(c, operand);
 	for (uint32_t n = jdoc_first(doc, operand); n != JDOC_NONE; n = jdoc_next(doc, operand, n)) {
@@ -235,7 +235,7 @@ static int compile_form(struct compiler *c, struct sub *sub, const struct keywor
 	struct check *k = add_check(c, sub, kw, node);
 	if (!k)
 		return ERR_NOMEM;
-	k->subs = arena_array(&c->schema->arena, 1, sizeof(*k->subs));
+	k->subs = arena_array(&c->schema->arena, 1, sizeof(struct sub *));
 	if (!k->subs)
 		return out_of_memory(c, node);
 	k->in_place = true;

@@ -1,4 +1,5 @@
-/* A compiled schema, as the files of this folder see it. Everything hangs off struct schema's arena, except patterns and property tables. */
+/* A compiled schema, as the files of this folder see it. Everything hangs off struct schema's arena, except patterns and
+ * property tables. */
 #ifndef SLUICE_SCHEMA_MODEL_H
 #define SLUICE_SCHEMA_MODEL_H
 

@@ -1,5 +1,6 @@
-/* A keyed hash of a JSON value by its meaning: numbers by value, strings decoded, members in any order. Two values with the same hash are taken as
- * equal: with a secret key and 64 bits that errs once in 2^64 pairs, and it keeps enum and uniqueItems linear. Any thread. */
+/* A keyed hash of a JSON value by its meaning: numbers by value, strings decoded, members in any order. Two values with the
+ * same hash are taken as equal: with a secret key and 64 bits that errs once in 2^64 pairs, and it keeps enum and uniqueItems
+ * linear. Any thread. */
 #ifndef SLUICE_SCHEMA_VALUEHASH_H
 #define SLUICE_SCHEMA_VALUEHASH_H
 

@@ -51,7 +51,10 @@ struct refusal {
 	uint32_t offset;
 };
 
-#define R(literal, fault_kind, at) {{literal, sizeof(literal) - 1}, JFAULT_##fault_kind, at}
+#define R(literal, fault_kind, at)                                                                                                         \
+	{                                                                                                                                  \
+		{literal, sizeof(literal) - 1}, JFAULT_##fault_kind, at                                                                    \
+	}
 
 static const struct refusal refusals[] = {
 	R("", EMPTY, 0),
@@ -164,10 +167,37 @@ static void accepts_what_is_json(void **state)
 {
 	(void)state;
 	static const char *const texts[] = {
-		"0", "-0", "1", "-1", "0.0", "1.5e3", "1E+2", "1e-2", "0e0", "123456789012345678901234567890", "1e308", "1e-400",
-		"1.7976931348623157e308", "true", "false", "null", "\"\"", " [ ] ", "{}", "{ }", "[[]]", "[{},{}]", "\t{\"a\"\r\n:\t1 , \"b\" : [ 2 ] } ",
-		"\"\\\"\\\\\\/\\b\\f\\n\\r\\t\"", "\"\\u00e9\\uD83D\\uDE00\"", "\"\x7f\"", "\"\xc2\x80\xdf\xbf\xe0\xa0\x80\xed\x9f\xbf\xee\x80\x80\"",
-		"\"\xf0\x90\x80\x80\xf4\x8f\xbf\xbf\"", "\"\\uFFFF\\uFDD0\"", "{\"a\":{\"a\":{\"a\":1}}}", "{\"a\":1,\"A\":2,\"\":3}",
+		"0",
+		"-0",
+		"1",
+		"-1",
+		"0.0",
+		"1.5e3",
+		"1E+2",
+		"1e-2",
+		"0e0",
+		"123456789012345678901234567890",
+		"1e308",
+		"1e-400",
+		"1.7976931348623157e308",
+		"true",
+		"false",
+		"null",
+		"\"\"",
+		" [ ] ",
+		"{}",
+		"{ }",
+		"[[]]",
+		"[{},{}]",
+		"\t{\"a\"\r\n:\t1 , \"b\" : [ 2 ] } ",
+		"\"\\\"\\\\\\/\\b\\f\\n\\r\\t\"",
+		"\"\\u00e9\\uD83D\\uDE00\"",
+		"\"\x7f\"",
+		"\"\xc2\x80\xdf\xbf\xe0\xa0\x80\xed\x9f\xbf\xee\x80\x80\"",
+		"\"\xf0\x90\x80\x80\xf4\x8f\xbf\xbf\"",
+		"\"\\uFFFF\\uFDD0\"",
+		"{\"a\":{\"a\":{\"a\":1}}}",
+		"{\"a\":1,\"A\":2,\"\":3}",
 		"[\"12345678\",\"1234567\\\"\"]",
 	};
 	for (size_t i = 0; i < ARRAY_LEN(texts); i++)
@@ -318,9 +348,23 @@ static void reads_integers_exactly(void **state)
 		const char *text;
 		int64_t value;
 	} cases[] = {
-		{"0", 0}, {"-0", 0}, {"0.0", 0}, {"0e9", 0}, {"7", 7}, {"-3", -3}, {"2.0", 2}, {"1e3", 1000}, {"1.5e1", 15},
-		{"1200e-2", 12}, {"0.00012e5", 12}, {"10.0e-1", 1}, {"9007199254740993", 9007199254740993}, {"9223372036854775807", INT64_MAX},
-		{"-9223372036854775808", INT64_MIN}, {"922337203685477580.7e1", INT64_MAX}, {"100000000000000000000e-2", 1000000000000000000},
+		{"0", 0},
+		{"-0", 0},
+		{"0.0", 0},
+		{"0e9", 0},
+		{"7", 7},
+		{"-3", -3},
+		{"2.0", 2},
+		{"1e3", 1000},
+		{"1.5e1", 15},
+		{"1200e-2", 12},
+		{"0.00012e5", 12},
+		{"10.0e-1", 1},
+		{"9007199254740993", 9007199254740993},
+		{"9223372036854775807", INT64_MAX},
+		{"-9223372036854775808", INT64_MIN},
+		{"922337203685477580.7e1", INT64_MAX},
+		{"100000000000000000000e-2", 1000000000000000000},
 		{"0e99999999999999999999", 0},
 	};
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
@@ -352,8 +396,22 @@ static void reads_doubles_as_strtod_does(void **state)
 	struct buf halfway = BUF_INIT; /* 2^-1074 / 2 and a digit behind: only that digit makes it round up */
 	buf_addf(&halfway, "%.1100f", 0x1p-1074);
 	static const char *const texts[] = {
-		"0.1", "-0.1", "3.14159265358979", "1e22", "1e23", "123456789012345678", "9007199254740993", "5e-324", "2.4703282292062328e-324",
-		"2.2250738585072011e-308", "1.7976931348623157e308", "0.000001e-5", "-0", "1e-5000", "8.5e-7", "12345.678e-30",
+		"0.1",
+		"-0.1",
+		"3.14159265358979",
+		"1e22",
+		"1e23",
+		"123456789012345678",
+		"9007199254740993",
+		"5e-324",
+		"2.4703282292062328e-324",
+		"2.2250738585072011e-308",
+		"1.7976931348623157e308",
+		"0.000001e-5",
+		"-0",
+		"1e-5000",
+		"8.5e-7",
+		"12345.678e-30",
 	};
 	for (size_t i = 0; i <= ARRAY_LEN(texts); i++) {
 		const char *text = i < ARRAY_LEN(texts) ? texts[i] : halfway.p;
@@ -394,7 +452,7 @@ static void compare_with_jansson(struct str text)
 	json_error_t error;
 	json_t *theirs = json_loadb(exact, text.n, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES, &error);
 	if (!theirs && json_error_code(&error) == json_error_numeric_overflow)
-		ours = false; /* it also refuses integers past 64 bits */
+		ours = false;             /* it also refuses integers past 64 bits */
 	if (memchr(text.p, '\0', text.n)) /* it loses a NUL behind a number */
 		assert_false(ours);
 	else if (ours != (theirs != NULL))
@@ -464,8 +522,9 @@ static void writes_json(void **state)
 	jw_strz(&w, "");
 	jw_close(&w, '}');
 	assert_false(b.failed);
-	assert_string_equal(b.p, "{\"s\":\"a\\\"b\\\\c\\n\\u0001\x7f/\xc3\xa9\",\"none\":null,\"z\":null,\"i\":-9223372036854775808,\"t\":true,"
-				 "\"raw\":[1, 2],\"empty\":null,\"list\":[[],0.1,null,false,null],\"k\\\"\xef\xbf\xbd\":\"\"}");
+	assert_string_equal(b.p,
+			    "{\"s\":\"a\\\"b\\\\c\\n\\u0001\x7f/\xc3\xa9\",\"none\":null,\"z\":null,\"i\":-9223372036854775808,\"t\":true,"
+			    "\"raw\":[1, 2],\"empty\":null,\"list\":[[],0.1,null,false,null],\"k\\\"\xef\xbf\xbd\":\"\"}");
 	parse_ok(b.p);
 	buf_release(&b);
 }
