@@ -6,6 +6,9 @@
  * anyOf, oneOf, not, $ref and $defs (local), and the annotations title, description, default, examples, $schema, $id,
  * $comment, deprecated. Any other keyword is refused when compiling, so that nobody believes in a check that is not made.
  *
+ * Patterns are written as ECMA 262 has them: \u202a, not \x{202a}; $ is the very end of the text. Numbers are compared exactly, as
+ * decimals. A schema applies to at most 64 levels of subschemas within subschemas.
+ *
  * A compiled schema is immutable: any thread may check with it. */
 #ifndef SLUICE_SCHEMA_SCHEMA_H
 #define SLUICE_SCHEMA_SCHEMA_H
