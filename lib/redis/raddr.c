@@ -147,6 +147,8 @@ static int parse_host(struct raddr *a, struct str host, bool v6, struct err *err
 {
 	if (host.n == 0 || host.n >= sizeof(a->host))
 		return err_set(err, ERR_INVALID, "Redis URL: the host is missing or too long");
+	if (v6 && !memchr(host.p, ':', host.n))
+		return err_set(err, ERR_INVALID, "Redis URL: only an IPv6 address stands in brackets");
 	for (size_t i = 0; i < host.n; i++)
 		if (!is_host_byte(host.p[i], v6))
 			return err_set(err, ERR_INVALID, "Redis URL: a character in the host that cannot be there");

@@ -56,7 +56,7 @@ static void test_raddr_refuses_without_telling(void **state)
 	static const char *const bad[] = {
 		"", "redis:", "http://host", "redis://", "redis://host:0", "redis://host:65536", "redis://host:6x", "redis://host/x",
 		"redis://host/0?nope=1", "redis://host?db", "redis://host?verify=ca", "rediss://host?verify=none", "redis://hunter2@host",
-		"redis://:hunter2%4@host", "redis://:hunter2%00@host", "redis://:hunter/2@host", "redis://[::1", "redis://[::1]x",
+		"redis://:hunter2%4@host", "redis://:hunter2%00@host", "redis://:hunter/2@host", "redis://[::1", "redis://[::1]x", "redis://[name]",
 		"redis://ho st", "unix://relative", "unix://", "rediss://host?cert=a", "redis://host/99999999999",
 	};
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
