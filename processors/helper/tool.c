@@ -19,6 +19,13 @@ struct pipes {
 	int out[2], remarks[2];
 };
 
+static void close_fd(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+}
+
 NORETURN static void become(const struct tool *t, const struct pipes *p)
 {
 	static char *const environment[] = {"LC_ALL=C.UTF-8", "PATH=/usr/bin", "HOME=/nonexistent", NULL};
@@ -49,22 +56,27 @@ static bool drain(int *fd, tool_sink *sink, void *arg)
 	if (n < 0 && errno == EINTR)
 		return true;
 	if (n <= 0) {
-		close(*fd);
-		*fd = -1;
+		close_fd(fd);
 		return true;
 	}
 	return sink(arg, block, (size_t)n);
+}
+
+/* Until the deadline, as poll wants it. */
+static int left_ms(const struct tool *t)
+{
+	int64_t left = t->deadline_mono_ms - clock_mono_ms();
+	return left <= 0 ? 0 : left > INT32_MAX ? INT32_MAX : (int)left;
 }
 
 /* Streams until both pipes are closed. TOOL_EXITED here means: ended by itself. */
 static enum tool_end stream(struct tool *t, struct pipes *p)
 {
 	while (p->out[0] >= 0 || p->remarks[0] >= 0) {
-		int64_t left = t->deadline_mono_ms - clock_mono_ms();
-		if (left <= 0)
+		if (left_ms(t) == 0)
 			return TOOL_TIMEOUT;
 		struct pollfd fds[] = {{p->out[0], POLLIN, 0}, {p->remarks[0], POLLIN, 0}};
-		if (poll(fds, 2, left > INT32_MAX ? INT32_MAX : (int)left) <= 0)
+		if (poll(fds, 2, left_ms(t)) <= 0)
 			continue;
 		if (fds[0].revents && !drain(&p->out[0], t->sink, t->sink_arg))
 			return TOOL_ENOUGH;
@@ -85,33 +97,34 @@ static void judge(struct tool *t, const siginfo_t *info)
 		t->end = TOOL_UNCAGED;
 }
 
-/* A program that has closed its outputs may still be running: it has until the deadline to end. */
-static int reap(struct tool *t, pid_t pid, int pidfd, struct err *err)
+static void close_all(struct pipes *p)
 {
-	if (t->end == TOOL_EXITED) {
-		struct pollfd fd = {pidfd, POLLIN, 0};
-		int64_t left = t->deadline_mono_ms - clock_mono_ms();
-		if (poll(&fd, 1, left > 0 ? (int)left : 0) <= 0)
-			t->end = TOOL_TIMEOUT;
+	int *fds[] = {&p->out[0], &p->out[1], &p->remarks[0], &p->remarks[1]};
+	for (size_t i = 0; i < ARRAY_LEN(fds); i++)
+		close_fd(fds[i]);
+}
+
+/* In the cage nobody may send signals, not even to a child: a program that is not wanted any more dies with the helper, which is about to
+ * report and end. One that has closed its outputs has until the deadline to end by itself. */
+static int reap(struct tool *t, pid_t pid, struct err *err)
+{
+	if (t->end != TOOL_EXITED)
+		return 0;
+	struct pollfd fd = {(int)syscall(SYS_pidfd_open, pid, 0), POLLIN, 0};
+	if (fd.fd < 0)
+		return err_errno(err, "pidfd_open");
+	int ended = poll(&fd, 1, left_ms(t));
+	close(fd.fd);
+	if (ended <= 0) {
+		t->end = TOOL_TIMEOUT;
+		return 0;
 	}
-	bool killed = t->end != TOOL_EXITED;
-	if (killed)
-		kill(pid, SIGKILL);
 	siginfo_t info;
 	while (waitid(P_PID, (id_t)pid, &info, WEXITED) < 0)
 		if (errno != EINTR)
 			return err_errno(err, "waitid");
-	if (!killed)
-		judge(t, &info);
+	judge(t, &info);
 	return 0;
-}
-
-static void close_all(struct pipes *p)
-{
-	int fds[] = {p->out[0], p->out[1], p->remarks[0], p->remarks[1]};
-	for (size_t i = 0; i < ARRAY_LEN(fds); i++)
-		if (fds[i] >= 0)
-			close(fds[i]);
 }
 
 static int start(struct tool *t, struct pipes *p, pid_t *pid, struct err *err)
@@ -123,9 +136,8 @@ static int start(struct tool *t, struct pipes *p, pid_t *pid, struct err *err)
 		return err_errno(err, "fork");
 	if (*pid == 0)
 		become(t, p);
-	close(p->out[1]);
-	close(p->remarks[1]);
-	p->out[1] = p->remarks[1] = -1;
+	close_fd(&p->out[1]);
+	close_fd(&p->remarks[1]);
 	return 0;
 }
 
@@ -137,10 +149,8 @@ int tool_run(struct tool *t, struct err *err)
 	t->remarks[0] = '\0';
 	int rc = start(t, &p, &pid, err);
 	if (rc == 0) {
-		int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
 		t->end = stream(t, &p);
-		rc = reap(t, pid, pidfd, err);
-		close(pidfd);
+		rc = reap(t, pid, err);
 	}
 	close_all(&p);
 	return rc;

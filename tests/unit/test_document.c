@@ -3,6 +3,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <setjmp.h>
 #include <spawn.h>
 #include <stdarg.h>
@@ -11,6 +13,7 @@
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -452,6 +455,46 @@ static void a_missing_helper_is_named(void **state)
 	assert_int_equal(probe(&w, "connect", "--sandbox=strict", PATIENCE_MS, NULL), FAILURE_TOOL_MISSING);
 }
 
+/* From here on this thread and what it starts live on a kernel without Landlock. */
+static void hide_landlock(void)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_landlock_create_ruleset, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	const struct sock_fprog program = {ARRAY_LEN(code), code};
+	assert_int_equal(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+	assert_int_equal(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program), 0);
+}
+
+static void run_without_landlock(void *arg)
+{
+	const struct world *w = arg;
+	static const char *const probes[] = {"connect", "fork", "kill-parent"};
+	hide_landlock();
+	for (size_t i = 0; i < ARRAY_LEN(probes); i++) {
+		struct buf report = BUF_INIT;
+		assert_int_equal(probe(w, probes[i], "--sandbox=best-effort", PATIENCE_MS, &report), FAILURE_NONE);
+		assert_non_null(strstr(report.p, "\"sandbox\":\"seccomp\",\"refused\":true"));
+		buf_release(&report);
+	}
+	struct trial t;
+	begin_trial(&t, w, "small.pdf", "small.pdf", "application/pdf", upload(w, "small.pdf"));
+	t.settings.strict_sandbox = true;
+	document_task_run(&t.task);
+	assert_int_equal(t.task.failure, FAILURE_SANDBOX_FAILED);
+	end_trial(&t);
+}
+
+static void strict_needs_every_wall(void **state)
+{
+	struct thread thread;
+	assert_int_equal(thread_start(&thread, "no-landlock", run_without_landlock, *state), 0);
+	thread_join(&thread);
+}
+
 /* ---- nothing stays behind -------------------------------------------------------------------------------------------------------- */
 
 static unsigned count_fds(void)
@@ -541,6 +584,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_cage_refuses),
 		cmocka_unit_test(runaways_are_ended),
+		cmocka_unit_test(strict_needs_every_wall),
 		cmocka_unit_test(a_missing_helper_is_named),
 		cmocka_unit_test(store_and_declaration_must_agree),
 		cmocka_unit_test(each_fixture_ends_in_its_code),
