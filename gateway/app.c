@@ -1,0 +1,128 @@
+#include "gateway/app.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/eventfd.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "gateway/app_state.h"
+#include "lib/base/clock.h"
+#include "lib/base/lock.h"
+
+const struct services *app_services(const struct app *app)
+{
+	return &app->services;
+}
+
+/* ---- start and stop -------------------------------------------------------------------------------------------------------------- */
+
+static void stop_parts(struct app *a)
+{
+	while (a->started > 0)
+		APP_PARTS[--a->started].stop(a);
+}
+
+static int start_parts(struct app *a, struct err *err)
+{
+	while (a->started < APP_PARTS_COUNT) {
+		const struct app_part *part = &APP_PARTS[a->started];
+		struct err why = {0};
+		int rc = part->start(a, &why);
+		if (rc < 0) {
+			stop_parts(a);
+			return err_set(err, rc, "%s: %s", part->name, why.text);
+		}
+		a->started++;
+	}
+	return 0;
+}
+
+/* ---- the drain --------------------------------------------------------------------------------------------------------------------- */
+
+/* Jobs first, while requests are still answered; then the sleeping requests are woken, and what is in flight finishes. */
+static void drain(void *arg)
+{
+	struct app *a = arg;
+	int64_t deadline = clock_mono_ms() + a->cfg->drain_grace_ms;
+	server_drain_begin(a->server);
+	runtime_drain(a->services.runtime, deadline);
+	hub_stop(a->services.hub);
+	int64_t requests_deadline = clock_mono_ms() + a->cfg->request_timeout_ms;
+	if (!server_drain(a->server, requests_deadline > deadline ? requests_deadline : deadline))
+		LOG(a->services.log, LOG_WARN, "requests_cut_off");
+	eventfd_write(a->drained_fd, 1);
+}
+
+static int read_signal(int signals)
+{
+	struct signalfd_siginfo info;
+	ssize_t n;
+	do
+		n = read(signals, &info, sizeof(info));
+	while (n < 0 && errno == EINTR);
+	return n == (ssize_t)sizeof(info) ? (int)info.ssi_signo : SIGTERM;
+}
+
+static void wait_until_drained(struct app *a, int signals)
+{
+	struct pollfd fds[] = {{a->drained_fd, POLLIN, 0}, {signals, POLLIN, 0}};
+	while (!fds[0].revents) {
+		if (poll(fds, ARRAY_LEN(fds), -1) < 0)
+			continue;
+		if (!fds[0].revents && fds[1].revents) {
+			int again = read_signal(signals);
+			LOG(a->services.log, LOG_WARN, "ended_at_once", log_strz("signal", sigabbrev_np(again)));
+			_exit(128 + again);
+		}
+	}
+}
+
+static void serve_until_signal(struct app *a, int signals)
+{
+	struct thread drainer = {0};
+	int first = read_signal(signals);
+	int64_t since = clock_mono_ms();
+	LOG(a->services.log, LOG_INFO, "draining", log_strz("signal", sigabbrev_np(first)), log_int("jobs", runtime_busy(a->services.runtime)));
+	if (thread_start(&drainer, "drain", drain, a) < 0)
+		drain(a);
+	wait_until_drained(a, signals);
+	thread_join(&drainer);
+	LOG(a->services.log, LOG_INFO, "drained", log_int("ms", clock_mono_ms() - since));
+}
+
+/* SIGTERM and SIGINT come through the descriptor, to no thread. */
+static int take_signals(struct err *err)
+{
+	sigset_t set;
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	if (pthread_sigmask(SIG_BLOCK, &set, NULL) != 0 || signal(SIGPIPE, SIG_IGN) == SIG_ERR || signal(SIGHUP, SIG_IGN) == SIG_ERR)
+		return err_errno(err, "signals cannot be set up");
+	int fd = signalfd(-1, &set, SFD_CLOEXEC);
+	return fd < 0 ? err_errno(err, "signals cannot be set up") : fd;
+}
+
+int app_run(const struct config *cfg, struct err *err)
+{
+	struct app a = {.cfg = cfg, .services.config = cfg, .drained_fd = eventfd(0, EFD_CLOEXEC)};
+	umask(077);
+	int signals = take_signals(err);
+	int rc = signals;
+	if (signals >= 0 && a.drained_fd < 0)
+		rc = err_errno(err, "an eventfd cannot be made");
+	if (rc >= 0)
+		rc = start_parts(&a, err);
+	if (rc >= 0) {
+		serve_until_signal(&a, signals);
+		stop_parts(&a);
+	}
+	if (signals >= 0)
+		close(signals);
+	if (a.drained_fd >= 0)
+		close(a.drained_fd);
+	return rc < 0 ? rc : 0;
+}

@@ -1,0 +1,404 @@
+#include <stdio.h>
+#include <unistd.h>
+
+#include <openssl/crypto.h>
+
+#include "gateway/admission.h"
+#include "gateway/app_state.h"
+#include "gateway/declared.h"
+#include "gateway/openapi/openapi.h"
+#include "gateway/secret_file.h"
+#include "gateway/settings.h"
+#include "gateway/version.h"
+#include "lib/base/clock.h"
+#include "lib/base/fs.h"
+#include "lib/docstore/docstore.h"
+#include "lib/metrics/metrics.h"
+#include "revision.h"
+
+#define FIRST_CONNECT_MS 1000 /* how long listening waits for Redis; it goes on without */
+
+static int no_memory(struct err *err)
+{
+	return err_set(err, ERR_NOMEM, "out of memory");
+}
+
+/* ---- log: held back until the address is known ---------------------------------------------------------------------------- */
+
+static enum log_format format_for(const struct config *cfg, int fd)
+{
+	static const enum log_format formats[] = {[CONFIG_LOG_JSON] = LOG_FORMAT_JSON, [CONFIG_LOG_TEXT] = LOG_FORMAT_TEXT};
+	if (cfg->log_format == CONFIG_LOG_AUTO)
+		return isatty(fd) ? LOG_FORMAT_TEXT : LOG_FORMAT_JSON;
+	return formats[cfg->log_format];
+}
+
+static int log_start(struct app *a, struct err *err)
+{
+	int rc = early_log_begin(&a->early, STDOUT_FILENO, err);
+	if (rc < 0)
+		return rc;
+	a->log_format = format_for(a->cfg, STDOUT_FILENO);
+	a->services.log = log_new(a->early.fd, (enum log_level)a->cfg->log_level, a->log_format);
+	if (a->services.log)
+		return 0;
+	early_log_release(&a->early);
+	return no_memory(err);
+}
+
+static void log_stop(struct app *a)
+{
+	log_free(a->services.log);
+	early_log_release(&a->early);
+}
+
+/* ---- metrics ---------------------------------------------------------------------------------------------------------------- */
+
+static int metrics_start(struct app *a, struct err *err)
+{
+	a->services.metrics = metrics_new();
+	if (!a->services.metrics)
+		return no_memory(err);
+	metrics_set(a->services.metrics, M_BUILD_INFO, 1, (struct str[]){STR(SLUICE_VERSION), STR(SLUICE_REVISION), STR(__VERSION__)});
+	metrics_set(a->services.metrics, M_REDIS_UP, 0, NULL);
+	return 0;
+}
+
+static void metrics_stop(struct app *a)
+{
+	metrics_free(a->services.metrics);
+}
+
+/* ---- keys ------------------------------------------------------------------------------------------------------------------- */
+
+static void wipe(struct buf *secret)
+{
+	if (secret->p)
+		OPENSSL_cleanse(secret->p, secret->n);
+	buf_release(secret);
+}
+
+static int keys_start(struct app *a, struct err *err)
+{
+	int rc = 0;
+	if (*a->cfg->jwt_secret)
+		buf_addz(&a->secret, a->cfg->jwt_secret);
+	else
+		rc = secret_file_ensure(a->cfg->data_dir, &a->secret, err);
+	if (rc == 0 && a->secret.failed)
+		rc = no_memory(err);
+	struct auth_options o = settings_auth(a->cfg, buf_str(&a->secret));
+	if (rc == 0 && !(a->auth = auth_new(&o, err)))
+		rc = ERR_INVALID;
+	wipe(&a->secret);
+	return rc;
+}
+
+static void keys_stop(struct app *a)
+{
+	auth_free(a->auth);
+}
+
+/* ---- queues and schemas ------------------------------------------------------------------------------------------------------ */
+
+static int queues_start(struct app *a, struct err *err)
+{
+	int rc = declared_load(&a->queues, a->cfg, err);
+	if (rc < 0)
+		return rc;
+	a->services.queues = &a->queues;
+	a->services.prefix = a->cfg->bullmq_prefix;
+	return 0;
+}
+
+static void queues_stop(struct app *a)
+{
+	declarations_release(&a->queues);
+}
+
+static int schemas_start(struct app *a, struct err *err)
+{
+	a->schemas = declared_schemas(&a->queues, err);
+	if (!a->schemas)
+		return ERR_INVALID;
+	int rc = openapi_write(&ROUTES, a->schemas, SLUICE_VERSION, &a->openapi, err);
+	if (rc == 0 && a->openapi.failed)
+		rc = no_memory(err);
+	if (rc < 0) {
+		buf_release(&a->openapi);
+		schemas_free(a->schemas);
+	}
+	return rc;
+}
+
+static void schemas_stop(struct app *a)
+{
+	buf_release(&a->openapi);
+	schemas_free(a->schemas);
+}
+
+/* ---- documents ---------------------------------------------------------------------------------------------------------------- */
+
+static int documents_start(struct app *a, struct err *err)
+{
+	settings_documents_dir(a->cfg, &a->documents_dir);
+	if (a->documents_dir.failed)
+		return no_memory(err);
+	struct docstore_options o = {
+		.dir = a->documents_dir.p, .max_bytes = a->cfg->doc_max_bytes, .max_age_s = a->cfg->doc_max_age_ms / 1000};
+	int rc = fs_make_dirs(o.dir, 0700, err);
+	if (rc == 0 && !(a->services.documents = docstore_open(&o, err)))
+		rc = ERR_IO;
+	if (rc == 0 && o.max_age_s > 0 && !(a->sweeper = sweeper_start(a->services.documents, a->services.log, err))) {
+		docstore_close(a->services.documents);
+		rc = ERR_NOMEM;
+	}
+	if (rc < 0)
+		buf_release(&a->documents_dir);
+	return rc;
+}
+
+static void documents_stop(struct app *a)
+{
+	sweeper_stop(a->sweeper);
+	docstore_close(a->services.documents);
+	buf_release(&a->documents_dir);
+}
+
+/* ---- Redis ------------------------------------------------------------------------------------------------------------------------ */
+
+static int child_start(struct app *a, struct err *err)
+{
+	const struct config *cfg = a->cfg;
+	if (!settings_redis_embedded(cfg))
+		return settings_redis_address(cfg, &a->redis, err);
+	struct rchild_options o = {
+		.data_dir = cfg->data_dir,
+		.listen = *cfg->redis_listen ? cfg->redis_listen : NULL,
+		.password = *cfg->redis_password ? cfg->redis_password : NULL,
+		.maxmemory_bytes = (uint64_t)cfg->redis_maxmemory_bytes,
+		.log = a->services.log,
+	};
+	a->redis_child = rchild_start(&o, err);
+	if (!a->redis_child)
+		return ERR_UNAVAILABLE;
+	rchild_addr(a->redis_child, &a->redis);
+	return 0;
+}
+
+static void child_stop(struct app *a)
+{
+	rchild_stop(a->redis_child);
+}
+
+/* On the multiplexer's I/O thread. */
+static void redis_changed(void *arg, bool up, bool run_id_changed)
+{
+	struct app *a = arg;
+	(void)run_id_changed; /* scripts are loaded at every connect; locks are looked after by the runtime in either case */
+	metrics_set(a->services.metrics, M_REDIS_UP, up, NULL);
+	runtime_redis_state(a->services.runtime, up);
+}
+
+static int mux_start(struct app *a, struct err *err)
+{
+	struct rmux_options o = {
+		.addr = a->redis,
+		.client_name = "sluice",
+		.connect_timeout_ms = a->cfg->redis_connect_timeout_ms,
+		.io_timeout_ms = a->cfg->redis_timeout_ms,
+		.log = a->services.log,
+		.on_state = redis_changed,
+		.on_state_arg = a,
+	};
+	a->mux = rmux_new(&o, err);
+	if (!a->mux)
+		return ERR_NOMEM;
+	a->services.bq = bq_new(a->mux, err);
+	if (a->services.bq)
+		return 0;
+	rmux_free(a->mux);
+	return ERR_NOMEM;
+}
+
+static void mux_stop(struct app *a)
+{
+	bq_free(a->services.bq);
+	rmux_free(a->mux);
+}
+
+static int connection_start(struct app *a, struct err *err)
+{
+	int rc = rmux_start(a->mux, err);
+	if (rc == 0 && rmux_wait_up(a->mux, clock_mono_ms() + FIRST_CONNECT_MS) < 0)
+		LOG(a->services.log, LOG_WARN, "redis_not_up_yet");
+	return rc;
+}
+
+static void connection_stop(struct app *a)
+{
+	rmux_stop(a->mux, clock_mono_ms() + a->cfg->redis_timeout_ms);
+}
+
+static int admission_begin(struct app *a, struct err *err)
+{
+	a->services.admission = admission_new(a->mux, a->services.metrics, a->services.log, err);
+	if (!a->services.admission)
+		return ERR_NOMEM;
+	int rc = admission_start(a->services.admission, err);
+	if (rc < 0)
+		admission_free(a->services.admission);
+	return rc;
+}
+
+static void admission_end(struct app *a)
+{
+	admission_stop(a->services.admission);
+	admission_free(a->services.admission);
+}
+
+/* ---- jobs ------------------------------------------------------------------------------------------------------------------------- */
+
+static int hub_make(struct app *a, struct err *err)
+{
+	a->services.hub = hub_new(a->services.bq, &a->redis, a->services.log, err);
+	return a->services.hub ? 0 : ERR_NOMEM;
+}
+
+static void hub_unmake(struct app *a)
+{
+	hub_free(a->services.hub);
+}
+
+static int hub_begin(struct app *a, struct err *err)
+{
+	return hub_start(a->services.hub, err);
+}
+
+static void hub_end(struct app *a)
+{
+	hub_stop(a->services.hub);
+}
+
+static int runtime_make(struct app *a, struct err *err)
+{
+	int rc = settings_program_dir(&a->helper_path, err);
+	buf_addz(&a->helper_path, "sluice-helper");
+	if (rc == 0 && a->helper_path.failed)
+		rc = no_memory(err);
+	struct runtime_options o = {
+		.bq = a->services.bq,
+		.redis = &a->redis,
+		.queues = &a->queues,
+		.env = {.log = a->services.log,
+			.metrics = a->services.metrics,
+			.documents = a->services.documents,
+			.config = a->cfg,
+			.helper_path = a->helper_path.p},
+		.run_jobs = a->cfg->role != CONFIG_ROLE_API,
+		.redis_timeout_ms = a->cfg->redis_timeout_ms,
+	};
+	if (rc == 0 && !(a->services.runtime = runtime_new(&o, err)))
+		rc = ERR_NOMEM;
+	if (rc < 0)
+		buf_release(&a->helper_path);
+	return rc;
+}
+
+static void runtime_unmake(struct app *a)
+{
+	runtime_free(a->services.runtime);
+	buf_release(&a->helper_path);
+}
+
+static int runtime_begin(struct app *a, struct err *err)
+{
+	return runtime_start(a->services.runtime, err);
+}
+
+static void runtime_end(struct app *a)
+{
+	runtime_stop(a->services.runtime);
+}
+
+/* ---- HTTP --------------------------------------------------------------------------------------------------------------------------- */
+
+static int redis_up(void *arg, struct err *err)
+{
+	const struct app *a = arg;
+	return rmux_is_up(a->mux) ? 0 : err_set(err, ERR_UNAVAILABLE, "Redis does not answer");
+}
+
+static int redis_settings(void *arg, struct err *err)
+{
+	const struct app *a = arg;
+	return admission_settings(a->services.admission, err);
+}
+
+static int documents_readable(void *arg, struct err *err)
+{
+	const struct app *a = arg;
+	return docstore_check(a->services.documents, err);
+}
+
+static void say_where(struct app *a)
+{
+	struct log *direct = log_new(STDOUT_FILENO, (enum log_level)a->cfg->log_level, a->log_format);
+	static const char *const roles[] = {[CONFIG_ROLE_API] = "api", [CONFIG_ROLE_WORKER] = "worker", [CONFIG_ROLE_ALL] = "all"};
+	LOG(direct, LOG_INFO, "listening", log_str("url", buf_str(&a->url)), log_strz("version", SLUICE_VERSION),
+	    log_strz("role", roles[a->cfg->role]), log_int("pid", getpid()));
+	log_free(direct);
+	early_log_end(&a->early);
+}
+
+static int http_start(struct app *a, struct err *err)
+{
+	health_add(&a->health, "redis", redis_up, a);
+	health_add(&a->health, "redis-settings", redis_settings, a);
+	health_add(&a->health, "documents", documents_readable, a);
+	struct http_deps deps = {
+		.app = a,
+		.config = a->cfg,
+		.log = a->services.log,
+		.metrics = a->services.metrics,
+		.auth = a->auth,
+		.routes = &ROUTES,
+		.schema = schemas_find,
+		.schemas = a->schemas,
+		.health = &a->health,
+		.openapi = buf_str(&a->openapi),
+	};
+	a->server = server_start(&deps, err);
+	if (!a->server)
+		return ERR_IO;
+	buf_addf(&a->url, "http://%s:%u", a->cfg->host, server_port(a->server));
+	say_where(a);
+	return 0;
+}
+
+static void http_stop(struct app *a)
+{
+	server_stop(a->server);
+	buf_release(&a->url);
+}
+
+/* What must exist before something is connected or started stands above it: the multiplexer tells the runtime of its state, so the runtime is
+ * made before the connection starts and freed after it has stopped. */
+const struct app_part APP_PARTS[] = {
+	{"log", log_start, log_stop},
+	{"metrics", metrics_start, metrics_stop},
+	{"keys", keys_start, keys_stop},
+	{"queues", queues_start, queues_stop},
+	{"schemas", schemas_start, schemas_stop},
+	{"documents", documents_start, documents_stop},
+	{"redis", child_start, child_stop},
+	{"redis scripts", mux_start, mux_stop},
+	{"events", hub_make, hub_unmake},
+	{"runtime", runtime_make, runtime_unmake},
+	{"redis connection", connection_start, connection_stop},
+	{"admission", admission_begin, admission_end},
+	{"event reader", hub_begin, hub_end},
+	{"processors", runtime_begin, runtime_end},
+	{"http", http_start, http_stop},
+};
+const size_t APP_PARTS_COUNT = ARRAY_LEN(APP_PARTS);

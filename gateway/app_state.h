@@ -1,0 +1,53 @@
+/* What the program consists of. Private to app.c and app_parts.c. */
+#ifndef SLUICE_GATEWAY_APP_STATE_H
+#define SLUICE_GATEWAY_APP_STATE_H
+
+#include <stdbool.h>
+
+#include "gateway/early_log.h"
+#include "gateway/http/server.h"
+#include "gateway/openapi/schemas.h"
+#include "gateway/realtime/hub.h"
+#include "gateway/routes/health.h"
+#include "gateway/services.h"
+#include "gateway/sweeper.h"
+#include "lib/base/buf.h"
+#include "lib/config/config.h"
+#include "lib/log/log.h"
+#include "lib/redis/rchild.h"
+#include "processors/runtime/runtime.h"
+
+struct app {
+	/* Set by the parts' starts, in the order of the list; not changed while requests are served. */
+	const struct config *cfg;
+	struct early_log early;
+	enum log_format log_format;
+	struct buf secret;        /* JWT_SECRET's value, or the file's */
+	struct auth *auth;
+	struct declarations queues;
+	struct schemas *schemas;
+	struct buf documents_dir, helper_path, url;
+	struct rchild *redis_child; /* NULL: Redis is somebody else's */
+	struct raddr redis;
+	struct rmux *mux;
+	struct sweeper *sweeper;  /* NULL: documents are kept for ever */
+	struct health health;
+	struct buf openapi;
+	struct server *server;
+	struct services services;
+
+	size_t started; /* parts of the list that run; the main thread */
+	int drained_fd; /* eventfd: the drain is over */
+};
+
+/* One part of the program. stop is called only after a start that succeeded. */
+struct app_part {
+	const char *name;
+	int (*start)(struct app *a, struct err *err);
+	void (*stop)(struct app *a);
+};
+
+extern const struct app_part APP_PARTS[];
+extern const size_t APP_PARTS_COUNT;
+
+#endif

@@ -1,0 +1,94 @@
+#include "gateway/settings.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <unistd.h>
+
+bool settings_redis_embedded(const struct config *cfg)
+{
+	return !*cfg->redis_url && !*cfg->redis_host;
+}
+
+static int put(char *into, size_t size, const char *name, const char *value, struct err *err)
+{
+	size_t n = strlen(value);
+	if (n >= size)
+		return err_set(err, ERR_INVALID, "%s is longer than %zu bytes", name, size - 1);
+	memcpy(into, value, n + 1);
+	return 0;
+}
+
+static int address_of_parts(const struct config *cfg, struct raddr *out, struct err *err)
+{
+	struct raddr addr = {.port = (int)cfg->redis_port, .db = (int)cfg->redis_db};
+	int rc = put(addr.host, sizeof(addr.host), "REDIS_HOST", cfg->redis_host, err);
+	if (rc == 0)
+		rc = put(addr.user, sizeof(addr.user), "REDIS_USERNAME", cfg->redis_username, err);
+	if (rc == 0)
+		rc = put(addr.password, sizeof(addr.password), "REDIS_PASSWORD", cfg->redis_password, err);
+	if (rc == 0)
+		*out = addr;
+	return rc;
+}
+
+/* The URL's own parameters win over the REDIS_TLS_… settings. */
+static int add_tls_files(const struct config *cfg, struct raddr *addr, struct err *err)
+{
+	int rc = 0;
+	if (!addr->tls_ca_file[0])
+		rc = put(addr->tls_ca_file, sizeof(addr->tls_ca_file), "REDIS_TLS_CA_FILE", cfg->redis_tls_ca_file, err);
+	if (rc < 0 || addr->tls_cert_file[0])
+		return rc;
+	rc = put(addr->tls_cert_file, sizeof(addr->tls_cert_file), "REDIS_TLS_CERT_FILE", cfg->redis_tls_cert_file, err);
+	if (rc == 0)
+		rc = put(addr->tls_key_file, sizeof(addr->tls_key_file), "REDIS_TLS_KEY_FILE", cfg->redis_tls_key_file, err);
+	if (rc == 0 && !addr->tls_cert_file[0] != !addr->tls_key_file[0])
+		rc = err_set(err, ERR_INVALID, "REDIS_TLS_CERT_FILE and REDIS_TLS_KEY_FILE go together");
+	return rc;
+}
+
+int settings_redis_address(const struct config *cfg, struct raddr *out, struct err *err)
+{
+	struct raddr addr;
+	struct err why = {0};
+	if (!*cfg->redis_url)
+		return address_of_parts(cfg, out, err);
+	int rc = raddr_parse(&addr, str_from(cfg->redis_url), &why);
+	if (rc < 0)
+		return err_set(err, rc, "REDIS_URL: %s", why.text);
+	rc = addr.tls ? add_tls_files(cfg, &addr, err) : 0;
+	if (rc == 0)
+		*out = addr;
+	return rc;
+}
+
+void settings_documents_dir(const struct config *cfg, struct buf *out)
+{
+	if (*cfg->documents_dir)
+		buf_addz(out, cfg->documents_dir);
+	else
+		buf_addf(out, "%s/documents", cfg->data_dir);
+}
+
+struct auth_options settings_auth(const struct config *cfg, struct str secret)
+{
+	return (struct auth_options){
+		.secret = secret,
+		.public_key_file = cfg->jwt_public_key_file,
+		.keys_file = cfg->jwt_keys_file,
+		.issuer = cfg->jwt_issuer,
+		.audience = cfg->jwt_audience,
+	};
+}
+
+int settings_program_dir(struct buf *out, struct err *err)
+{
+	char path[PATH_MAX];
+	ssize_t n = readlink("/proc/self/exe", path, sizeof(path));
+	if (n <= 0 || n == (ssize_t)sizeof(path))
+		return err_errno(err, "/proc/self/exe cannot be read");
+	while (n > 0 && path[n - 1] != '/')
+		n--;
+	buf_add(out, path, (size_t)n);
+	return 0;
+}

@@ -1,0 +1,28 @@
+/* What several settings say together. Any thread. */
+#ifndef SLUICE_GATEWAY_SETTINGS_H
+#define SLUICE_GATEWAY_SETTINGS_H
+
+#include <stdbool.h>
+
+#include "lib/auth/auth.h"
+#include "lib/base/attr.h"
+#include "lib/base/buf.h"
+#include "lib/base/err.h"
+#include "lib/config/config.h"
+#include "lib/redis/raddr.h"
+
+/* Neither REDIS_URL nor REDIS_HOST is set. */
+bool settings_redis_embedded(const struct config *cfg);
+/* Where the external Redis is. ERR_INVALID. */
+int settings_redis_address(const struct config *cfg, struct raddr *out, struct err *err) MUST_CHECK;
+
+/* SLUICE_DOCUMENTS_DIR, else the folder in DATA_DIR. */
+void settings_documents_dir(const struct config *cfg, struct buf *out);
+
+/* The keys that tokens are verified and made with. `secret` is JWT_SECRET's value or that of its file, and must outlive the options. */
+struct auth_options settings_auth(const struct config *cfg, struct str secret);
+
+/* The folder of this program, with a slash at the end. ERR_IO. */
+int settings_program_dir(struct buf *out, struct err *err) MUST_CHECK;
+
+#endif
