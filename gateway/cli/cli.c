@@ -1,0 +1,116 @@
+#include "gateway/cli/cli.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "lib/base/str.h"
+
+/* The first one is meant when none is named. */
+static const struct cli_command commands[] = {
+	{"serve", "run the gateway (what happens without a command)", cmd_serve},
+	{"token", "print a token", cmd_token},
+	{"dump", "print the API description, settings, roles, errors, metrics or queues as JSON", cmd_dump},
+	{"healthcheck", "ask a running gateway whether it is ready", cmd_healthcheck},
+	{"version", "print versions, or licences with --licenses", cmd_version},
+};
+
+static const char *const example_lines =
+	"Examples:\n"
+	"  sluice                                        run on embedded stores in ./var\n"
+	"  sluice token --sub shop --role producer       a token that may create jobs\n";
+
+static enum cli_exit show_help(void)
+{
+	struct buf out = BUF_INIT;
+	buf_addz(&out, "Usage: sluice [command] [options]\n\nA job-queue gateway over BullMQ's queues.\n\n");
+	buf_addz(&out, example_lines);
+	buf_addz(&out, "\nCommands:\n");
+	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
+		buf_addf(&out, "  %-13s %s\n", commands[i].name, commands[i].about);
+	buf_addz(&out, "\nsluice COMMAND --help shows a command's options.\n");
+	return cli_print(&out);
+}
+
+static enum cli_exit unknown_command(const char *typed)
+{
+	const char *names[ARRAY_LEN(commands) + 1] = {0};
+	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
+		names[i] = commands[i].name;
+	const char *near = options_nearest(typed, names);
+	fprintf(stderr, "sluice: there is no command %s%s%s%s; sluice --help lists them\n", typed, near ? " (did you mean " : "",
+		near ? near : "", near ? "?)" : "");
+	return CLI_USAGE;
+}
+
+static const struct cli_command *find(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
+		if (strcmp(name, commands[i].name) == 0)
+			return &commands[i];
+	return NULL;
+}
+
+int cli_main(int argc, char **argv, char *const *environment)
+{
+	const struct cli cli = {environment};
+	if (argc < 2)
+		return (int)commands[0].run(&cli, argc, argv);
+	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0)
+		return (int)show_help();
+	if (strcmp(argv[1], "--version") == 0)
+		return (int)cmd_version(&cli, 1, argv);
+	if (argv[1][0] == '-')
+		return (int)commands[0].run(&cli, argc, argv);
+	const struct cli_command *command = find(argv[1]);
+	return (int)(command ? command->run(&cli, argc - 1, argv + 1) : unknown_command(argv[1]));
+}
+
+bool cli_options(const struct options *o, const bool *help, int argc, char **argv, int *arguments, enum cli_exit *exit)
+{
+	struct err err = {0};
+	int rest = options_parse(o, argc, argv, &err);
+	if (rest < 0) {
+		fprintf(stderr, "sluice: %s\nUsage: %s\n", err.text, o->usage);
+		*exit = CLI_USAGE;
+		return false;
+	}
+	if (*help) {
+		struct buf out = BUF_INIT;
+		options_help(o, &out);
+		*exit = cli_print(&out);
+		return false;
+	}
+	*arguments = rest;
+	return true;
+}
+
+enum cli_exit cli_config(const struct cli *cli, char *const *overrides, struct config *cfg)
+{
+	const struct config_sources from = {.overrides = overrides, .environment = cli->environment, .env_file = ".env"};
+	struct buf problems = BUF_INIT;
+	int rc = config_load(cfg, &from, &problems);
+	if (rc < 0)
+		fprintf(stderr, "sluice: the settings are not right:\n%s%s", problems.p ? problems.p : err_sentence(rc), problems.n ? "" : "\n");
+	buf_release(&problems);
+	return rc < 0 ? CLI_USAGE : CLI_OK;
+}
+
+enum cli_exit cli_fail(const char *fmt, ...)
+{
+	va_list args;
+	va_start(args, fmt);
+	fputs("sluice: ", stderr);
+	vfprintf(stderr, fmt, args);
+	fputc('\n', stderr);
+	va_end(args);
+	return CLI_FAILED;
+}
+
+enum cli_exit cli_print(struct buf *out)
+{
+	if (out->n && out->p[out->n - 1] != '\n')
+		buf_addc(out, '\n');
+	bool written = !out->failed && fwrite(out->p, 1, out->n, stdout) == out->n && fflush(stdout) == 0;
+	buf_release(out);
+	return written ? CLI_OK : cli_fail("the output could not be written");
+}

@@ -1,0 +1,140 @@
+#include "gateway/cli/cli.h"
+#include "gateway/declared.h"
+#include "gateway/http/problem.h"
+#include "gateway/http/route.h"
+#include "gateway/openapi/openapi.h"
+#include "gateway/version.h"
+#include "lib/auth/auth.h"
+#include "lib/metrics/metrics.h"
+
+typedef int declared_fn(const struct declarations *d, struct buf *out, struct err *err);
+
+static int with_declarations(const struct cli *cli, declared_fn *print, struct buf *out, struct err *err)
+{
+	struct config cfg;
+	struct declarations d;
+	int rc = cli_config(cli, NULL, &cfg) == CLI_OK ? 0 : err_set(err, ERR_INVALID, "nothing is printed");
+	if (rc == 0)
+		rc = declared_load(&d, &cfg, err);
+	if (rc == 0) {
+		rc = print(&d, out, err);
+		declarations_release(&d);
+	}
+	config_release(&cfg);
+	return rc;
+}
+
+static int write_openapi(const struct declarations *d, struct buf *out, struct err *err)
+{
+	struct schemas *s = declared_schemas(d, err);
+	if (!s)
+		return ERR_INVALID;
+	int rc = openapi_write(&ROUTES, s, SLUICE_VERSION, out, err);
+	schemas_free(s);
+	return rc;
+}
+
+/* The members of bq_opts_write's object, beside the declaration's own. */
+static int write_defaults(struct jwrite *w, const struct bq_opts *opts, struct err *err)
+{
+	struct buf text = BUF_INIT;
+	struct arena a;
+	struct jdoc doc;
+	struct jdoc_fault fault;
+	struct jwrite inner = jwrite_into(&text);
+	bq_opts_write(&inner, opts);
+	arena_init(&a, 0);
+	int rc = text.failed ? ERR_NOMEM : jdoc_parse(&doc, &a, buf_str(&text), &JDOC_LIMITS, &fault);
+	if (rc == 0)
+		for (uint32_t c = jdoc_first(&doc, JDOC_ROOT); c != JDOC_NONE; c = jdoc_next(&doc, JDOC_ROOT, c)) {
+			jw_keys(w, jdoc_key(&doc, c, &a));
+			jw_raw(w, jdoc_raw(&doc, c));
+		}
+	arena_release(&a);
+	buf_release(&text);
+	return rc < 0 ? err_set(err, rc, "%s", err_sentence(rc)) : 0;
+}
+
+static int write_queue(struct jwrite *w, const struct declaration *d, struct err *err)
+{
+	jw_open(w, '{');
+	jw_kstr(w, "name", d->name);
+	jw_kstr(w, "jobName", d->job_name);
+	jw_kstr(w, "processor", d->processor_name);
+	jw_kint(w, "concurrency", d->concurrency);
+	int rc = write_defaults(w, &d->defaults, err);
+	jw_kint(w, "lockDuration", d->lock_ms);
+	jw_kint(w, "stalledInterval", d->stalled_interval_ms);
+	jw_kint(w, "maxStalledCount", d->max_stalled);
+	if (d->limiter.max > 0) {
+		jw_key(w, "limiter");
+		jw_open(w, '{');
+		jw_kint(w, "max", d->limiter.max);
+		jw_kint(w, "duration", d->limiter.duration_ms);
+		jw_close(w, '}');
+	}
+	jw_kint(w, "timeout", d->timeout_ms);
+	if (d->max_waiting > 0)
+		jw_kint(w, "maxWaiting", d->max_waiting);
+	if (d->payload)
+		jw_kraw(w, "payload", schema_text(d->payload));
+	jw_close(w, '}');
+	return rc;
+}
+
+/* In the form of the file that SLUICE_QUEUES names. */
+static int write_queues(const struct declarations *d, struct buf *out, struct err *err)
+{
+	struct jwrite w = jwrite_into(out);
+	int rc = 0;
+	jw_open(&w, '{');
+	jw_key(&w, "queues");
+	jw_open(&w, '[');
+	for (size_t i = 0; rc == 0 && i < d->count; i++)
+		rc = write_queue(&w, &d->items[i], err);
+	jw_close(&w, ']');
+	jw_close(&w, '}');
+	return rc;
+}
+
+/* A table of the program, or what depends on the declared queues too. */
+static const struct document {
+	const char *name;
+	void (*table)(struct buf *out);
+	declared_fn *declared;
+} documents[] = {
+	{"openapi", NULL, write_openapi}, {"config", config_dump, NULL},   {"roles", role_dump, NULL},
+	{"errors", problem_dump, NULL},   {"metrics", metrics_dump, NULL}, {"queues", NULL, write_queues},
+};
+
+static enum cli_exit dump(const struct cli *cli, const struct document *d)
+{
+	struct buf out = BUF_INIT;
+	struct err err = {0};
+	if (d->table)
+		d->table(&out);
+	else if (with_declarations(cli, d->declared, &out, &err) < 0) {
+		buf_release(&out);
+		return cli_fail("%s", err.text);
+	}
+	return cli_print(&out);
+}
+
+enum cli_exit cmd_dump(const struct cli *cli, int argc, char **argv)
+{
+	bool help = false;
+	const struct option_row rows[] = {{"help", OPTION_FLAG, &help, NULL, "show this text"}, {0}};
+	const struct options o = {.usage = "sluice dump openapi|config|roles|errors|metrics|queues",
+				  .about = "Print a document of the program as JSON.",
+				  .rows = rows,
+				  .max_arguments = 1};
+	int arguments;
+	enum cli_exit exit;
+	if (!cli_options(&o, &help, argc, argv, &arguments, &exit))
+		return exit;
+	for (size_t i = 0; arguments == 1 && i < ARRAY_LEN(documents); i++)
+		if (strcmp(argv[1], documents[i].name) == 0)
+			return dump(cli, &documents[i]);
+	(void)cli_fail("which document? %s", o.usage);
+	return CLI_USAGE;
+}
