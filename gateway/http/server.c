@@ -156,7 +156,7 @@ static int on_request(struct mg_connection *conn)
 static enum problem problem_of_status(const struct mg_request_info *info, int status)
 {
 	static const char *const methods[] = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"};
-	if (status == 413)
+	if (status == 413 || (!info->request_method && wire_filled()))
 		return PROBLEM_HEADERS_TOO_LARGE;
 	if (status == 505)
 		return PROBLEM_NOT_IMPLEMENTED;

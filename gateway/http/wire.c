@@ -18,6 +18,7 @@
 
 static _Thread_local struct {
 	int fd;
+	bool filled; /* the last recv took all that there was room for */
 	int64_t deadline_ms;
 } watch = {.fd = -1};
 
@@ -28,11 +29,14 @@ int wire_setstacksize(pthread_attr_t *attr, size_t n) __asm__("pthread_attr_sets
 ssize_t wire_recv(int fd, void *into, size_t n, int flags)
 {
 	watch.fd = fd;
+	watch.filled = false;
 	if (watch.deadline_ms && clock_mono_ms() >= watch.deadline_ms) {
 		errno = ETIMEDOUT;
 		return -1;
 	}
-	return recvfrom(fd, into, n, flags, NULL, NULL);
+	ssize_t got = recvfrom(fd, into, n, flags, NULL, NULL);
+	watch.filled = got > 0 && (size_t)got == n;
+	return got;
 }
 
 int wire_setstacksize(pthread_attr_t *attr, size_t n)
@@ -45,6 +49,11 @@ int wire_setstacksize(pthread_attr_t *attr, size_t n)
 void wire_watch(int64_t deadline_mono_ms)
 {
 	watch.deadline_ms = deadline_mono_ms;
+}
+
+bool wire_filled(void)
+{
+	return watch.filled;
 }
 
 int wire_socket(int peer_port)

@@ -21,6 +21,9 @@ void wire_watch(int64_t deadline_mono_ms);
 /* The socket of this thread's last recv(2), when its peer has this port; else -1. */
 int wire_socket(int peer_port);
 
+/* Did this thread's last recv(2) fill the whole buffer it was given? Then a head that is not complete is too large. */
+bool wire_filled(void);
+
 /* Writes everything in as few calls as the kernel allows: 0, or ERR_TIMEOUT, ERR_IO. Changes iov. */
 int wire_send(int fd, struct iovec *iov, int n, int64_t deadline_mono_ms) MUST_CHECK;
 /* Sends n bytes of a file from its position. */
