@@ -350,6 +350,7 @@ static int read_port(struct server *s, struct err *err)
 	if (mg_get_server_ports(s->context, 1, &port) != 1 || port.port <= 0)
 		return err_set(err, ERR_IO, "the server does not say its port");
 	s->port = (unsigned)port.port;
+	s->listener = wire_listener(s->port);
 	return 0;
 }
 
@@ -361,6 +362,7 @@ struct server *server_start(const struct http_deps *deps, struct err *err)
 		return NULL;
 	}
 	s->deps = *deps;
+	s->listener = -1;
 	s->threads = (unsigned)deps->config->http_threads;
 	lock_init(&s->mu);
 	cond_init(&s->idle);
@@ -411,6 +413,9 @@ void server_stop(struct server *s)
 		return;
 	atomic_store(&s->phase, SERVER_REFUSING);
 	shut_idle_connections(s);
+	/* civetweb's accepting thread looks up every two seconds only; a listener that is shut down wakes it. */
+	if (s->listener >= 0)
+		shutdown(s->listener, SHUT_RD);
 	if (s->context)
 		mg_stop(s->context);
 	ratelimit_free(s->rate);

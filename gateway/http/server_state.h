@@ -33,6 +33,7 @@ struct server {
 	struct mg_context *context;
 	unsigned threads;
 	unsigned port;
+	int listener;               /* civetweb's listening socket; -1: not known */
 	struct route_state *routes; /* deps.routes->count + 1 */
 	struct ratelimit *rate;     /* NULL: off */
 

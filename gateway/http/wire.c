@@ -13,6 +13,7 @@
 #include "lib/base/lock.h"
 
 #define CIVETWEB_STACK_BYTES ((size_t)102400) /* -DUSE_STACK_SIZE of Debian's build */
+#define HIGHEST_LISTENER 1024 /* it is opened at start, when few descriptors are in use */
 #define LINGER_MS 1000
 #define LINGER_BYTES (256 << 10)
 
@@ -141,6 +142,20 @@ void wire_linger(int fd)
 			return;
 		total += (size_t)got;
 	}
+}
+
+int wire_listener(unsigned port)
+{
+	for (int fd = 0; fd < HIGHEST_LISTENER; fd++) {
+		struct sockaddr_in here = {0};
+		int listens = 0;
+		socklen_t n = sizeof(listens), size = sizeof(here);
+		if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &n) < 0 || !listens)
+			continue;
+		if (getsockname(fd, (struct sockaddr *)&here, &size) == 0 && here.sin_family == AF_INET && ntohs(here.sin_port) == port)
+			return fd;
+	}
+	return -1;
 }
 
 bool wire_peer_gone(int fd)

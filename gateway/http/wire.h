@@ -5,7 +5,7 @@
  * (it notes the socket and heeds a deadline of the calling thread) and its own pthread_attr_setstacksize(3) (it raises that one value
  * to 1 MiB; stacks are touched lazily, so this costs address space only). Other libraries in the process pass through unchanged.
  *
- * All functions: the connection's thread. */
+ * Unless said otherwise: the connection's thread. */
 #ifndef SLUICE_GATEWAY_HTTP_WIRE_H
 #define SLUICE_GATEWAY_HTTP_WIRE_H
 
@@ -32,6 +32,9 @@ int wire_send_file(int fd, int file, int64_t n, int64_t deadline_mono_ms) MUST_C
 /* Says that no more will be sent and discards what the peer still sends, for a moment: closing with unread input would reset the
  * connection and take the answer with it (RFC 9112 9.6). */
 void wire_linger(int fd);
+
+/* The socket of this process that listens on the port; -1: there is none. Any thread. */
+int wire_listener(unsigned port);
 
 /* Has the peer gone away? */
 bool wire_peer_gone(int fd);
