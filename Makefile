@@ -125,7 +125,7 @@ $(TEST_MODULES): tests/package-lock.json tests/package.json
 	@touch $@
 
 # ---- targets ----------------------------------------------------------------------------------------------------------------
-.PHONY: FORCE help run build test test-one test-long test-tsan test-fuzz unit lint tidy install clean \
+.PHONY: FORCE help run build bench test test-one test-long test-tsan test-fuzz unit lint tidy install clean \
         programs test-programs fuzz-programs objects landcheck
 FORCE:
 
@@ -170,6 +170,12 @@ test-fuzz: ## fuzz every parser, FUZZ_SECONDS (60) each
 
 unit: $(UNIT_BIN) ## build and run the unit tests alone
 	$(Q)for t in $(UNIT_BIN); do $$t || exit 1; done
+
+bench: ## measure start-up time and memory at rest
+	@.ci/deps run test
+	@$(submake) $(parallel) programs
+	@$(submake) $(TEST_MODULES)
+	@$(TEST_NODE) tests/bench/startup.mjs
 
 lint: ## layers, sizes, headers, cppcheck, shell scripts, documented keys
 	@.ci/deps run lint

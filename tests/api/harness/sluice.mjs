@@ -68,7 +68,7 @@ class Sluice {
       if (line.startsWith('{')) this.logs.push(JSON.parse(line));
     });
     const ready = await eventually(() => this.logs.slice(from).find((entry) => entry.event === 'listening') ?? (this.child.running ? null : 'ended'), {
-      timeout: 20_000, what: 'the log line "listening"',
+      timeout: 20_000, interval: 2, what: 'the log line "listening"',
     });
     if (ready === 'ended') throw new Error(`the program ended instead of listening:\n${this.child.tail()}`);
     this.url = ready.url;
