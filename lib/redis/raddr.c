@@ -159,7 +159,7 @@ static int parse_host(struct raddr *a, struct str host, bool v6, struct err *err
 
 static int parse_host_port(struct raddr *a, struct str in, struct err *err)
 {
-	struct str host = in, port = STR_NONE;
+	struct str host, port;
 	bool v6 = in.n && in.p[0] == '[';
 	if (v6) {
 		port = str_sub(in, 1, in.n - 1);

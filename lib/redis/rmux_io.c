@@ -190,7 +190,7 @@ static int prepare_sleep(struct rmux *m, int64_t now)
 	if (m->stopping && m->stop_deadline < until)
 		until = m->stop_deadline;
 	bool can_take = state_of(m) == LINK_UP && m->queue.head && m->out.n == m->out_pos;
-	if (can_take || m->refused.head || (m->stopping && m->queue.head))
+	if (can_take || m->refused.head || (m->stopping && m->queue.head) || transport_has_buffered(m->transport))
 		until = now;
 	m->sleeping = true;
 	lock_give(&m->mu);
@@ -210,16 +210,14 @@ static void wait_for_work(struct rmux *m, int64_t now)
 	lock_take(&m->mu);
 	m->sleeping = false;
 	lock_give(&m->mu);
-	if (rc <= 0)
+	if (rc < 0)
 		return;
 	uint64_t count;
 	if (p[0].revents && read(m->wake_fd, &count, sizeof(count)) < 0 && errno != EAGAIN)
 		panic("eventfd");
-	if (!p[1].revents)
-		return;
-	if (state_of(m) == LINK_CONNECTING)
+	if (state_of(m) == LINK_CONNECTING && p[1].revents)
 		link_advance(m);
-	else
+	else if (p[1].revents || transport_has_buffered(m->transport))
 		read_some(m);
 }
 
@@ -244,12 +242,11 @@ void io_main(void *arg)
 {
 	struct rmux *m = arg;
 	for (int64_t now = clock_mono_ms(); !is_over(m, now); now = clock_mono_ms()) {
+		link_timers(m, now);
+		end_late_calls(m, now); /* before sending: what is late by now must not go out any more */
 		link_begin(m, now);
 		send_queued(m);
 		wait_for_work(m, clock_mono_ms());
-		now = clock_mono_ms();
-		link_timers(m, now);
-		end_late_calls(m, now);
 	}
 	io_end_all(m);
 }

@@ -267,5 +267,5 @@ ssize_t transport_write(struct transport *t, const void *p, size_t n, struct err
 
 bool transport_has_buffered(const struct transport *t)
 {
-	return t->ssl && SSL_has_pending(t->ssl) == 1;
+	return t->ssl && SSL_pending(t->ssl) > 0; /* SSL_has_pending also counts half a record, which reading does not use up */
 }

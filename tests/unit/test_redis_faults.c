@@ -390,7 +390,9 @@ static void test_stop_waits_for_what_is_in_flight(void **state)
 	assert_int_equal(pthread_create(&id, NULL, stop_thread, m), 0);
 	while (call_code(m, "ECHO", "later", 50) != ERR_STOPPING)
 		continue;
+	lock_take(&e.mu);
 	assert_int_equal(e.count, 0);
+	lock_give(&e.mu);
 	gate_open(&gate);
 	pthread_join(id, NULL);
 	assert_int_equal(e.count, 1);
