@@ -5,8 +5,11 @@
 #include "lib/base/embed.h"
 #include "lib/config/config.h"
 #include "lib/log/log.h"
+#include "processors/document/helper.h"
 #include "processors/document/task.h"
 #include "processors/runtime/context.h"
+
+#define SELFTEST_MS 10000
 
 EMBED_FILE(document_payload_schema, "processors/document/payload.schema.json");
 
@@ -15,6 +18,27 @@ extern const struct processor document_processor;
 static struct str payload_schema(void)
 {
 	return EMBEDDED(document_payload_schema);
+}
+
+/* Strict is a promise: better no start than jobs that fail one by one. */
+static int check_sandbox(const struct processor_env *env, struct err *err)
+{
+	static const char *const argv[] = {"sluice-helper", "selftest", "connect", "--sandbox=strict", NULL};
+	const struct helper_call call = {
+		.path = env->helper_path,
+		.argv = argv,
+		.input_fd = -1,
+		.deadline_mono_ms = clock_mono_ms() + SELFTEST_MS,
+		.cancel_fd = -1,
+	};
+	struct helper_end end;
+	helper_run(&call, &end);
+	int rc = 0;
+	if (end.failure != FAILURE_NONE)
+		rc = err_set(err, ERR_UNAVAILABLE, "SLUICE_DOC_SANDBOX=strict, but documents cannot be confined here: %.*s",
+			     STR_ARG(buf_str(&end.remarks)));
+	helper_end_release(&end);
+	return rc;
 }
 
 static int start(const struct processor_env *env, void **state, struct err *err)
@@ -27,6 +51,11 @@ static int start(const struct processor_env *env, void **state, struct err *err)
 	for (size_t i = 0; i < ARRAY_LEN(tools); i++)
 		if (access(tools[i], X_OK) < 0)
 			LOG(env->log, LOG_WARN, "document_tool_missing", log_strz("tool", tools[i]));
+	if (c->doc_sandbox == CONFIG_SANDBOX_STRICT) {
+		int rc = check_sandbox(env, err);
+		if (rc < 0)
+			return rc;
+	}
 	struct document_settings *s = calloc(1, sizeof(*s));
 	if (!s)
 		return err_set(err, ERR_NOMEM, "no memory for the document processor");
