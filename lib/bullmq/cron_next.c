@@ -5,6 +5,7 @@
 #define MS_PER_HOUR INT64_C(3600000)
 #define MS_PER_DAY INT64_C(86400000)
 #define MAX_STEPS 10000 /* cron-parser's LOOP_LIMIT: a pattern that fits no day ends here */
+#define STUCK_DAYS 40  /* a pattern that never comes is months ahead by then */
 #define ALL_HOURS 24
 #define NO_HOUR (-1)
 
@@ -243,7 +244,8 @@ static bool settle(struct walk *w)
 	return false;
 }
 
-int cron_next(const struct cron *c, const struct tz *tz, int64_t after_ms, int64_t end_ms, int64_t *out)
+/* ERR_LIMIT: the search goes nowhere. */
+static int search(const struct cron *c, const struct tz *tz, int64_t after_ms, int64_t end_ms, int64_t *out)
 {
 	struct walk w = {
 		.cron = c,
@@ -269,5 +271,16 @@ int cron_next(const struct cron *c, const struct tz *tz, int64_t after_ms, int64
 		}
 		step(&w, MS_PER_SECOND);
 	}
-	return ERR_NOT_FOUND;
+	return w.now.ms - after_ms < STUCK_DAYS * MS_PER_DAY ? ERR_LIMIT : ERR_NOT_FOUND;
+}
+
+/* Where clocks go back by half an hour, the steps above turn in a circle; cron-parser gives the schedule up there, here it
+ * goes on after that day. */
+int cron_next(const struct cron *c, const struct tz *tz, int64_t after_ms, int64_t end_ms, int64_t *out)
+{
+	int rc = search(c, tz, after_ms, end_ms, out);
+
+	if (rc == ERR_LIMIT)
+		rc = search(c, tz, after_ms + MS_PER_DAY, end_ms, out);
+	return rc == ERR_LIMIT ? ERR_NOT_FOUND : rc;
 }

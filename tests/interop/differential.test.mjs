@@ -444,17 +444,21 @@ function cronStart(r) {
   return r.chance(0.7) ? Date.UTC(y, m, d - 1, 12) + r.below(36 * 3600) * 1000 + r.pick([0, 0, 1, 999]) : Date.UTC(1990, 0, 1) + r.below(2 ** 31) * 900;
 }
 
+// Each time from a fresh expression, as BullMQ asks: one that goes on remembers changes of clocks it came across.
 function officialCron({ pattern, tz, after, end, count }) {
-  let expression;
-  try {
-    expression = CronExpressionParser.parse(pattern, { currentDate: new Date(after), tz, ...(end && { endDate: new Date(end) }) });
-  } catch {
-    return { rc: 'INVALID', times: [] };
-  }
   const times = [];
+  const parse = () => CronExpressionParser.parse(pattern, { currentDate: new Date(times.at(-1) ?? after), tz, ...(end && { endDate: new Date(end) }) });
   try {
-    while (times.length < count) times.push(expression.next().getTime());
-  } catch { /* there is no further time */ }
+    parse();
+  } catch {
+    return { rc: 'INVALID', times };
+  }
+  try {
+    while (times.length < count) times.push(parse().next().getTime());
+  } catch (error) {
+    // It turns in circles where clocks go back by half an hour; ours goes on, so only what came before is compared.
+    if (/loop limit/.test(error.message)) return { rc: 'OK', times, gaveUp: true };
+  }
   return { rc: 'OK', times };
 }
 
@@ -490,8 +494,9 @@ describe('lib/bullmq and the official client', () => {
     for (let i = 0; i < SEQUENCES * 20; i++) {
       const after = cronStart(r);
       const query = { pattern: cronPattern(r), tz: r.pick(ZONES), after, count: 3, ...(r.chance(0.2) && { end: after + r.below(2 ** 30) }) };
-      const theirs = officialCron(query);
-      const { rc, times, error } = await world.driver.call('cron', query);
+      const { gaveUp, ...theirs } = officialCron(query);
+      const { rc, times: found, error } = await world.driver.call('cron', query);
+      const times = gaveUp ? found.slice(0, theirs.times.length) : found;
       assert.deepEqual({ rc, times }, theirs, `${JSON.stringify(query)} ${error} ours ${times.map((t) => new Date(t).toISOString())} theirs ${theirs.times.map((t) => new Date(t).toISOString())}`);
     }
   });
