@@ -152,7 +152,7 @@ test-one: ## run one test file: make test-one T=tests/api/smoke.test.mjs
 	@.ci/deps run test
 	@$(submake) $(parallel) SAN=asan programs test-programs
 	@$(submake) $(TEST_MODULES)
-	@$(TEST_NODE) --test $(T)
+	@$(TEST_NODE) --test --test-reporter=spec $(T)
 
 test-long: ## every test, with many more repetitions
 	@SLUICE_TEST_LONG=1 $(submake) test
