@@ -138,7 +138,7 @@ static int check_target(const struct guard_request *in, struct guard_facts *out)
 	struct str uri = str_from(in->uri);
 	if (str_starts(uri, STR("http://"))) {
 		struct str rest = str_sub(uri, 7, uri.n - 7);
-		const char *slash = memchr(rest.p, '/', rest.n);
+		const char *slash = rest.n ? memchr(rest.p, '/', rest.n) : NULL;
 		size_t authority = slash ? (size_t)(slash - rest.p) : rest.n;
 		if (!str_ieq(str_sub(rest, 0, authority), field(in, "Host")))
 			return refuse(out, PROBLEM_BAD_REQUEST, "the request target names another host than the Host header");

@@ -243,7 +243,7 @@ static void write_request_body(struct writer *o, const struct route *r)
 static void write_operation(struct writer *o, const struct route *r)
 {
 	char method[16] = "";
-	for (size_t i = 0; r->method[i] && i < sizeof(method) - 1; i++)
+	for (size_t i = 0; i < sizeof(method) - 1 && r->method[i]; i++)
 		method[i] = (char)(r->method[i] | 0x20);
 	jw_key(&o->w, method);
 	jw_open(&o->w, '{');
