@@ -138,20 +138,20 @@ static void put_job(struct rcmd *cmd, const struct bq_queue *q, const struct bq_
 	put_opts(cmd, job);
 }
 
-/* One call of the script for at most JOBS_PER_CALL jobs. */
-static void put_jobs(struct rcmd *cmd, const struct bq_queue *q, const struct bq_add *const *jobs, size_t n)
+/* One call of the script for the n jobs, at most JOBS_PER_CALL, that stand in jobs[] at the places todo[]. */
+static void put_jobs(struct rcmd *cmd, const struct bq_queue *q, const struct bq_add *jobs, const size_t *todo, size_t n)
 {
 	struct str records[JOBS_PER_CALL];
 	struct bq_script_call call = {.queue = q, .more = records};
 	size_t position = bq_scripts[BQ_SCRIPT_ADD].wire.keys;
 
 	for (size_t i = 0; i < n; i++)
-		if (jobs[i]->idem_key.p)
-			records[call.n_more++] = jobs[i]->idem_key;
+		if (jobs[todo[i]].idem_key.p)
+			records[call.n_more++] = jobs[todo[i]].idem_key;
 	bq_script_begin(cmd, BQ_SCRIPT_ADD, &call, 1 + n * ARGS_PER_JOB);
 	rcmd_arg(cmd, q->keys[BQ_KEY_BASE]);
 	for (size_t i = 0; i < n; i++)
-		put_job(cmd, q, jobs[i], jobs[i]->idem_key.p ? ++position : 0);
+		put_job(cmd, q, &jobs[todo[i]], jobs[todo[i]].idem_key.p ? ++position : 0);
 }
 
 static enum bq_state state_from_word(struct str word)
@@ -203,7 +203,7 @@ static int check_size(const struct bq_add *job, struct err *err)
 	return err_set(err, ERR_LIMIT, "the job's data has more than the %lld bytes of its sizeLimit", (long long)job->opts.size_limit);
 }
 
-/* Sends the jobs whose result is still open (rc 0), which stand in todo[] by index. */
+/* Adds the jobs that stand in jobs[] at the n places todo[]. */
 static int add_all(struct bq *bq, const struct bq_queue *q, const struct bq_add *jobs, const size_t *todo, size_t n,
 		   struct arena *a, struct bq_add_result *results, int64_t deadline, struct err *err)
 {
@@ -211,14 +211,8 @@ static int add_all(struct bq *bq, const struct bq_queue *q, const struct bq_add 
 	struct rreplies replies;
 	int rc;
 
-	for (size_t from = 0; from < n; from += JOBS_PER_CALL) {
-		const struct bq_add *batch[JOBS_PER_CALL];
-		size_t count = n - from < JOBS_PER_CALL ? n - from : JOBS_PER_CALL;
-
-		for (size_t i = 0; i < count; i++)
-			batch[i] = &jobs[todo[from + i]];
-		put_jobs(&cmd, q, batch, count);
-	}
+	for (size_t from = 0; from < n; from += JOBS_PER_CALL)
+		put_jobs(&cmd, q, jobs, todo + from, n - from < JOBS_PER_CALL ? n - from : JOBS_PER_CALL);
 	rc = bq_call(bq, &cmd, deadline, &replies, err);
 	if (rc < 0)
 		return rc;
@@ -254,7 +248,7 @@ int bq_add_many(struct bq *bq, const struct bq_queue *q, const struct bq_add *jo
 int bq_add(struct bq *bq, const struct bq_queue *q, const struct bq_add *job, struct arena *a, struct bq_added *out, int64_t deadline,
 	   struct err *err)
 {
-	struct bq_add_result result;
+	struct bq_add_result result = {0};
 	int rc = bq_add_many(bq, q, job, 1, a, &result, deadline, err);
 
 	if (rc < 0)
