@@ -13,6 +13,9 @@
 /* The helper keeps its own time, and says more about what ran out of it than its death would. */
 #define HELPER_GRACE_MS 1000
 
+#define MIN_WAIT_MS 1000
+#define MAX_WAIT_MS 10000
+
 static bool fail(struct document_task *t, enum failure f, const char *fmt, ...) PRINTF_LIKE(3, 4);
 
 /* Notes the failure; fmt NULL: its own sentence. Returns false, so that a step can end with it. */
@@ -242,17 +245,22 @@ void document_task_release(struct document_task *t)
 	t->text = STR_NONE;
 }
 
-bool failure_may_retry(enum failure f, unsigned attempt, int64_t age_ms, int64_t grace_ms)
+enum outcome document_outcome(enum failure f, unsigned attempt, int64_t age_ms, int64_t grace_ms)
 {
 	switch (failure_class(f)) {
 	case FAILURE_CLASS_RETRY:
-		return true;
+		return OUTCOME_RETRY;
 	case FAILURE_CLASS_ONCE:
-		return attempt <= 1;
+		return attempt <= 1 ? OUTCOME_RETRY : OUTCOME_PERMANENT;
 	case FAILURE_CLASS_GRACE:
-		return age_ms < grace_ms;
+		return age_ms < grace_ms ? OUTCOME_DELAY : OUTCOME_PERMANENT;
 	case FAILURE_CLASS_PERMANENT:
 		break;
 	}
-	return false;
+	return OUTCOME_PERMANENT;
+}
+
+int64_t document_wait_ms(int64_t age_ms)
+{
+	return age_ms < MIN_WAIT_MS ? MIN_WAIT_MS : age_ms > MAX_WAIT_MS ? MAX_WAIT_MS : age_ms;
 }
