@@ -144,10 +144,6 @@ static int check_target(const struct guard_request *in, struct guard_facts *out)
 			return refuse(out, PROBLEM_BAD_REQUEST, "the request target names another host than the Host header");
 		uri = slash ? str_sub(rest, authority, rest.n - authority) : STR("/");
 	}
-	if (str_is(uri, "*") && str_is(str_from(in->method), "OPTIONS")) {
-		out->path = uri;
-		return 0;
-	}
 	const char *reason = uri_path_fault(uri);
 	if (!reason && in->query)
 		reason = uri_query_fault(str_from(in->query));

@@ -183,6 +183,7 @@ static void answer_unread(struct mg_connection *conn, enum problem p, const char
 	if (w->fd < 0)
 		w->fd = wire_socket(mg_get_request_info(conn)->remote_port);
 	id_uuid7(r.id);
+	w->answered_error = true;
 	x.body = BODY_BROKEN;
 	x.body_read = -1; /* whatever stands in the socket is not looked at */
 	middleware_rejected(w->server, "malformed");
@@ -251,16 +252,21 @@ static int on_connection(const struct mg_connection *conn, void **data)
 	*data = NULL;
 	wire_watch(0);
 	w->fd = -1;
+	w->answered_error = false;
 	atomic_fetch_add(&w->server->connections, 1);
 	return 0;
 }
 
 /* civetweb drops a request for another host (an absolute target) without a word; it is still readable here. */
+static bool was_dropped(const struct worker *w, const struct mg_request_info *info)
+{
+	return !w->answered_error && info && info->request_uri && info->http_version && !info->local_uri;
+}
+
 static void on_close(const struct mg_connection *conn)
 {
 	struct worker *w = mg_get_thread_pointer(conn);
-	const struct mg_request_info *info = mg_get_request_info(conn);
-	if (info && info->request_uri && info->http_version && info->num_headers && !info->local_uri && info->request_uri[0] != '/')
+	if (was_dropped(w, mg_get_request_info(conn)))
 		answer_unread((struct mg_connection *)(uintptr_t)conn, PROBLEM_BAD_REQUEST, "the request target is not on this server");
 	lock_take(&w->server->mu);
 	w->fd = -1;

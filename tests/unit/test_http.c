@@ -41,6 +41,9 @@ static void test_malformed(void **state)
 		{501, "TRACE /hello HTTP/1.1\r\nHost: h\r\n\r\n"},
 		{501, "GET /hello HTTP/1.2\r\nHost: h\r\n\r\n"},
 		{400, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"},
+		{400, "GET hello HTTP/1.1\r\nHost: h\r\n\r\n"},
+		{501, "GET http://other/hello HTTP/1.2\r\nHost: h\r\n\r\n"},
+		{400, "GET * HTTP/1.1\r\nHost: h\r\n\r\n"},
 		{400, "GET /hello\r\nHost: h\r\n\r\n"},
 		{400, REQ("GET /hello", "Bad Name: x\r\n")},
 	};
