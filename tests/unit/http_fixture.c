@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "gateway/http/audit.h"
+#include "gateway/routes/handlers.h"
 #include "lib/base/clock.h"
 #include "lib/log/log.h"
 #include "lib/metrics/metrics.h"
@@ -92,6 +93,12 @@ static void inject(struct request *r, struct response *res)
 	response_header(res, "X-Bad", STR("a\r\nSet-Cookie: x"));
 }
 
+static int check_part(void *arg, struct err *err)
+{
+	struct app *app = arg;
+	return atomic_load(&app->broken) ? err_set(err, ERR_UNAVAILABLE, "the part is gone") : 0;
+}
+
 #define ROW(id, method, path, roles, rate, body, schema, flags, handler) {id, method, path, roles, rate, body, schema, NULL, flags, "", handler}
 
 static const struct route rows[] = {
@@ -107,6 +114,9 @@ static const struct route rows[] = {
 	ROW("hold", "GET", "/hold", ROUTE_PUBLIC, RATE_NONE, BODY_NONE, NULL, ROUTE_WAITS, hold),
 	ROW("inject", "GET", "/inject", ROUTE_PUBLIC, RATE_NONE, BODY_NONE, NULL, 0, inject),
 	ROW("rated", "GET", "/rated", ROUTE_PUBLIC, RATE_READ, BODY_NONE, NULL, 0, hello),
+	ROW("ready", "GET", "/readyz", ROUTE_PUBLIC, RATE_NONE, BODY_NONE, NULL, ROUTE_PROBE, meta_ready),
+	ROW("problem", "GET", "/problems/{slug}", ROUTE_PUBLIC, RATE_NONE, BODY_NONE, NULL, 0, meta_problem),
+	ROW("metrics", "GET", "/metrics", ROLES_EVERY_ORG, RATE_NONE, BODY_NONE, NULL, ROUTE_METRICS | ROUTE_PROBE, meta_metrics),
 	ROW("probe", "GET", "/probe", ROUTE_PUBLIC, RATE_NONE, BODY_NONE, NULL, ROUTE_PROBE, hello),
 };
 static const struct route_table table = {rows, ARRAY_LEN(rows)};
@@ -134,13 +144,14 @@ int http_start(void **state)
 	struct fixture *f = calloc(1, sizeof(*f));
 	f->config = (struct config){.host = "127.0.0.1", .http_threads = 8, .keep_alive_ms = 5000, .request_timeout_ms = HEAD_MS,
 				    .max_body_bytes = 100000, .doc_max_bytes = 1 << 20, .role = CONFIG_ROLE_ALL};
+	health_add(&f->health, "part", check_part, &f->app);
 	lock_init(&f->app.mu);
 	cond_init(&f->app.released);
 	f->schema = schema_compile(STR("{\"type\":\"object\",\"required\":[\"n\"],\"properties\":{\"n\":{\"type\":\"integer\"},\"s\":{\"type\":\"string\"}}}"), &err);
 	f->log_fd = memfd_create("log", 0);
 	f->deps = (struct http_deps){.app = &f->app, .config = &f->config, .log = log_new(f->log_fd, LOG_INFO, LOG_FORMAT_JSON),
 				     .metrics = metrics_new(), .auth = auth_new(&(struct auth_options){.secret = STR(SECRET)}, &err),
-				     .routes = &table, .schema = find_schema, .schemas = f->schema};
+				     .routes = &table, .schema = find_schema, .schemas = f->schema, .health = &f->health};
 	make_token(f, "ann", ROLE_OPERATOR, f->token, sizeof(f->token));
 	make_token(f, "bob", ROLE_PRODUCER, f->other_token, sizeof(f->other_token));
 	if (*state) /* a change of settings */

@@ -12,6 +12,7 @@
 #include <stdatomic.h>
 
 #include "gateway/http/server.h"
+#include "gateway/routes/health.h"
 #include "lib/base/lock.h"
 #include "lib/config/config.h"
 #include "tests/unit/http_client.h"
@@ -20,6 +21,7 @@
 
 struct app {
 	atomic_int smuggled, held;
+	atomic_bool broken; /* what the health check says */
 	struct lock mu;
 	struct cond released;
 	bool release; /* protected by mu */
@@ -29,6 +31,7 @@ struct fixture {
 	struct config config;
 	struct app app;
 	struct http_deps deps;
+	struct health health;
 	struct schema *schema;
 	struct server *server;
 	int log_fd;

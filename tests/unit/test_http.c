@@ -350,6 +350,79 @@ static void test_cors(void **state)
 	reply_release(&r);
 }
 
+/* ---- the process itself ---- */
+
+static void test_readiness(void **state)
+{
+	struct fixture *f = *state;
+	struct reply r = http_ask(f, REQ("GET /readyz?verbose", ""));
+	assert_int_equal(r.status, 200);
+	assert_string_equal(r.body.p, "{\"status\":\"ok\",\"checks\":[{\"name\":\"part\",\"ok\":true,\"detail\":null}]}");
+	reply_release(&r);
+	atomic_store(&f->app.broken, true);
+	r = http_ask(f, REQ("GET /readyz", ""));
+	assert_int_equal(r.status, 503);
+	assert_non_null(strstr(r.body.p, "part: the part is gone"));
+	reply_release(&r);
+	atomic_store(&f->app.broken, false);
+	server_drain_begin(f->server);
+	r = http_ask(f, REQ("GET /readyz", ""));
+	assert_int_equal(r.status, 503);
+	assert_non_null(strstr(r.body.p, "shutting-down"));
+	reply_release(&r);
+}
+
+static void test_problem_pages(void **state)
+{
+	struct fixture *f = *state;
+	struct reply r = http_ask(f, REQ("GET /problems/too-large", ""));
+	assert_non_null(strstr(r.body.p, "\"status\":413"));
+	reply_release(&r);
+	r = http_ask(f, REQ("GET /problems/too-large", "Accept: text/html,*/*\r\n"));
+	assert_true(str_is(reply_header(&r, "Content-Type"), "text/html; charset=utf-8"));
+	assert_non_null(strstr(r.body.p, "<code>detail</code>"));
+	reply_release(&r);
+	EXPECT(f, REQ("GET /problems/no-such", ""), 404, false);
+}
+
+static void protect_metrics(struct config *c)
+{
+	c->metrics_auth = true;
+}
+
+static void test_metrics_are_protected(void **state)
+{
+	EXPECT(*state, REQ("GET /metrics", ""), 401, false);
+}
+
+/* A request is counted when its answer has been written. */
+static void test_metrics_count(void **state)
+{
+	struct fixture *f = *state;
+	int64_t deadline = clock_mono_ms() + CLIENT_MS;
+	bool counted = false;
+	EXPECT(f, REQ("GET /nothing", ""), 404, false);
+	while (!counted && clock_mono_ms() < deadline) {
+		struct reply r = http_ask(f, REQ("GET /metrics", ""));
+		assert_int_equal(r.status, 200);
+		assert_non_null(strstr(r.body.p, "sluice_http_threads{state=\"max\"} 8"));
+		counted = strstr(r.body.p, "sluice_http_requests_total{route=\"(none)\",method=\"(any)\",code=\"404\"} 1") != NULL;
+		reply_release(&r);
+	}
+	assert_true(counted);
+}
+
+static void become_worker(struct config *c)
+{
+	c->role = CONFIG_ROLE_WORKER;
+}
+
+static void test_role_worker_serves_probes_only(void **state)
+{
+	EXPECT(*state, REQ("GET /hello", ""), 404, false);
+	EXPECT(*state, REQ("GET /readyz", ""), 200, false);
+}
+
 /* ---- waiting and stopping ---- */
 
 /* Of eight threads six may wait. */
@@ -421,7 +494,9 @@ int main(void)
 		TEST(test_expect_continue), TEST(test_keep_alive_and_pipelining), TEST(test_http10), TEST(test_head), TEST(test_no_such_method_or_path),
 		TEST(test_etag), TEST(test_request_id_and_headers), TEST(test_stack), TEST(test_authorization), TEST(test_audit),
 		TEST(test_validation_lists_every_field), TEST_WITH(test_rate_limit, limit_rate), TEST_WITH(test_cors, allow_origin),
-		TEST(test_wait_slots), TEST(test_drain), TEST(test_refuses_other_addresses),
+		TEST(test_readiness), TEST(test_problem_pages),
+		TEST_WITH(test_metrics_are_protected, protect_metrics), TEST(test_metrics_count),
+		TEST_WITH(test_role_worker_serves_probes_only, become_worker), TEST(test_wait_slots), TEST(test_drain), TEST(test_refuses_other_addresses),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
