@@ -4,7 +4,7 @@
 
 /* Jobs in one call of the script: Redis serves nobody else meanwhile. */
 #define JOBS_PER_CALL 100
-#define ARGS_PER_JOB 11 /* add.lua's FIELDS */
+#define ARGS_PER_JOB 12 /* add.lua's FIELDS */
 
 /* Outcomes of add.lua. */
 enum outcome {
@@ -18,8 +18,17 @@ enum outcome {
 	OUTCOME_ERROR = -104,
 };
 
+/* Nothing that would need the official scripts: no parent, no deduplication, no order but that of arrival. */
+static bool is_plain(const struct bq_add *job)
+{
+	return !job->waits_for_children && !job->parent.id.p && !job->opts.dedup_id.p && job->opts.delay_ms <= 0 &&
+	       job->opts.priority <= 0;
+}
+
 static const char *kind_of(const struct bq_add *job)
 {
+	if (is_plain(job))
+		return job->opts.lifo ? "plain-lifo" : "plain";
 	if (job->waits_for_children)
 		return "parent";
 	if (job->opts.delay_ms > 0)
@@ -76,7 +85,7 @@ static void pack_dedup_key(struct buf *b, const struct bq_queue *q, struct str d
 
 /* The array that every official add script takes as ARGV[1]: prefix, id, name, timestamp, parent key, key of the parent's
  * dependencies, parent, scheduler's key, deduplication key, whether the parent's release is put off. */
-static void put_packed(struct rcmd *cmd, const struct bq_queue *q, const struct bq_add *job)
+static void put_packed(struct rcmd *cmd, const struct bq_queue *q, const struct bq_add *job, int64_t timestamp)
 {
 	struct buf b = BUF_INIT;
 
@@ -84,7 +93,7 @@ static void put_packed(struct rcmd *cmd, const struct bq_queue *q, const struct 
 	mp_str(&b, q->keys[BQ_KEY_BASE]);
 	mp_str(&b, job->opts.job_id.p ? job->opts.job_id : STR(""));
 	mp_str(&b, job->name);
-	mp_int(&b, job->opts.timestamp_ms > 0 ? job->opts.timestamp_ms : clock_wall_ms());
+	mp_int(&b, timestamp);
 	if (job->parent.id.p) {
 		pack_parent_key(&b, &job->parent, "");
 		pack_parent_key(&b, &job->parent, ":dependencies");
@@ -102,7 +111,16 @@ static void put_packed(struct rcmd *cmd, const struct bq_queue *q, const struct 
 	bq_arg_packed(cmd, &b);
 }
 
-static void put_opts(struct rcmd *cmd, const struct bq_add *job)
+static void put_json_opts(struct rcmd *cmd, const struct bq_add *job)
+{
+	struct buf b = BUF_INIT;
+	struct jwrite w = jwrite_into(&b);
+
+	bq_opts_write_stored(&w, &job->opts);
+	bq_arg_packed(cmd, &b);
+}
+
+static void put_packed_opts(struct rcmd *cmd, const struct bq_add *job)
 {
 	struct buf b = BUF_INIT;
 	struct mp_map m = mp_map_open(&b);
@@ -125,6 +143,8 @@ static void put_opts(struct rcmd *cmd, const struct bq_add *job)
 
 static void put_job(struct rcmd *cmd, const struct bq_queue *q, const struct bq_add *job, size_t record_position)
 {
+	int64_t timestamp = job->opts.timestamp_ms > 0 ? job->opts.timestamp_ms : clock_wall_ms();
+
 	rcmd_argz(cmd, kind_of(job));
 	rcmd_arg(cmd, job->opts.job_id.p ? job->opts.job_id : STR(""));
 	rcmd_arg(cmd, job->opts.org.p ? job->opts.org : STR("default"));
@@ -133,9 +153,15 @@ static void put_job(struct rcmd *cmd, const struct bq_queue *q, const struct bq_
 	rcmd_argi(cmd, (int64_t)record_position);
 	rcmd_arg(cmd, job->idem_fingerprint.p ? job->idem_fingerprint : STR(""));
 	rcmd_argi(cmd, job->idem_ttl_ms);
-	put_packed(cmd, q, job);
+	rcmd_argi(cmd, timestamp);
 	rcmd_arg(cmd, job->data);
-	put_opts(cmd, job);
+	if (is_plain(job)) {
+		rcmd_arg(cmd, job->name);
+		put_json_opts(cmd, job);
+	} else {
+		put_packed(cmd, q, job, timestamp);
+		put_packed_opts(cmd, job);
+	}
 }
 
 /* One call of the script for the n jobs, at most JOBS_PER_CALL, that stand in jobs[] at the places todo[]. */
