@@ -90,14 +90,9 @@ static enum outcome end(const struct document_task *t, struct job_context *ctx)
 		return OUTCOME_DONE;
 	}
 	int64_t age_ms = clock_wall_ms() - job_added_wall_ms(ctx);
-	enum outcome outcome = document_outcome(t->failure, job_attempt(ctx), age_ms, t->settings->not_found_grace_ms);
-	if (outcome == OUTCOME_DELAY) { /* the upload may still be on its way: no attempt is used up */
-		job_progress(ctx, 0, "waiting-for-document");
-		job_delay(ctx, document_wait_ms(age_ms));
-		return outcome;
-	}
 	job_fail(ctx, failure_name(t->failure), "%s", t->detail);
-	return outcome;
+	bool again = failure_may_retry(t->failure, job_attempt(ctx), age_ms, t->settings->not_found_grace_ms);
+	return again ? OUTCOME_RETRY : OUTCOME_PERMANENT;
 }
 
 static enum outcome run(void *state, struct job_context *ctx)

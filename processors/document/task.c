@@ -13,9 +13,6 @@
 /* The helper keeps its own time, and says more about what ran out of it than its death would. */
 #define HELPER_GRACE_MS 1000
 
-#define MIN_WAIT_MS 1000
-#define MAX_WAIT_MS 10000
-
 static bool fail(struct document_task *t, enum failure f, const char *fmt, ...) PRINTF_LIKE(3, 4);
 
 /* Notes the failure; fmt NULL: its own sentence. Returns false, so that a step can end with it. */
@@ -245,22 +242,17 @@ void document_task_release(struct document_task *t)
 	t->text = STR_NONE;
 }
 
-enum outcome document_outcome(enum failure f, unsigned attempt, int64_t age_ms, int64_t grace_ms)
+bool failure_may_retry(enum failure f, unsigned attempt, int64_t age_ms, int64_t grace_ms)
 {
 	switch (failure_class(f)) {
 	case FAILURE_CLASS_RETRY:
-		return OUTCOME_RETRY;
+		return true;
 	case FAILURE_CLASS_ONCE:
-		return attempt <= 1 ? OUTCOME_RETRY : OUTCOME_PERMANENT;
+		return attempt <= 1;
 	case FAILURE_CLASS_GRACE:
-		return age_ms < grace_ms ? OUTCOME_DELAY : OUTCOME_PERMANENT;
+		return age_ms < grace_ms;
 	case FAILURE_CLASS_PERMANENT:
 		break;
 	}
-	return OUTCOME_PERMANENT;
-}
-
-int64_t document_wait_ms(int64_t age_ms)
-{
-	return age_ms < MIN_WAIT_MS ? MIN_WAIT_MS : age_ms > MAX_WAIT_MS ? MAX_WAIT_MS : age_ms;
+	return false;
 }

@@ -21,7 +21,6 @@
 #include "processors/document/protocol.h"
 #include "processors/document/report.h"
 #include "processors/document/text_stats.h"
-#include "processors/runtime/processor.h"
 
 struct document_settings {
 	int64_t max_bytes, max_text_bytes, max_pages;
@@ -66,10 +65,8 @@ struct document_task {
 void document_task_run(struct document_task *t);
 void document_task_release(struct document_task *t);
 
-/* How a job ends that failed so. attempt: 1 for the first. age_ms: since the job was made. */
-enum outcome document_outcome(enum failure f, unsigned attempt, int64_t age_ms, int64_t grace_ms);
-/* After which pause to look again for a document that is not there yet: as long as the job is old, between 1 and 10 s. */
-int64_t document_wait_ms(int64_t age_ms);
+/* May a job that failed so be tried again? attempt: 1 for the first. */
+bool failure_may_retry(enum failure f, unsigned attempt, int64_t age_ms, int64_t grace_ms);
 
 /* The result of a finished task as JSON, into t->result (result.c). */
 void document_result_write(struct document_task *t);
