@@ -487,6 +487,18 @@ static void test_refuses_other_addresses(void **state)
 	}
 }
 
+static void test_port_in_use(void **state)
+{
+	struct fixture *f = *state;
+	struct err err = {0};
+	struct config config = f->config;
+	struct http_deps deps = f->deps;
+	config.port = server_port(f->server);
+	deps.config = &config;
+	assert_null(server_start(&deps, &err));
+	assert_non_null(strstr(err.text, "in use"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -496,7 +508,7 @@ int main(void)
 		TEST(test_validation_lists_every_field), TEST_WITH(test_rate_limit, limit_rate), TEST_WITH(test_cors, allow_origin),
 		TEST(test_readiness), TEST(test_problem_pages),
 		TEST_WITH(test_metrics_are_protected, protect_metrics), TEST(test_metrics_count),
-		TEST_WITH(test_role_worker_serves_probes_only, become_worker), TEST(test_wait_slots), TEST(test_drain), TEST(test_refuses_other_addresses),
+		TEST_WITH(test_role_worker_serves_probes_only, become_worker), TEST(test_wait_slots), TEST(test_drain), TEST(test_refuses_other_addresses), TEST(test_port_in_use),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
