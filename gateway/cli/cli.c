@@ -9,6 +9,7 @@
 static const struct cli_command commands[] = {
 	{"serve", "run the gateway (what happens without a command)", cmd_serve},
 	{"token", "print a token", cmd_token},
+	{"doctor", "check what the gateway needs, and say what to do", cmd_doctor},
 	{"dump", "print the API description, settings, roles, errors, metrics or queues as JSON", cmd_dump},
 	{"healthcheck", "ask a running gateway whether it is ready", cmd_healthcheck},
 	{"version", "print versions, or licences with --licenses", cmd_version},
@@ -17,7 +18,8 @@ static const struct cli_command commands[] = {
 static const char *const example_lines =
 	"Examples:\n"
 	"  sluice                                        run on embedded stores in ./var\n"
-	"  sluice token --sub shop --role producer       a token that may create jobs\n";
+	"  sluice token --sub shop --role producer       a token that may create jobs\n"
+	"  sluice doctor                                 is everything there?\n";
 
 static enum cli_exit show_help(void)
 {

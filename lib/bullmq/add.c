@@ -4,7 +4,7 @@
 
 /* Jobs in one call of the script: Redis serves nobody else meanwhile. */
 #define JOBS_PER_CALL 100
-#define ARGS_PER_JOB 12 /* add.lua's FIELDS */
+#define ARGS_PER_JOB 11 /* add.lua's FIELDS */
 
 /* Outcomes of add.lua. */
 enum outcome {
@@ -18,17 +18,8 @@ enum outcome {
 	OUTCOME_ERROR = -104,
 };
 
-/* Nothing that would need the official scripts: no parent, no deduplication, no order but that of arrival. */
-static bool is_plain(const struct bq_add *job)
-{
-	return !job->waits_for_children && !job->parent.id.p && !job->opts.dedup_id.p && job->opts.delay_ms <= 0 &&
-	       job->opts.priority <= 0;
-}
-
 static const char *kind_of(const struct bq_add *job)
 {
-	if (is_plain(job))
-		return job->opts.lifo ? "plain-lifo" : "plain";
 	if (job->waits_for_children)
 		return "parent";
 	if (job->opts.delay_ms > 0)
@@ -85,7 +76,7 @@ static void pack_dedup_key(struct buf *b, const struct bq_queue *q, struct str d
 
 /* The array that every official add script takes as ARGV[1]: prefix, id, name, timestamp, parent key, key of the parent's
  * dependencies, parent, scheduler's key, deduplication key, whether the parent's release is put off. */
-static void put_packed(struct rcmd *cmd, const struct bq_queue *q, const struct bq_add *job, int64_t timestamp)
+static void put_packed(struct rcmd *cmd, const struct bq_queue *q, const struct bq_add *job)
 {
 	struct buf b = BUF_INIT;
 
@@ -93,7 +84,7 @@ static void put_packed(struct rcmd *cmd, const struct bq_queue *q, const struct 
 	mp_str(&b, q->keys[BQ_KEY_BASE]);
 	mp_str(&b, job->opts.job_id.p ? job->opts.job_id : STR(""));
 	mp_str(&b, job->name);
-	mp_int(&b, timestamp);
+	mp_int(&b, job->opts.timestamp_ms > 0 ? job->opts.timestamp_ms : clock_wall_ms());
 	if (job->parent.id.p) {
 		pack_parent_key(&b, &job->parent, "");
 		pack_parent_key(&b, &job->parent, ":dependencies");
@@ -111,16 +102,7 @@ static void put_packed(struct rcmd *cmd, const struct bq_queue *q, const struct 
 	bq_arg_packed(cmd, &b);
 }
 
-static void put_json_opts(struct rcmd *cmd, const struct bq_add *job)
-{
-	struct buf b = BUF_INIT;
-	struct jwrite w = jwrite_into(&b);
-
-	bq_opts_write_stored(&w, &job->opts);
-	bq_arg_packed(cmd, &b);
-}
-
-static void put_packed_opts(struct rcmd *cmd, const struct bq_add *job)
+static void put_opts(struct rcmd *cmd, const struct bq_add *job)
 {
 	struct buf b = BUF_INIT;
 	struct mp_map m = mp_map_open(&b);
@@ -143,8 +125,6 @@ static void put_packed_opts(struct rcmd *cmd, const struct bq_add *job)
 
 static void put_job(struct rcmd *cmd, const struct bq_queue *q, const struct bq_add *job, size_t record_position)
 {
-	int64_t timestamp = job->opts.timestamp_ms > 0 ? job->opts.timestamp_ms : clock_wall_ms();
-
 	rcmd_argz(cmd, kind_of(job));
 	rcmd_arg(cmd, job->opts.job_id.p ? job->opts.job_id : STR(""));
 	rcmd_arg(cmd, job->opts.org.p ? job->opts.org : STR("default"));
@@ -153,31 +133,25 @@ static void put_job(struct rcmd *cmd, const struct bq_queue *q, const struct bq_
 	rcmd_argi(cmd, (int64_t)record_position);
 	rcmd_arg(cmd, job->idem_fingerprint.p ? job->idem_fingerprint : STR(""));
 	rcmd_argi(cmd, job->idem_ttl_ms);
-	rcmd_argi(cmd, timestamp);
+	put_packed(cmd, q, job);
 	rcmd_arg(cmd, job->data);
-	if (is_plain(job)) {
-		rcmd_arg(cmd, job->name);
-		put_json_opts(cmd, job);
-	} else {
-		put_packed(cmd, q, job, timestamp);
-		put_packed_opts(cmd, job);
-	}
+	put_opts(cmd, job);
 }
 
-/* One call of the script for the n jobs, at most JOBS_PER_CALL, that stand in jobs[] at the places todo[]. */
-static void put_jobs(struct rcmd *cmd, const struct bq_queue *q, const struct bq_add *jobs, const size_t *todo, size_t n)
+/* One call of the script for at most JOBS_PER_CALL jobs. */
+static void put_jobs(struct rcmd *cmd, const struct bq_queue *q, const struct bq_add *const *jobs, size_t n)
 {
 	struct str records[JOBS_PER_CALL];
 	struct bq_script_call call = {.queue = q, .more = records};
 	size_t position = bq_scripts[BQ_SCRIPT_ADD].wire.keys;
 
 	for (size_t i = 0; i < n; i++)
-		if (jobs[todo[i]].idem_key.p)
-			records[call.n_more++] = jobs[todo[i]].idem_key;
+		if (jobs[i]->idem_key.p)
+			records[call.n_more++] = jobs[i]->idem_key;
 	bq_script_begin(cmd, BQ_SCRIPT_ADD, &call, 1 + n * ARGS_PER_JOB);
 	rcmd_arg(cmd, q->keys[BQ_KEY_BASE]);
 	for (size_t i = 0; i < n; i++)
-		put_job(cmd, q, &jobs[todo[i]], jobs[todo[i]].idem_key.p ? ++position : 0);
+		put_job(cmd, q, jobs[i], jobs[i]->idem_key.p ? ++position : 0);
 }
 
 static enum bq_state state_from_word(struct str word)
@@ -229,7 +203,7 @@ static int check_size(const struct bq_add *job, struct err *err)
 	return err_set(err, ERR_LIMIT, "the job's data has more than the %lld bytes of its sizeLimit", (long long)job->opts.size_limit);
 }
 
-/* Adds the jobs that stand in jobs[] at the n places todo[]. */
+/* Sends the jobs whose result is still open (rc 0), which stand in todo[] by index. */
 static int add_all(struct bq *bq, const struct bq_queue *q, const struct bq_add *jobs, const size_t *todo, size_t n,
 		   struct arena *a, struct bq_add_result *results, int64_t deadline, struct err *err)
 {
@@ -237,8 +211,14 @@ static int add_all(struct bq *bq, const struct bq_queue *q, const struct bq_add 
 	struct rreplies replies;
 	int rc;
 
-	for (size_t from = 0; from < n; from += JOBS_PER_CALL)
-		put_jobs(&cmd, q, jobs, todo + from, n - from < JOBS_PER_CALL ? n - from : JOBS_PER_CALL);
+	for (size_t from = 0; from < n; from += JOBS_PER_CALL) {
+		const struct bq_add *batch[JOBS_PER_CALL];
+		size_t count = n - from < JOBS_PER_CALL ? n - from : JOBS_PER_CALL;
+
+		for (size_t i = 0; i < count; i++)
+			batch[i] = &jobs[todo[from + i]];
+		put_jobs(&cmd, q, batch, count);
+	}
 	rc = bq_call(bq, &cmd, deadline, &replies, err);
 	if (rc < 0)
 		return rc;
@@ -274,7 +254,7 @@ int bq_add_many(struct bq *bq, const struct bq_queue *q, const struct bq_add *jo
 int bq_add(struct bq *bq, const struct bq_queue *q, const struct bq_add *job, struct arena *a, struct bq_added *out, int64_t deadline,
 	   struct err *err)
 {
-	struct bq_add_result result = {0};
+	struct bq_add_result result;
 	int rc = bq_add_many(bq, q, job, 1, a, &result, deadline, err);
 
 	if (rc < 0)

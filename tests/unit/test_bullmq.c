@@ -1,6 +1,346 @@
-/* lib/bullmq against a real Redis: working on jobs, locks, upkeep. That the official scripts are called as the official client
- * calls them is tests/interop/differential.test.mjs' business. */
-#include "tests/unit/bullmq_world.h"
+/* lib/bullmq against a real Redis: what our own scripts add to the official ones. That the official ones are called as the
+ * official client calls them is tests/interop/differential.test.mjs' business. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "lib/bullmq/bq.h"
+#include "tests/unit/redis_server.h"
+
+#define DEADLINE (clock_mono_ms() + 10000)
+#define LOCK_MS 30000
+
+struct world {
+	struct redis_server redis;
+	struct rmux *mux;
+	struct bq *bq;
+	struct bq_queue queue;
+	struct bq_worker worker;
+	struct arena arena;
+	struct err err;
+};
+
+static struct world world;
+
+static redisReply *command(const char *const *argv)
+{
+	static struct rreplies last;
+	struct rcmd cmd = RCMD_INIT;
+	size_t n = 0;
+
+	rreplies_release(&last);
+	while (argv[n])
+		n++;
+	rcmd_begin(&cmd, n);
+	for (size_t i = 0; i < n; i++)
+		rcmd_argz(&cmd, argv[i]);
+	assert_int_equal(rmux_call(world.mux, &cmd, DEADLINE, &last, &world.err), 0);
+	rcmd_release(&cmd);
+	return last.items[0];
+}
+#define REDIS(...) command((const char *const[]){__VA_ARGS__, NULL})
+
+static int start(void **state)
+{
+	struct rmux_options options = {.connect_timeout_ms = 2000};
+
+	*state = &world;
+	redis_server_start(&world.redis, NULL);
+	options.addr = redis_server_addr(&world.redis);
+	world.mux = rmux_new(&options, &world.err);
+	assert_non_null(world.mux);
+	world.bq = bq_new(world.mux, &world.err);
+	assert_non_null(world.bq);
+	assert_ptr_equal(bq_mux(world.bq), world.mux);
+	assert_int_equal(rmux_start(world.mux, &world.err), 0);
+	assert_int_equal(rmux_wait_up(world.mux, DEADLINE), 0);
+	assert_int_equal(bq_queue_init(&world.queue, STR("bull"), STR("orders"), &world.err), 0);
+	world.worker = (struct bq_worker){.name = STR("tester"), .lock_ms = LOCK_MS};
+	arena_init(&world.arena, 0);
+	return 0;
+}
+
+static int stop(void **state)
+{
+	(void)state;
+	REDIS("PING"); /* releases the last reply but one */
+	arena_release(&world.arena);
+	bq_queue_release(&world.queue);
+	rmux_stop(world.mux, DEADLINE);
+	bq_free(world.bq);
+	rmux_free(world.mux);
+	redis_server_stop(&world.redis);
+	return 0;
+}
+
+static int clean(void **state)
+{
+	(void)state;
+	REDIS("FLUSHALL");
+	arena_reset(&world.arena);
+	world.err = (struct err){0};
+	return 0;
+}
+
+static struct bq_add a_job(void)
+{
+	struct bq_add job = {.name = STR("send"), .data = STR("{\"n\":[],\"x\":0.10000000000000000001}")};
+
+	bq_opts_init(&job.opts);
+	return job;
+}
+
+static struct bq_added add(const struct bq_add *job)
+{
+	struct bq_added added = {0};
+	int rc = bq_add(world.bq, &world.queue, job, &world.arena, &added, DEADLINE, &world.err);
+
+	if (rc < 0)
+		fail_msg("bq_add: %s", world.err.text);
+	return added;
+}
+
+static int add_rc(const struct bq_add *job)
+{
+	struct bq_added added;
+
+	return bq_add(world.bq, &world.queue, job, &world.arena, &added, DEADLINE, &world.err);
+}
+
+static struct bq_job status(struct str id)
+{
+	struct bq_job job;
+
+	assert_int_equal(bq_status(world.bq, &world.queue, id, true, &world.arena, &job, DEADLINE, &world.err), 0);
+	return job;
+}
+
+static struct bq_job take(const char *token)
+{
+	struct bq_taken taken;
+	struct bq_job job;
+
+	assert_int_equal(bq_take(world.bq, &world.queue, &world.worker, str_from(token), &world.arena, &job, &taken, DEADLINE,
+				 &world.err),
+			 0);
+	assert_true(taken.got);
+	return job;
+}
+
+static bool nothing_to_take(void)
+{
+	struct bq_taken taken;
+	struct bq_job job;
+
+	assert_int_equal(bq_take(world.bq, &world.queue, &world.worker, STR("t"), &world.arena, &job, &taken, DEADLINE, &world.err), 0);
+	return !taken.got;
+}
+
+static struct bq_counts counts(void)
+{
+	struct bq_counts c;
+
+	assert_int_equal(bq_counts(world.bq, &world.queue, &c, DEADLINE, &world.err), 0);
+	return c;
+}
+
+#define assert_str(s, literal) \
+	do { \
+		struct str got_ = (s); \
+		assert_int_equal(got_.n, sizeof(literal) - 1); \
+		assert_memory_equal(got_.p, literal, got_.n); \
+	} while (0)
+
+/* ---- adding ---- */
+static void adds_and_reads_back(void **state)
+{
+	struct bq_add job = a_job();
+	struct bq_added added;
+	struct bq_job read;
+
+	(void)state;
+	job.opts.attempts = 3;
+	job.opts.backoff = (struct bq_backoff){.set = true, .type = STR("exponential"), .delay_ms = 1000};
+	job.opts.org = STR("acme");
+	job.opts.sub = STR("billing");
+	added = add(&job);
+	assert_true(added.created);
+	assert_false(added.replayed);
+	assert_int_equal(added.state, BQ_WAITING);
+	assert_str(added.id, "1");
+	read = status(added.id);
+	assert_int_equal(read.state, BQ_WAITING);
+	assert_str(read.name, "send");
+	assert_str(read.data, "{\"n\":[],\"x\":0.10000000000000000001}"); /* byte for byte */
+	assert_int_equal(read.opts.attempts, 3);
+	assert_str(read.opts.backoff.type, "exponential");
+	assert_str(read.opts.org, "acme");
+	assert_str(read.opts.sub, "billing");
+	assert_int_equal(read.finished_on, -1);
+	assert_null(read.returnvalue.p);
+}
+
+static void each_kind_gets_its_state(void **state)
+{
+	struct bq_add standard = a_job(), delayed = a_job(), prioritized = a_job(), parent = a_job();
+	struct bq_counts c;
+
+	(void)state;
+	delayed.opts.delay_ms = 60000;
+	prioritized.opts.priority = 7;
+	parent.waits_for_children = true;
+	assert_int_equal(add(&standard).state, BQ_WAITING);
+	assert_int_equal(add(&delayed).state, BQ_DELAYED);
+	assert_int_equal(add(&prioritized).state, BQ_PRIORITIZED);
+	assert_int_equal(add(&parent).state, BQ_WAITING_CHILDREN);
+	c = counts();
+	assert_int_equal(c.n[BQ_WAITING], 1);
+	assert_int_equal(c.n[BQ_DELAYED], 1);
+	assert_int_equal(c.n[BQ_PRIORITIZED], 1);
+	assert_int_equal(c.n[BQ_WAITING_CHILDREN], 1);
+	assert_int_equal(status(STR("2")).state, BQ_DELAYED);
+	assert_int_equal(status(STR("3")).state, BQ_PRIORITIZED);
+	assert_int_equal(status(STR("4")).state, BQ_WAITING_CHILDREN);
+}
+
+static void an_id_is_added_once(void **state)
+{
+	struct bq_add job = a_job();
+	struct bq_added again;
+
+	(void)state;
+	job.opts.job_id = STR("invoice-7");
+	job.opts.org = STR("acme");
+	assert_true(add(&job).created);
+	again = add(&job);
+	assert_false(again.created);
+	assert_str(again.id, "invoice-7");
+	assert_int_equal(counts().n[BQ_WAITING], 1);
+	take("t");
+	assert_int_equal(add(&job).state, BQ_ACTIVE);
+	job.opts.org = STR("other");
+	assert_int_equal(add_rc(&job), ERR_TAKEN);
+	job.opts.org = STR_NONE; /* "default" */
+	assert_int_equal(add_rc(&job), ERR_TAKEN);
+}
+
+static void deduplication_is_told_apart(void **state)
+{
+	struct bq_add job = a_job();
+	struct bq_added first, second;
+
+	(void)state;
+	job.opts.dedup_id = STR("acme:daily");
+	first = add(&job);
+	second = add(&job);
+	assert_true(first.created);
+	assert_false(second.created);
+	assert_true(str_eq(first.id, second.id));
+	assert_int_equal(counts().n[BQ_WAITING], 1);
+	job.opts.job_id = STR("with-id");
+	assert_false(add(&job).created);
+	job.opts.dedup_id = STR("acme:other");
+	assert_true(add(&job).created);
+}
+
+static void an_idempotency_key_answers_again(void **state)
+{
+	struct bq_add job = a_job();
+	struct bq_added first, again;
+
+	(void)state;
+	job.idem_key = STR("bull:orders:idem:aa");
+	job.idem_fingerprint = STR("f1");
+	job.idem_ttl_ms = 60000;
+	job.opts.delay_ms = 5000;
+	first = add(&job);
+	assert_false(first.replayed);
+	again = add(&job);
+	assert_true(again.replayed);
+	assert_true(again.created); /* the stored answer, as it was */
+	assert_int_equal(again.state, BQ_DELAYED);
+	assert_true(str_eq(first.id, again.id));
+	assert_int_equal(counts().n[BQ_DELAYED], 1);
+	assert_true(REDIS("PTTL", "bull:orders:idem:aa")->integer > 50000);
+	job.idem_fingerprint = STR("f2");
+	assert_int_equal(add_rc(&job), ERR_MISMATCH);
+}
+
+static void a_failed_add_leaves_no_record(void **state)
+{
+	struct bq_add job = a_job();
+
+	(void)state;
+	job.idem_key = STR("bull:orders:idem:aa");
+	job.idem_fingerprint = STR("f1");
+	job.idem_ttl_ms = 60000;
+	job.parent = (struct bq_parent){.id = STR("missing"), .queue_key = STR("bull:orders")};
+	assert_int_equal(add_rc(&job), ERR_NOT_FOUND);
+	assert_int_equal(REDIS("EXISTS", "bull:orders:idem:aa")->integer, 0);
+}
+
+static void a_full_queue_refuses(void **state)
+{
+	struct bq_add job = a_job(), delayed = a_job();
+
+	(void)state;
+	delayed.opts.delay_ms = 60000;
+	add(&job);
+	add(&delayed);
+	job.max_waiting = 3;
+	job.opts.job_id = STR("third");
+	add(&job);
+	job.opts.job_id = STR("fourth");
+	assert_int_equal(add_rc(&job), ERR_FULL);
+	job.opts.job_id = STR("third"); /* it exists: no room is needed */
+	assert_false(add(&job).created);
+	take("t");
+	job.opts.job_id = STR("fourth");
+	assert_true(add(&job).created);
+}
+
+static void many_are_answered_one_by_one(void **state)
+{
+	enum { N = 250 };
+	struct bq_add jobs[N];
+	struct bq_add_result results[N];
+
+	(void)state;
+	for (size_t i = 0; i < N; i++)
+		jobs[i] = a_job();
+	jobs[3].opts.size_limit = 1;
+	jobs[120].parent = (struct bq_parent){.id = STR("missing"), .queue_key = STR("bull:orders")};
+	jobs[200].opts.job_id = jobs[201].opts.job_id = STR("twice");
+	assert_int_equal(bq_add_many(world.bq, &world.queue, jobs, N, &world.arena, results, DEADLINE, &world.err), 0);
+	for (size_t i = 0; i < N; i++)
+		assert_int_equal(results[i].rc, i == 3 ? ERR_LIMIT : i == 120 ? ERR_NOT_FOUND : 0);
+	assert_true(results[200].added.created);
+	assert_false(results[201].added.created);
+	assert_int_equal(counts().n[BQ_WAITING], N - 3);
+	assert_int_equal(status(results[249].added.id).state, BQ_WAITING);
+}
+
+static void children_hold_their_parent(void **state)
+{
+	struct bq_add parent = a_job(), child = a_job();
+	struct bq_job job, done;
+
+	(void)state;
+	parent.waits_for_children = true;
+	parent.opts.job_id = STR("order");
+	child.parent = (struct bq_parent){.id = STR("order"), .queue_key = STR("bull:orders")};
+	add(&parent);
+	add(&child);
+	job = take("t");
+	assert_str(job.parent_id, "order");
+	assert_str(job.parent_queue, "orders");
+	assert_int_equal(bq_complete(world.bq, &world.queue, &world.worker, &job, STR("t"), STR("{}"), DEADLINE, &world.err), 0);
+	done = take("t2");
+	assert_str(done.id, "order");
+}
 
 /* ---- working ---- */
 static void completes(void **state)
@@ -320,9 +660,20 @@ static void ids_and_names_are_checked(void **state)
 	assert_str(world.queue.keys[BQ_KEY_METRICS_FAILED], "bull:orders:metrics:failed");
 }
 
+#define TEST(f) cmocka_unit_test_setup(f, clean)
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		TEST(adds_and_reads_back),
+		TEST(each_kind_gets_its_state),
+		TEST(an_id_is_added_once),
+		TEST(deduplication_is_told_apart),
+		TEST(an_idempotency_key_answers_again),
+		TEST(a_failed_add_leaves_no_record),
+		TEST(a_full_queue_refuses),
+		TEST(many_are_answered_one_by_one),
+		TEST(children_hold_their_parent),
 		TEST(completes),
 		TEST(fails_by_its_policy),
 		TEST(a_backoff_delays_and_a_permanent_failure_ends),
