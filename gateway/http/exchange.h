@@ -20,6 +20,7 @@ struct worker {
 	const char *receive_buffer;   /* civetweb's, learnt from the requests seen */
 	char date[32];                /* of date_s */
 	int64_t date_s;
+	bool answered_error;          /* what this connection ended with has had its answer */
 	_Atomic int fd;               /* -1 between connections; the drain shuts idle ones down */
 	_Atomic bool busy;            /* a request is being answered */
 	struct worker *next;          /* protected by server's mu */

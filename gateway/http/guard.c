@@ -137,16 +137,11 @@ static int check_target(const struct guard_request *in, struct guard_facts *out)
 {
 	struct str uri = str_from(in->uri);
 	if (str_starts(uri, STR("http://"))) {
-		struct str rest = str_sub(uri, 7, uri.n - 7);
-		const char *slash = memchr(rest.p, '/', rest.n);
-		size_t authority = slash ? (size_t)(slash - rest.p) : rest.n;
-		if (!str_ieq(str_sub(rest, 0, authority), field(in, "Host")))
+		struct str path = str_sub(uri, 7, uri.n - 7);
+		struct str authority = str_cut(&path, '/');
+		if (!str_ieq(authority, field(in, "Host")))
 			return refuse(out, PROBLEM_BAD_REQUEST, "the request target names another host than the Host header");
-		uri = slash ? str_sub(rest, authority, rest.n - authority) : STR("/");
-	}
-	if (str_is(uri, "*") && str_is(str_from(in->method), "OPTIONS")) {
-		out->path = uri;
-		return 0;
+		uri = path.p ? (struct str){path.p - 1, path.n + 1} : STR("/");
 	}
 	const char *reason = uri_path_fault(uri);
 	if (!reason && in->query)

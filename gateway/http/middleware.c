@@ -44,8 +44,6 @@ static bool step_route(struct request *r, struct response *res)
 	const struct route_table *t = r->deps->routes;
 	const struct route *route = NULL;
 	bool options = str_is(r->method, "OPTIONS");
-	if (options && str_is(r->path, "*"))
-		return answer_options(r, res);
 	enum route_match m = route_find(t, r->method, r->path, r->arena, &route, r->params, r->x_->allow, sizeof(r->x_->allow));
 	if (m == ROUTE_NO_METHOD && options)
 		return answer_options(r, res);
@@ -146,7 +144,7 @@ static bool step_rate(struct request *r, struct response *res)
 	response_headerf(res, "RateLimit", "\"default\";r=%lld;t=1", (long long)a.remaining);
 	if (a.allowed)
 		return true;
-	response_header(res, "Retry-After", STR("1"));
+	response_headerf(res, "Retry-After", "%lld", (long long)(a.wait_ms + 999) / 1000);
 	return rejected(r, "ratelimit");
 }
 

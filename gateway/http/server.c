@@ -9,6 +9,7 @@
 #include "gateway/http/wire.h"
 #include "lib/base/clock.h"
 #include "lib/base/id.h"
+#include "lib/base/panic.h"
 #include "lib/config/config.h"
 #include "lib/log/log.h"
 
@@ -183,6 +184,7 @@ static void answer_unread(struct mg_connection *conn, enum problem p, const char
 	if (w->fd < 0)
 		w->fd = wire_socket(mg_get_request_info(conn)->remote_port);
 	id_uuid7(r.id);
+	w->answered_error = true;
 	x.body = BODY_BROKEN;
 	x.body_read = -1; /* whatever stands in the socket is not looked at */
 	middleware_rejected(w->server, "malformed");
@@ -203,8 +205,15 @@ static int on_error(struct mg_connection *conn, int status, const char *message)
 static int on_log(const struct mg_connection *conn, const char *message)
 {
 	const struct mg_context *context = mg_get_context(conn);
-	const struct server *s = context ? mg_get_user_data(context) : NULL;
-	if (s)
+	struct server *s = context ? mg_get_user_data(context) : NULL;
+	if (!s)
+		return 1;
+	lock_take(&s->mu);
+	bool started = s->started;
+	if (!started && !s->start_fault[0])
+		snprintf(s->start_fault, sizeof(s->start_fault), "%s", message);
+	lock_give(&s->mu);
+	if (started)
 		LOG(s->deps.log, LOG_WARN, "http_server", log_strz("message", message));
 	return 1;
 }
@@ -214,9 +223,11 @@ static int on_log(const struct mg_connection *conn, const char *message)
 static void *on_thread_start(const struct mg_context *context, int type)
 {
 	struct server *s = mg_get_user_data(context);
-	struct worker *w = type == 1 ? calloc(1, sizeof(*w)) : NULL;
-	if (!w)
+	if (type != 1)
 		return NULL;
+	struct worker *w = calloc(1, sizeof(*w));
+	if (!w)
+		panic("no memory for a connection thread");
 	w->server = s;
 	w->fd = -1;
 	arena_init(&w->arena, (size_t)s->deps.config->max_body_bytes * 8 + ((size_t)16 << 20));
@@ -231,7 +242,7 @@ static void on_thread_end(const struct mg_context *context, int type, void *poin
 {
 	struct server *s = mg_get_user_data(context);
 	struct worker *w = pointer;
-	if (type != 1 || !w)
+	if (type != 1)
 		return;
 	lock_take(&s->mu);
 	struct worker **at = &s->workers;
@@ -251,16 +262,21 @@ static int on_connection(const struct mg_connection *conn, void **data)
 	*data = NULL;
 	wire_watch(0);
 	w->fd = -1;
+	w->answered_error = false;
 	atomic_fetch_add(&w->server->connections, 1);
 	return 0;
 }
 
 /* civetweb drops a request for another host (an absolute target) without a word; it is still readable here. */
+static bool was_dropped(const struct worker *w, const struct mg_request_info *info)
+{
+	return !w->answered_error && info && info->request_uri && info->http_version && !info->local_uri;
+}
+
 static void on_close(const struct mg_connection *conn)
 {
 	struct worker *w = mg_get_thread_pointer(conn);
-	const struct mg_request_info *info = mg_get_request_info(conn);
-	if (info && info->request_uri && info->http_version && info->num_headers && !info->local_uri && info->request_uri[0] != '/')
+	if (was_dropped(w, mg_get_request_info(conn)))
 		answer_unread((struct mg_connection *)(uintptr_t)conn, PROBLEM_BAD_REQUEST, "the request target is not on this server");
 	lock_take(&w->server->mu);
 	w->fd = -1;
@@ -310,9 +326,10 @@ static int prepare_routes(struct server *s, struct err *err)
 /* Only plain ports: TLS in this library crashes on its first use. */
 static int listen_address(const struct config *c, char *out, size_t size, struct err *err)
 {
-	if (c->host[strspn(c->host, "0123456789.")])
-		return err_set(err, ERR_INVALID, "HOST=%s is not an IPv4 address", c->host);
-	snprintf(out, size, "%s%s%lld", c->host, c->host[0] ? ":" : "", (long long)c->port);
+	const char *host = strcmp(c->host, "localhost") == 0 ? "127.0.0.1" : c->host;
+	if (host[strspn(host, "0123456789.")])
+		return err_set(err, ERR_INVALID, "HOST=%s is not an IPv4 address", host);
+	snprintf(out, size, "%s%s%lld", host, host[0] ? ":" : "", (long long)c->port);
 	return 0;
 }
 
@@ -339,9 +356,10 @@ static int start_civetweb(struct server *s, struct err *err)
 		.begin_request = on_request, .http_error = on_error, .log_message = on_log, .init_thread = on_thread_start,
 		.exit_thread = on_thread_end, .init_connection = on_connection, .connection_close = on_close};
 	s->context = mg_start(&callbacks, s, options);
-	if (!s->context)
-		return err_set(err, ERR_IO, "cannot listen on %s", address);
-	return 0;
+	lock_take(&s->mu);
+	s->started = s->context != NULL;
+	lock_give(&s->mu);
+	return s->started ? 0 : err_set(err, ERR_IO, "cannot listen on %s: %s", address, s->start_fault);
 }
 
 static int read_port(struct server *s, struct err *err)

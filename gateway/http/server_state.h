@@ -45,6 +45,8 @@ struct server {
 	struct lock mu;
 	struct cond idle;           /* in_flight became 0 */
 	struct worker *workers;     /* protected by mu */
+	bool started;               /* protected by mu */
+	char start_fault[160];      /* protected by mu: what civetweb said first while it was starting */
 };
 
 /* middleware.c: everything between a request that may be trusted and its response. */

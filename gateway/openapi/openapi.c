@@ -52,10 +52,8 @@ static void write_ref(struct writer *o, const char *section, const char *name)
 	jw_close(&o->w, '}');
 }
 
-static void write_content(struct writer *o, const char *media, const char *schema)
+static void write_media(struct writer *o, const char *media, const char *schema)
 {
-	jw_key(&o->w, "content");
-	jw_open(&o->w, '{');
 	jw_key(&o->w, media);
 	jw_open(&o->w, '{');
 	if (schema) {
@@ -63,7 +61,21 @@ static void write_content(struct writer *o, const char *media, const char *schem
 		write_ref(o, "schemas", schema);
 	}
 	jw_close(&o->w, '}');
+}
+
+static void write_content(struct writer *o, const char *media, const char *schema)
+{
+	jw_key(&o->w, "content");
+	jw_open(&o->w, '{');
+	write_media(o, media, schema);
 	jw_close(&o->w, '}');
+}
+
+/* A list of strings that schemas.json keeps for an operation: "query", "header" or "media"; JDOC_NONE when there is none. */
+static uint32_t extras(struct writer *o, const struct route *r, const char *kind)
+{
+	const struct jdoc *d = schemas_document(o->schemas);
+	return jdoc_get(d, jdoc_get(d, jdoc_get(d, JDOC_ROOT, "operations"), r->id), kind);
 }
 
 /* ---- parameters ---- */
@@ -101,17 +113,12 @@ static void write_path_parameters(struct writer *o, const struct route *r)
 	}
 }
 
-static void write_query_parameters(struct writer *o, const struct route *r)
+static void write_extra_parameters(struct writer *o, const struct route *r, const char *in)
 {
 	const struct jdoc *d = schemas_document(o->schemas);
-	uint32_t all = jdoc_get(d, JDOC_ROOT, "queries");
-	for (uint32_t q = jdoc_first(d, all); q != JDOC_NONE; q = jdoc_next(d, all, q)) {
-		if (!str_is(jdoc_string(d, jdoc_get(d, q, "path"), &o->arena), r->pattern))
-			continue;
-		uint32_t names = jdoc_get(d, q, "names");
-		for (uint32_t n = jdoc_first(d, names); n != JDOC_NONE; n = jdoc_next(d, names, n))
-			write_parameter(o, r, jdoc_string(d, n, &o->arena), "query");
-	}
+	uint32_t names = extras(o, r, in);
+	for (uint32_t n = jdoc_first(d, names); n != JDOC_NONE; n = jdoc_next(d, names, n))
+		write_parameter(o, r, jdoc_string(d, n, &o->arena), in);
 }
 
 /* ---- responses ---- */
@@ -181,19 +188,36 @@ static void write_problems(struct writer *o, unsigned traits)
 	write_problem(o, "default", "Any other problem; see /problems/{slug}");
 }
 
+static const char *media_name(struct writer *o, uint32_t node)
+{
+	const char *name = arena_dupz(&o->arena, jdoc_string(schemas_document(o->schemas), node, &o->arena));
+	return name ? name : "";
+}
+
+static void write_success(struct writer *o, const struct route *r)
+{
+	const struct jdoc *d = schemas_document(o->schemas);
+	uint32_t media = extras(o, r, "media");
+	jw_open(&o->w, '{');
+	jw_kstrz(&o->w, "description", "Done");
+	if (r->response_schema && !schemas_find(o->schemas, r->response_schema))
+		fail(o, r, "schema", r->response_schema);
+	jw_key(&o->w, "content");
+	jw_open(&o->w, '{');
+	if (r->response_schema)
+		write_media(o, "application/json", r->response_schema);
+	for (uint32_t m = jdoc_first(d, media); m != JDOC_NONE; m = jdoc_next(d, media, m))
+		write_media(o, media_name(o, m), NULL);
+	jw_close(&o->w, '}');
+	jw_close(&o->w, '}');
+}
+
 static void write_responses(struct writer *o, const struct route *r)
 {
 	jw_key(&o->w, "responses");
 	jw_open(&o->w, '{');
 	jw_key(&o->w, "2XX");
-	jw_open(&o->w, '{');
-	jw_kstrz(&o->w, "description", "Done");
-	if (r->response_schema) {
-		if (!schemas_find(o->schemas, r->response_schema))
-			fail(o, r, "schema", r->response_schema);
-		write_content(o, "application/json", r->response_schema);
-	}
-	jw_close(&o->w, '}');
+	write_success(o, r);
 	if (strcmp(r->method, "GET") == 0 && !(r->flags & ROUTE_PROBE)) {
 		jw_key(&o->w, "304");
 		jw_open(&o->w, '{');
@@ -243,7 +267,7 @@ static void write_request_body(struct writer *o, const struct route *r)
 static void write_operation(struct writer *o, const struct route *r)
 {
 	char method[16] = "";
-	for (size_t i = 0; r->method[i] && i < sizeof(method) - 1; i++)
+	for (size_t i = 0; i < sizeof(method) - 1 && r->method[i]; i++)
 		method[i] = (char)(r->method[i] | 0x20);
 	jw_key(&o->w, method);
 	jw_open(&o->w, '{');
@@ -253,7 +277,8 @@ static void write_operation(struct writer *o, const struct route *r)
 	jw_key(&o->w, "parameters");
 	jw_open(&o->w, '[');
 	write_path_parameters(o, r);
-	write_query_parameters(o, r);
+	write_extra_parameters(o, r, "query");
+	write_extra_parameters(o, r, "header");
 	jw_close(&o->w, ']');
 	write_request_body(o, r);
 	write_responses(o, r);

@@ -23,7 +23,7 @@ int schemas_add(struct schemas *s, struct str name, const struct schema *schema,
 /* Fits schema_lookup of server.h: `schemas` is a struct schemas. NULL: there is none. */
 const struct schema *schemas_find(const void *schemas, const char *name);
 
-/* For the OpenAPI document: the embedded file, and the added schemas one by one (NULL past the end). */
+/* For the OpenAPI document (schemas.json also says which parameters and media types the operations have): the embedded file, and the added schemas one by one (NULL past the end). */
 const struct jdoc *schemas_document(const struct schemas *s);
 const struct schema *schemas_added(const struct schemas *s, unsigned i, struct str *name);
 

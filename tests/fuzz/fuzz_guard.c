@@ -55,10 +55,8 @@ static void check_promises(const struct guard_request *in, const struct guard_fa
 	bug_on(f->chunked && f->content_length != -1);
 	bug_on(!f->chunked && (f->content_length < 0 || f->content_length > 9999999999));
 	bug_on(in->n_headers >= GUARD_MAX_HEADERS);
-	if (!str_is(f->path, "*")) {
-		struct str decoded = uri_decode(&a, f->path, false);
-		bug_on(f->path.p[0] != '/' || memchr(decoded.p, '\0', decoded.n) || !str_is_utf8(decoded));
-	}
+	struct str decoded = uri_decode(&a, f->path, false);
+	bug_on(f->path.p[0] != '/' || memchr(decoded.p, '\0', decoded.n) || !str_is_utf8(decoded));
 	if (in->query)
 		(void)uri_query_value(&a, str_from(in->query), "a").n;
 	arena_release(&a);

@@ -1,248 +1,6 @@
 /* The HTTP server over real sockets: what it accepts, what it refuses and how it ends. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
-#include <pthread.h>
-#include <stdatomic.h>
-#include <sys/mman.h>
-#include <unistd.h>
-
-#include "gateway/http/audit.h"
-#include "gateway/http/server.h"
 #include "lib/base/clock.h"
-#include "lib/base/lock.h"
-#include "lib/config/config.h"
-#include "lib/log/log.h"
-#include "lib/metrics/metrics.h"
-#include "tests/unit/http_client.h"
-
-#define SECRET "0123456789abcdef0123456789abcdef-test-only"
-#define HEAD_MS 400 /* request_timeout_ms: also the grace of a body */
-
-struct app {
-	atomic_int smuggled, held;
-	struct lock mu;
-	struct cond released;
-	bool release; /* protected by mu */
-};
-
-struct fixture {
-	struct config config;
-	struct app app;
-	struct http_deps deps;
-	struct schema *schema;
-	struct server *server;
-	int log_fd;
-	char token[512], other_token[512];
-	const char *origins[1];
-};
-
-/* ---- routes ---- */
-
-static void hello(struct request *r, struct response *res)
-{
-	struct jwrite w = response_json(res, 200);
-	jw_open(&w, '{');
-	jw_kstr(&w, "q", request_query(r, "q"));
-	jw_close(&w, '}');
-}
-
-static void echo(struct request *r, struct response *res)
-{
-	res->status = 201;
-	buf_adds(&res->body, r->body);
-}
-
-static void smuggled(struct request *r, struct response *res)
-{
-	(void)res;
-	atomic_fetch_add(&r->app->smuggled, 1);
-}
-
-static void stream(struct request *r, struct response *res)
-{
-	char part[1000];
-	int64_t total = 0, got;
-	struct err err = {0};
-	while ((got = request_read(r, part, sizeof(part), &err)) > 0)
-		total += got;
-	struct jwrite w = response_json(res, got < 0 ? 400 : 200);
-	jw_int(&w, total);
-}
-
-static void stack(struct request *r, struct response *res)
-{
-	pthread_attr_t attr;
-	size_t size = 0;
-	(void)r;
-	if (pthread_getattr_np(pthread_self(), &attr) == 0)
-		pthread_attr_getstacksize(&attr, &size);
-	pthread_attr_destroy(&attr);
-	struct jwrite w = response_json(res, 200);
-	jw_int(&w, (int64_t)size);
-}
-
-static void tagged(struct request *r, struct response *res)
-{
-	if (!response_etag(r, res, STR("version 1")))
-		buf_addz(&res->body, "{}");
-}
-
-static void change(struct request *r, struct response *res)
-{
-	(void)res;
-	audit_note(r, "thing.change", STR("thing/1"), STR("{\"n\":1}"), STR("{\"n\":2}"));
-}
-
-static void forget(struct request *r, struct response *res)
-{
-	(void)r;
-	(void)res;
-}
-
-static void hold(struct request *r, struct response *res)
-{
-	struct app *app = r->app;
-	struct jwrite w = response_json(res, 200);
-	jw_bool(&w, request_wait_begin(r));
-	atomic_fetch_add(&app->held, 1);
-	lock_take(&app->mu);
-	while (!app->release)
-		cond_wait(&app->released, &app->mu);
-	lock_give(&app->mu);
-}
-
-static void inject(struct request *r, struct response *res)
-{
-	response_header(res, "X-Name", request_query(r, "name"));
-	response_header(res, "X-Bad", STR("a\r\nSet-Cookie: x"));
-}
-
-#define ROW(id, method, path, roles, rate, body, schema, flags, handler) {id, method, path, roles, rate, body, schema, NULL, flags, "", handler}
-
-static const struct route rows[] = {
-	ROW("hello", "GET", "/hello", ROUTE_PUBLIC, RATE_NONE, BODY_NONE, NULL, 0, hello),
-	ROW("echo", "POST", "/echo", ROUTE_PUBLIC, RATE_NONE, BODY_JSON, "thing", 0, echo),
-	ROW("admin", "GET", "/admin", ROUTE_PUBLIC, RATE_NONE, BODY_NONE, NULL, 0, smuggled),
-	ROW("stream", "PUT", "/stream", ROUTE_PUBLIC, RATE_NONE, BODY_STREAM, NULL, 0, stream),
-	ROW("stack", "GET", "/stack", ROUTE_PUBLIC, RATE_NONE, BODY_NONE, NULL, ROUTE_QUIET, stack),
-	ROW("tagged", "GET", "/tagged", ROUTE_PUBLIC, RATE_NONE, BODY_NONE, NULL, 0, tagged),
-	ROW("secret", "POST", "/secret", ROLE_OPERATOR, RATE_NONE, BODY_JSON, NULL, 0, echo),
-	ROW("change", "POST", "/change", ROLE_OPERATOR, RATE_NONE, BODY_NONE, NULL, ROUTE_CHANGES, change),
-	ROW("forget", "POST", "/forget", ROLE_OPERATOR, RATE_NONE, BODY_NONE, NULL, ROUTE_CHANGES, forget),
-	ROW("hold", "GET", "/hold", ROUTE_PUBLIC, RATE_NONE, BODY_NONE, NULL, ROUTE_WAITS, hold),
-	ROW("inject", "GET", "/inject", ROUTE_PUBLIC, RATE_NONE, BODY_NONE, NULL, 0, inject),
-	ROW("rated", "GET", "/rated", ROUTE_PUBLIC, RATE_READ, BODY_NONE, NULL, 0, hello),
-	ROW("probe", "GET", "/probe", ROUTE_PUBLIC, RATE_NONE, BODY_NONE, NULL, ROUTE_PROBE, hello),
-};
-static const struct route_table table = {rows, ARRAY_LEN(rows)};
-
-static const struct schema *find_schema(const void *schemas, const char *name)
-{
-	return strcmp(name, "thing") == 0 ? schemas : NULL;
-}
-
-/* ---- fixture ---- */
-
-static void make_token(struct fixture *f, const char *sub, role_set roles, char *out, size_t size)
-{
-	struct principal who = {.org = "acme", .roles = roles};
-	struct buf b = BUF_INIT;
-	snprintf(who.sub, sizeof(who.sub), "%s", sub);
-	assert_int_equal(auth_issue(f->deps.auth, &who, 3600, &b, NULL), 0);
-	snprintf(out, size, "%s", b.p);
-	buf_release(&b);
-}
-
-static int start(void **state)
-{
-	struct err err = {0};
-	struct fixture *f = calloc(1, sizeof(*f));
-	f->config = (struct config){.host = "127.0.0.1", .http_threads = 8, .keep_alive_ms = 5000, .request_timeout_ms = HEAD_MS,
-				    .max_body_bytes = 100000, .doc_max_bytes = 1 << 20, .role = CONFIG_ROLE_ALL};
-	lock_init(&f->app.mu);
-	cond_init(&f->app.released);
-	f->schema = schema_compile(STR("{\"type\":\"object\",\"required\":[\"n\"],\"properties\":{\"n\":{\"type\":\"integer\"},\"s\":{\"type\":\"string\"}}}"), &err);
-	f->log_fd = memfd_create("log", 0);
-	f->deps = (struct http_deps){.app = &f->app, .config = &f->config, .log = log_new(f->log_fd, LOG_INFO, LOG_FORMAT_JSON),
-				     .metrics = metrics_new(), .auth = auth_new(&(struct auth_options){.secret = STR(SECRET)}, &err),
-				     .routes = &table, .schema = find_schema, .schemas = f->schema};
-	make_token(f, "ann", ROLE_OPERATOR, f->token, sizeof(f->token));
-	make_token(f, "bob", ROLE_PRODUCER, f->other_token, sizeof(f->other_token));
-	if (*state) /* a change of settings */
-		((void (*)(struct config *))*state)(&f->config);
-	f->server = server_start(&f->deps, &err);
-	if (!f->server)
-		fail_msg("%s", err.text);
-	*state = f;
-	return 0;
-}
-
-static int stop(void **state)
-{
-	struct fixture *f = *state;
-	server_stop(f->server);
-	auth_free(f->deps.auth);
-	metrics_free(f->deps.metrics);
-	log_free(f->deps.log);
-	schema_free(f->schema);
-	cond_release(&f->app.released);
-	lock_release(&f->app.mu);
-	close(f->log_fd);
-	free(f);
-	return 0;
-}
-
-static bool logged(const struct fixture *f, const char *text)
-{
-	static char all[1 << 16];
-	ssize_t n = pread(f->log_fd, all, sizeof(all) - 1, 0);
-	all[n > 0 ? n : 0] = '\0';
-	return strstr(all, text) != NULL;
-}
-
-/* A response is written before its log line. */
-static void await_log(const struct fixture *f, const char *text)
-{
-	int64_t deadline = clock_mono_ms() + CLIENT_MS;
-	while (!logged(f, text)) {
-		if (clock_mono_ms() > deadline)
-			fail_msg("never logged: %s", text);
-		clock_sleep_ms(1);
-	}
-}
-
-/* Sends, expects one response with this status, and the connection's end when `closed`. */
-static void expect(const struct fixture *f, const char *raw, size_t n, int status, bool closed)
-{
-	struct client c;
-	struct reply r;
-	client_open(&c, server_port(f->server));
-	client_send(&c, raw, n);
-	if (!client_read(&c, &r, false))
-		fail_msg("no response to: %.60s", raw);
-	if (r.status != status)
-		fail_msg("%d instead of %d: %.60s -> %s", r.status, status, raw, r.body.p);
-	if (status >= 400) {
-		assert_true(str_is(reply_header(&r, "Content-Type"), "application/problem+json"));
-		assert_non_null(strstr(r.body.p, "\"code\":"));
-	}
-	assert_true(reply_header(&r, "X-Request-Id").n > 0);
-	if (closed) {
-		assert_true(str_is(reply_header(&r, "Connection"), "close"));
-		assert_true(client_at_end(&c));
-	}
-	reply_release(&r);
-	client_close(&c);
-}
-
-#define EXPECT(f, raw, status, closed) expect(f, raw, sizeof(raw) - 1, status, closed)
-#define REQ(line, headers) line " HTTP/1.1\r\nHost: h\r\n" headers "\r\n"
-#define JSON "Content-Type: application/json\r\n"
+#include "tests/unit/http_fixture.h"
 
 /* ---- malformed requests: the right status, the connection closed, nothing else executed ---- */
 
@@ -283,13 +41,16 @@ static void test_malformed(void **state)
 		{501, "TRACE /hello HTTP/1.1\r\nHost: h\r\n\r\n"},
 		{501, "GET /hello HTTP/1.2\r\nHost: h\r\n\r\n"},
 		{400, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"},
+		{400, "GET hello HTTP/1.1\r\nHost: h\r\n\r\n"},
+		{501, "GET http://other/hello HTTP/1.2\r\nHost: h\r\n\r\n"},
+		{400, "GET * HTTP/1.1\r\nHost: h\r\n\r\n"},
 		{400, "GET /hello\r\nHost: h\r\n\r\n"},
 		{400, REQ("GET /hello", "Bad Name: x\r\n")},
 	};
 	for (unsigned i = 0; i < ARRAY_LEN(cases); i++) {
 		char raw[1024];
 		int n = snprintf(raw, sizeof(raw), "%s%s", cases[i].raw, second);
-		expect(f, raw, (size_t)n, cases[i].status, true);
+		http_expect(f, raw, (size_t)n, cases[i].status, true);
 	}
 	assert_int_equal(atomic_load(&f->app.smuggled), 0);
 	struct client c;
@@ -310,12 +71,12 @@ static void test_head_too_large(void **state)
 	for (int i = 0; i < 64; i++)
 		buf_addf(&many, "X-%d: y\r\n", i);
 	buf_addz(&many, "\r\n");
-	expect(f, many.p, many.n, 431, true);
+	http_expect(f, many.p, many.n, 431, true);
 	buf_addz(&long_one, "GET /hello HTTP/1.1\r\nHost: h\r\nX: ");
 	for (int i = 0; i < 20000; i++)
 		buf_addc(&long_one, 'a');
 	buf_addz(&long_one, "\r\n\r\n");
-	expect(f, long_one.p, long_one.n, 431, true);
+	http_expect(f, long_one.p, long_one.n, 431, true);
 	buf_release(&many);
 	buf_release(&long_one);
 }
@@ -348,7 +109,7 @@ static void test_chunked_over_the_limit(void **state)
 	for (int i = 0; i < 0x20000; i++)
 		buf_addc(&b, ' ');
 	buf_addz(&b, "\r\n0\r\n\r\n");
-	expect(f, b.p, b.n, 413, true);
+	http_expect(f, b.p, b.n, 413, true);
 	buf_release(&b);
 }
 
@@ -443,29 +204,17 @@ static void test_head(void **state)
 	client_close(&c);
 }
 
-static struct reply ask(const struct fixture *f, const char *raw)
-{
-	struct client c;
-	struct reply r;
-	client_open(&c, server_port(f->server));
-	client_send(&c, raw, strlen(raw));
-	if (!client_read(&c, &r, false))
-		fail_msg("no response to: %s", raw);
-	client_close(&c);
-	return r;
-}
-
 static void test_no_such_method_or_path(void **state)
 {
 	struct fixture *f = *state;
-	struct reply r = ask(f, REQ("DELETE /hello", ""));
+	struct reply r = http_ask(f, REQ("DELETE /hello", ""));
 	assert_int_equal(r.status, 405);
 	assert_true(str_is(reply_header(&r, "Allow"), "GET, HEAD"));
 	reply_release(&r);
 	EXPECT(f, REQ("PROPFIND /hello", ""), 405, false);
 	EXPECT(f, REQ("GET /nothing", ""), 404, false);
 	EXPECT(f, REQ("GET /hello%2Fx", ""), 404, false);
-	r = ask(f, REQ("OPTIONS /hello", "Origin: https://x\r\nAccess-Control-Request-Method: DELETE\r\n"));
+	r = http_ask(f, REQ("OPTIONS /hello", "Origin: https://x\r\nAccess-Control-Request-Method: DELETE\r\n"));
 	assert_int_equal(r.status, 204);
 	assert_int_equal(reply_header(&r, "Access-Control-Allow-Origin").n, 0);
 	reply_release(&r);
@@ -474,16 +223,16 @@ static void test_no_such_method_or_path(void **state)
 static void test_etag(void **state)
 {
 	struct fixture *f = *state;
-	struct reply r = ask(f, REQ("GET /tagged", ""));
+	struct reply r = http_ask(f, REQ("GET /tagged", ""));
 	char again[256];
 	assert_int_equal(r.status, 200);
 	snprintf(again, sizeof(again), REQ("GET /tagged", "If-None-Match: \"x\", W/%.*s\r\n"), STR_ARG(reply_header(&r, "ETag")));
 	reply_release(&r);
-	r = ask(f, again);
+	r = http_ask(f, again);
 	assert_int_equal(r.status, 304);
 	assert_int_equal(r.body.n, 0);
 	reply_release(&r);
-	r = ask(f, REQ("GET /tagged", "If-None-Match: \"other\"\r\n"));
+	r = http_ask(f, REQ("GET /tagged", "If-None-Match: \"other\"\r\n"));
 	assert_int_equal(r.status, 200);
 	reply_release(&r);
 }
@@ -491,13 +240,13 @@ static void test_etag(void **state)
 static void test_request_id_and_headers(void **state)
 {
 	struct fixture *f = *state;
-	struct reply r = ask(f, REQ("GET /hello", "X-Request-Id: abc-1\r\n"));
+	struct reply r = http_ask(f, REQ("GET /hello", "X-Request-Id: abc-1\r\n"));
 	assert_true(str_is(reply_header(&r, "X-Request-Id"), "abc-1"));
 	reply_release(&r);
-	r = ask(f, REQ("GET /hello", "X-Request-Id: a b\r\n"));
+	r = http_ask(f, REQ("GET /hello", "X-Request-Id: a b\r\n"));
 	assert_int_equal(reply_header(&r, "X-Request-Id").n, 36);
 	reply_release(&r);
-	r = ask(f, REQ("GET /inject?name=x%C3%A4", ""));
+	r = http_ask(f, REQ("GET /inject?name=x%C3%A4", ""));
 	assert_true(str_is(reply_header(&r, "X-Name"), "x\xc3\xa4"));
 	assert_int_equal(reply_header(&r, "X-Bad").n, 0);
 	assert_int_equal(reply_header(&r, "Set-Cookie").n, 0);
@@ -506,57 +255,50 @@ static void test_request_id_and_headers(void **state)
 
 static void test_stack(void **state)
 {
-	struct reply r = ask(*state, REQ("GET /stack", ""));
+	struct reply r = http_ask(*state, REQ("GET /stack", ""));
 	assert_true(strtol(r.body.p, NULL, 10) >= 1 << 20);
 	reply_release(&r);
 }
 
 /* ---- who may what ---- */
 
-static struct reply ask_as(const struct fixture *f, const char *path, const char *token)
-{
-	char raw[1024];
-	snprintf(raw, sizeof(raw), REQ("POST %s", JSON "Authorization: Bearer %s\r\nContent-Length: 2\r\n") "{}", path, token);
-	return ask(f, raw);
-}
-
 static void test_authorization(void **state)
 {
 	struct fixture *f = *state;
-	struct reply r = ask(f, REQ("POST /secret", JSON "Content-Length: 2\r\n") "{}");
+	struct reply r = http_ask(f, REQ("POST /secret", JSON "Content-Length: 2\r\n") "{}");
 	assert_int_equal(r.status, 401);
 	assert_true(str_is(reply_header(&r, "WWW-Authenticate"), "Bearer realm=\"sluice\""));
 	reply_release(&r);
-	r = ask_as(f, "/secret", "a.b.c");
+	r = http_ask_as(f, "/secret", "a.b.c");
 	assert_int_equal(r.status, 401);
 	assert_true(str_starts(reply_header(&r, "WWW-Authenticate"), STR("Bearer realm=\"sluice\", error=\"invalid_token\"")));
 	reply_release(&r);
-	r = ask_as(f, "/secret", f->other_token);
+	r = http_ask_as(f, "/secret", f->other_token);
 	assert_int_equal(r.status, 403);
 	assert_non_null(strstr(r.body.p, "operator"));
 	reply_release(&r);
-	r = ask_as(f, "/secret", f->token);
+	r = http_ask_as(f, "/secret", f->token);
 	assert_int_equal(r.status, 201);
 	reply_release(&r);
-	await_log(f, "\"sub\":\"ann\"");
+	http_await_log(f, "\"sub\":\"ann\"");
 }
 
 static void test_audit(void **state)
 {
 	struct fixture *f = *state;
-	struct reply r = ask_as(f, "/change", f->token);
+	struct reply r = http_ask_as(f, "/change", f->token);
 	assert_int_equal(r.status, 200);
 	reply_release(&r);
-	await_log(f, "\"action\":\"thing.change\"");
-	assert_false(logged(f, "audit_missing"));
-	r = ask_as(f, "/forget", f->token);
+	http_await_log(f, "\"action\":\"thing.change\"");
+	assert_false(http_logged(f, "audit_missing"));
+	r = http_ask_as(f, "/forget", f->token);
 	reply_release(&r);
-	await_log(f, "\"event\":\"audit_missing\"");
+	http_await_log(f, "\"event\":\"audit_missing\"");
 }
 
 static void test_validation_lists_every_field(void **state)
 {
-	struct reply r = ask(*state, REQ("POST /echo", JSON "Content-Length: 15\r\n") "{\"n\":\"\",\"s\":42}");
+	struct reply r = http_ask(*state, REQ("POST /echo", JSON "Content-Length: 15\r\n") "{\"n\":\"\",\"s\":42}");
 	assert_int_equal(r.status, 400);
 	assert_non_null(strstr(r.body.p, "\"pointer\":\"/n\""));
 	assert_non_null(strstr(r.body.p, "\"pointer\":\"/s\""));
@@ -573,7 +315,7 @@ static void test_rate_limit(void **state)
 	struct fixture *f = *state;
 	int refused = 0;
 	for (int i = 0; i < 8; i++) {
-		struct reply r = ask(f, REQ("GET /rated", ""));
+		struct reply r = http_ask(f, REQ("GET /rated", ""));
 		assert_true(reply_header(&r, "RateLimit").n > 0);
 		if (r.status == 429) {
 			assert_true(str_is(reply_header(&r, "Retry-After"), "1"));
@@ -594,38 +336,94 @@ static void allow_origin(struct config *c)
 static void test_cors(void **state)
 {
 	struct fixture *f = *state;
-	struct reply r = ask(f, REQ("OPTIONS /echo", "Origin: https://ui.example\r\nAccess-Control-Request-Method: POST\r\n"));
+	struct reply r = http_ask(f, REQ("OPTIONS /echo", "Origin: https://ui.example\r\nAccess-Control-Request-Method: POST\r\n"));
 	assert_int_equal(r.status, 204);
 	assert_true(str_is(reply_header(&r, "Access-Control-Allow-Origin"), "https://ui.example"));
 	assert_true(str_is(reply_header(&r, "Access-Control-Allow-Methods"), "POST"));
 	reply_release(&r);
-	r = ask(f, REQ("GET /nothing", "Origin: https://ui.example\r\n"));
+	r = http_ask(f, REQ("GET /nothing", "Origin: https://ui.example\r\n"));
 	assert_int_equal(r.status, 404);
 	assert_true(str_is(reply_header(&r, "Access-Control-Allow-Origin"), "https://ui.example"));
 	reply_release(&r);
-	r = ask(f, REQ("GET /hello", "Origin: https://evil.example\r\n"));
+	r = http_ask(f, REQ("GET /hello", "Origin: https://evil.example\r\n"));
 	assert_int_equal(reply_header(&r, "Access-Control-Allow-Origin").n, 0);
 	reply_release(&r);
 }
 
-/* ---- waiting and stopping ---- */
+/* ---- the process itself ---- */
 
-static void release_all(struct fixture *f)
+static void test_readiness(void **state)
 {
-	lock_take(&f->app.mu);
-	f->app.release = true;
-	cond_broadcast(&f->app.released);
-	lock_give(&f->app.mu);
+	struct fixture *f = *state;
+	struct reply r = http_ask(f, REQ("GET /readyz?verbose", ""));
+	assert_int_equal(r.status, 200);
+	assert_string_equal(r.body.p, "{\"status\":\"ok\",\"checks\":[{\"name\":\"part\",\"ok\":true,\"detail\":null}]}");
+	reply_release(&r);
+	atomic_store(&f->app.broken, true);
+	r = http_ask(f, REQ("GET /readyz", ""));
+	assert_int_equal(r.status, 503);
+	assert_non_null(strstr(r.body.p, "part: the part is gone"));
+	reply_release(&r);
+	atomic_store(&f->app.broken, false);
+	server_drain_begin(f->server);
+	r = http_ask(f, REQ("GET /readyz", ""));
+	assert_int_equal(r.status, 503);
+	assert_non_null(strstr(r.body.p, "shutting-down"));
+	reply_release(&r);
 }
 
-static void await_held(struct fixture *f, int n)
+static void test_problem_pages(void **state)
 {
+	struct fixture *f = *state;
+	struct reply r = http_ask(f, REQ("GET /problems/too-large", ""));
+	assert_non_null(strstr(r.body.p, "\"status\":413"));
+	reply_release(&r);
+	r = http_ask(f, REQ("GET /problems/too-large", "Accept: text/html,*/*\r\n"));
+	assert_true(str_is(reply_header(&r, "Content-Type"), "text/html; charset=utf-8"));
+	assert_non_null(strstr(r.body.p, "<code>detail</code>"));
+	reply_release(&r);
+	EXPECT(f, REQ("GET /problems/no-such", ""), 404, false);
+}
+
+static void protect_metrics(struct config *c)
+{
+	c->metrics_auth = true;
+}
+
+static void test_metrics_are_protected(void **state)
+{
+	EXPECT(*state, REQ("GET /metrics", ""), 401, false);
+}
+
+/* A request is counted when its answer has been written. */
+static void test_metrics_count(void **state)
+{
+	struct fixture *f = *state;
 	int64_t deadline = clock_mono_ms() + CLIENT_MS;
-	while (atomic_load(&f->app.held) < n) {
-		assert_true(clock_mono_ms() < deadline);
-		clock_sleep_ms(1);
+	bool counted = false;
+	EXPECT(f, REQ("GET /nothing", ""), 404, false);
+	while (!counted && clock_mono_ms() < deadline) {
+		struct reply r = http_ask(f, REQ("GET /metrics", ""));
+		assert_int_equal(r.status, 200);
+		assert_non_null(strstr(r.body.p, "sluice_http_threads{state=\"max\"} 8"));
+		counted = strstr(r.body.p, "sluice_http_requests_total{route=\"(none)\",method=\"(any)\",code=\"404\"} 1") != NULL;
+		reply_release(&r);
 	}
+	assert_true(counted);
 }
+
+static void become_worker(struct config *c)
+{
+	c->role = CONFIG_ROLE_WORKER;
+}
+
+static void test_role_worker_serves_probes_only(void **state)
+{
+	EXPECT(*state, REQ("GET /hello", ""), 404, false);
+	EXPECT(*state, REQ("GET /readyz", ""), 200, false);
+}
+
+/* ---- waiting and stopping ---- */
 
 /* Of eight threads six may wait. */
 static void test_wait_slots(void **state)
@@ -638,8 +436,8 @@ static void test_wait_slots(void **state)
 		client_open(&c[i], server_port(f->server));
 		client_send(&c[i], raw, sizeof(raw) - 1);
 	}
-	await_held(f, 7);
-	release_all(f);
+	http_await_held(f, 7);
+	http_release(f);
 	for (int i = 0; i < 7; i++) {
 		struct reply r;
 		assert_true(client_read(&c[i], &r, false));
@@ -659,13 +457,13 @@ static void test_drain(void **state)
 	client_open(&busy, server_port(f->server));
 	client_open(&idle, server_port(f->server));
 	client_send(&busy, raw, sizeof(raw) - 1);
-	await_held(f, 1);
+	http_await_held(f, 1);
 	server_drain_begin(f->server);
 	EXPECT(f, REQ("GET /hello", ""), 200, true);
 	assert_false(server_drain(f->server, clock_mono_ms() + 20));
 	EXPECT(f, REQ("GET /hello", ""), 503, true);
 	EXPECT(f, REQ("GET /probe", ""), 200, true);
-	release_all(f);
+	http_release(f);
 	assert_true(server_drain(f->server, clock_mono_ms() + CLIENT_MS));
 	assert_true(client_read(&busy, &r, false));
 	assert_int_equal(r.status, 200);
@@ -689,8 +487,17 @@ static void test_refuses_other_addresses(void **state)
 	}
 }
 
-#define TEST(fn) cmocka_unit_test_setup_teardown(fn, start, stop)
-#define TEST_WITH(fn, change) {#fn, fn, start, stop, (void *)(uintptr_t)(change)}
+static void test_port_in_use(void **state)
+{
+	struct fixture *f = *state;
+	struct err err = {0};
+	struct config config = f->config;
+	struct http_deps deps = f->deps;
+	config.port = server_port(f->server);
+	deps.config = &config;
+	assert_null(server_start(&deps, &err));
+	assert_non_null(strstr(err.text, "in use"));
+}
 
 int main(void)
 {
@@ -699,7 +506,9 @@ int main(void)
 		TEST(test_expect_continue), TEST(test_keep_alive_and_pipelining), TEST(test_http10), TEST(test_head), TEST(test_no_such_method_or_path),
 		TEST(test_etag), TEST(test_request_id_and_headers), TEST(test_stack), TEST(test_authorization), TEST(test_audit),
 		TEST(test_validation_lists_every_field), TEST_WITH(test_rate_limit, limit_rate), TEST_WITH(test_cors, allow_origin),
-		TEST(test_wait_slots), TEST(test_drain), TEST(test_refuses_other_addresses),
+		TEST(test_readiness), TEST(test_problem_pages),
+		TEST_WITH(test_metrics_are_protected, protect_metrics), TEST(test_metrics_count),
+		TEST_WITH(test_role_worker_serves_probes_only, become_worker), TEST(test_wait_slots), TEST(test_drain), TEST(test_refuses_other_addresses), TEST(test_port_in_use),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

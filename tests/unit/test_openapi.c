@@ -90,6 +90,24 @@ static void test_ids_and_paths_are_unique(void **state)
 	}
 }
 
+static bool is_route(struct str id)
+{
+	for (unsigned i = 0; i < ROUTES.count; i++)
+		if (str_is(id, ROUTES.rows[i].id))
+			return true;
+	return false;
+}
+
+static void test_extras_belong_to_routes(void **state)
+{
+	struct fixture *f = *state;
+	const struct jdoc *d = schemas_document(f->schemas);
+	uint32_t all = jdoc_get(d, JDOC_ROOT, "operations");
+	for (uint32_t c = jdoc_first(d, all); c != JDOC_NONE; c = jdoc_next(d, all, c))
+		assert_true(is_route(jdoc_key(d, c, &f->arena)));
+	assert_true(WALK(f, "paths", "/metrics", "get", "responses", "2XX", "content", "text/plain") != JDOC_NONE);
+}
+
 static void test_references_are_turned(void **state)
 {
 	struct fixture *f = *state;
@@ -134,6 +152,7 @@ static void test_schemas_check(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(test_every_route_is_there), cmocka_unit_test(test_ids_and_paths_are_unique),
+					   cmocka_unit_test(test_extras_belong_to_routes),
 					   cmocka_unit_test(test_references_are_turned), cmocka_unit_test(test_schemas_check)};
 	return cmocka_run_group_tests(tests, setup, teardown);
 }
