@@ -16,6 +16,7 @@ enum server_phase {
 	SERVER_REFUSING /* and new requests get 503 */
 };
 
+#define RECEIVE_BUFFER_BYTES 16384 /* civetweb's buffer for the request line and headers */
 #define STATUS_FIRST 100
 #define STATUS_LAST 599
 
@@ -48,6 +49,9 @@ struct server {
 	bool started;               /* protected by mu */
 	char start_fault[160];      /* protected by mu: what civetweb said first while it was starting */
 };
+
+/* connection.c: what civetweb calls; its user data is the server, its thread pointers are workers. */
+extern const struct mg_callbacks connection_callbacks;
 
 /* middleware.c: everything between a request that may be trusted and its response. */
 void middleware_run(struct request *r, struct response *res);
