@@ -1,209 +1,26 @@
-#include "lib/base/clock.h"
-#include "lib/bullmq/bq_impl.h"
-#include "lib/bullmq/opts_fields.h"
+#include <stdlib.h>
 
-/* Jobs in one call of the script: Redis serves nobody else meanwhile. */
-#define JOBS_PER_CALL 100
-#define ARGS_PER_JOB 11 /* add.lua's FIELDS */
+#include "lib/base/panic.h"
+#include "lib/bullmq/add_wire.h"
+#include "lib/redis/parker.h"
 
-/* Outcomes of add.lua. */
-enum outcome {
-	OUTCOME_CREATED = 1,
-	OUTCOME_EXISTED = 2,
-	OUTCOME_REPLAYED_CREATED = 3,
-	OUTCOME_REPLAYED_EXISTED = 4,
-	OUTCOME_TAKEN = -101,
-	OUTCOME_MISMATCH = -102,
-	OUTCOME_FULL = -103,
-	OUTCOME_ERROR = -104,
-};
+/* ---- many of one caller ---- */
 
-static const char *kind_of(const struct bq_add *job)
+/* One call of the script for the n jobs, at most BQ_ADD_PER_CALL, that stand in jobs[] at the places todo[]. */
+static void put_jobs(struct rcmd *cmd, const struct bq_queue *q, const struct bq_add *jobs, const size_t *todo, size_t n)
 {
-	if (job->waits_for_children)
-		return "parent";
-	if (job->opts.delay_ms > 0)
-		return "delayed";
-	return job->opts.priority > 0 ? "prioritized" : "standard";
-}
-
-static void pack_parent(struct buf *b, const struct bq_add *job)
-{
-	static const char *const short_names[] = {
-		[BQ_PARENT_FAILS] = "fpof",
-		[BQ_PARENT_CONTINUES] = "cpof",
-		[BQ_PARENT_IGNORES] = "idof",
-		[BQ_PARENT_REMOVES] = "rdof",
-	};
-	struct mp_map m = mp_map_open(b);
-
-	mp_key(&m, "id");
-	mp_str(b, job->parent.id);
-	mp_key(&m, "queueKey");
-	mp_str(b, job->parent.queue_key);
-	if (job->opts.on_parent != BQ_PARENT_WAITS) {
-		mp_key(&m, short_names[job->opts.on_parent]);
-		mp_bool(b, true);
-	}
-	mp_map_close(&m);
-}
-
-/* "queueKey:id" + suffix */
-static void pack_parent_key(struct buf *b, const struct bq_parent *parent, const char *suffix)
-{
-	struct buf key = BUF_INIT;
-
-	buf_adds(&key, parent->queue_key);
-	buf_addc(&key, ':');
-	buf_adds(&key, parent->id);
-	buf_addz(&key, suffix);
-	mp_str(b, buf_str(&key));
-	b->failed = b->failed || key.failed;
-	buf_release(&key);
-}
-
-static void pack_dedup_key(struct buf *b, const struct bq_queue *q, struct str dedup_id)
-{
-	struct buf key = BUF_INIT;
-
-	buf_adds(&key, q->keys[BQ_KEY_DE]);
-	buf_addc(&key, ':');
-	buf_adds(&key, dedup_id);
-	mp_str(b, buf_str(&key));
-	b->failed = b->failed || key.failed;
-	buf_release(&key);
-}
-
-/* The array that every official add script takes as ARGV[1]: prefix, id, name, timestamp, parent key, key of the parent's
- * dependencies, parent, scheduler's key, deduplication key, whether the parent's release is put off. */
-static void put_packed(struct rcmd *cmd, const struct bq_queue *q, const struct bq_add *job)
-{
-	struct buf b = BUF_INIT;
-
-	mp_array(&b, 10);
-	mp_str(&b, q->keys[BQ_KEY_BASE]);
-	mp_str(&b, job->opts.job_id.p ? job->opts.job_id : STR(""));
-	mp_str(&b, job->name);
-	mp_int(&b, job->opts.timestamp_ms > 0 ? job->opts.timestamp_ms : clock_wall_ms());
-	if (job->parent.id.p) {
-		pack_parent_key(&b, &job->parent, "");
-		pack_parent_key(&b, &job->parent, ":dependencies");
-		pack_parent(&b, job);
-	} else {
-		for (int i = 0; i < 3; i++)
-			mp_nil(&b);
-	}
-	mp_nil(&b);
-	if (job->opts.dedup_id.p)
-		pack_dedup_key(&b, q, job->opts.dedup_id);
-	else
-		mp_nil(&b);
-	mp_nil(&b);
-	bq_arg_packed(cmd, &b);
-}
-
-static void put_opts(struct rcmd *cmd, const struct bq_add *job)
-{
-	struct buf b = BUF_INIT;
-	struct mp_map m = mp_map_open(&b);
-
-	bq_opts_pack_into(&m, &job->opts);
-	if (job->parent.id.p) {
-		struct mp_map parent;
-
-		mp_key(&m, "parent");
-		parent = mp_map_open(&b);
-		mp_key(&parent, "id");
-		mp_str(&b, job->parent.id);
-		mp_key(&parent, "queue");
-		mp_str(&b, job->parent.queue_key);
-		mp_map_close(&parent);
-	}
-	mp_map_close(&m);
-	bq_arg_packed(cmd, &b);
-}
-
-static void put_job(struct rcmd *cmd, const struct bq_queue *q, const struct bq_add *job, size_t record_position)
-{
-	rcmd_argz(cmd, kind_of(job));
-	rcmd_arg(cmd, job->opts.job_id.p ? job->opts.job_id : STR(""));
-	rcmd_arg(cmd, job->opts.org.p ? job->opts.org : STR("default"));
-	rcmd_argz(cmd, job->opts.dedup_id.p ? "1" : "");
-	rcmd_argi(cmd, job->max_waiting);
-	rcmd_argi(cmd, (int64_t)record_position);
-	rcmd_arg(cmd, job->idem_fingerprint.p ? job->idem_fingerprint : STR(""));
-	rcmd_argi(cmd, job->idem_ttl_ms);
-	put_packed(cmd, q, job);
-	rcmd_arg(cmd, job->data);
-	put_opts(cmd, job);
-}
-
-/* One call of the script for at most JOBS_PER_CALL jobs. */
-static void put_jobs(struct rcmd *cmd, const struct bq_queue *q, const struct bq_add *const *jobs, size_t n)
-{
-	struct str records[JOBS_PER_CALL];
-	struct bq_script_call call = {.queue = q, .more = records};
-	size_t position = bq_scripts[BQ_SCRIPT_ADD].wire.keys;
+	struct str records[BQ_ADD_PER_CALL];
+	size_t n_records = 0;
 
 	for (size_t i = 0; i < n; i++)
-		if (jobs[i]->idem_key.p)
-			records[call.n_more++] = jobs[i]->idem_key;
-	bq_script_begin(cmd, BQ_SCRIPT_ADD, &call, 1 + n * ARGS_PER_JOB);
-	rcmd_arg(cmd, q->keys[BQ_KEY_BASE]);
+		if (jobs[todo[i]].idem_key.p)
+			records[n_records++] = jobs[todo[i]].idem_key;
+	bq_add_begin(cmd, q, records, n_records, n);
 	for (size_t i = 0; i < n; i++)
-		put_job(cmd, q, jobs[i], jobs[i]->idem_key.p ? ++position : 0);
+		bq_add_encode(cmd, q, &jobs[todo[i]]);
 }
 
-static enum bq_state state_from_word(struct str word)
-{
-	for (int s = 0; s < BQ_STATE_COUNT; s++)
-		if (str_is(word, bq_state_word((enum bq_state)s)))
-			return (enum bq_state)s;
-	return BQ_WAITING;
-}
-
-static int read_failure(int64_t outcome, struct str text, struct err *err)
-{
-	switch (outcome) {
-	case OUTCOME_TAKEN:
-		return err_set(err, ERR_TAKEN, "the job id belongs to another organization");
-	case OUTCOME_MISMATCH:
-		return err_set(err, ERR_MISMATCH, "the idempotency key was used with another body");
-	case OUTCOME_FULL:
-		return err_set(err, ERR_FULL, "the queue holds as many waiting jobs as it may");
-	case OUTCOME_ERROR:
-		return err_set(err, str_starts(text, STR("OOM")) ? ERR_FULL : ERR_REPLY, "%.*s", STR_ARG(text));
-	default:
-		return bq_script_failure(outcome, err);
-	}
-}
-
-static int read_added(const redisReply *r, struct arena *a, struct bq_added *out, struct err *err)
-{
-	struct str text = rreply_str(rreply_at(r, 3));
-	int64_t outcome;
-
-	if (!rreply_int(rreply_at(r, 0), &outcome))
-		return err_set(err, ERR_PROTOCOL, "the add script answered in an unknown form");
-	if (outcome < 0)
-		return read_failure(outcome, text.p ? text : STR(""), err);
-	*out = (struct bq_added){
-		.id = arena_dup(a, rreply_str(rreply_at(r, 1))),
-		.created = outcome == OUTCOME_CREATED || outcome == OUTCOME_REPLAYED_CREATED,
-		.replayed = outcome >= OUTCOME_REPLAYED_CREATED,
-		.state = state_from_word(rreply_str(rreply_at(r, 2))),
-	};
-	return out->id.p ? 0 : err_set(err, ERR_NOMEM, "no memory for a job id");
-}
-
-static int check_size(const struct bq_add *job, struct err *err)
-{
-	if (job->opts.size_limit < 0 || (int64_t)job->data.n <= job->opts.size_limit)
-		return 0;
-	return err_set(err, ERR_LIMIT, "the job's data has more than the %lld bytes of its sizeLimit", (long long)job->opts.size_limit);
-}
-
-/* Sends the jobs whose result is still open (rc 0), which stand in todo[] by index. */
+/* Adds the jobs that stand in jobs[] at the n places todo[]. */
 static int add_all(struct bq *bq, const struct bq_queue *q, const struct bq_add *jobs, const size_t *todo, size_t n,
 		   struct arena *a, struct bq_add_result *results, int64_t deadline, struct err *err)
 {
@@ -211,24 +28,18 @@ static int add_all(struct bq *bq, const struct bq_queue *q, const struct bq_add 
 	struct rreplies replies;
 	int rc;
 
-	for (size_t from = 0; from < n; from += JOBS_PER_CALL) {
-		const struct bq_add *batch[JOBS_PER_CALL];
-		size_t count = n - from < JOBS_PER_CALL ? n - from : JOBS_PER_CALL;
-
-		for (size_t i = 0; i < count; i++)
-			batch[i] = &jobs[todo[from + i]];
-		put_jobs(&cmd, q, batch, count);
-	}
+	for (size_t from = 0; from < n; from += BQ_ADD_PER_CALL)
+		put_jobs(&cmd, q, jobs, todo + from, n - from < BQ_ADD_PER_CALL ? n - from : BQ_ADD_PER_CALL);
 	rc = bq_call(bq, &cmd, deadline, &replies, err);
 	if (rc < 0)
 		return rc;
 	for (size_t i = 0; i < n; i++) {
-		const redisReply *call = replies.items[i / JOBS_PER_CALL];
+		const redisReply *call = replies.items[i / BQ_ADD_PER_CALL];
 		struct bq_add_result *result = &results[todo[i]];
 
 		result->rc = rreply_error(call, &result->err);
 		if (result->rc == 0)
-			result->rc = read_added(rreply_at(call, i % JOBS_PER_CALL), a, &result->added, &result->err);
+			result->rc = bq_add_read(rreply_at(call, i % BQ_ADD_PER_CALL), a, &result->added, &result->err);
 	}
 	rreplies_release(&replies);
 	return 0;
@@ -244,23 +55,201 @@ int bq_add_many(struct bq *bq, const struct bq_queue *q, const struct bq_add *jo
 		return err_set(err, ERR_NOMEM, "no memory for %zu jobs", n);
 	for (size_t i = 0; i < n; i++) {
 		results[i] = (struct bq_add_result){0};
-		results[i].rc = check_size(&jobs[i], &results[i].err);
+		results[i].rc = bq_add_check(&jobs[i], &results[i].err);
 		if (results[i].rc == 0)
 			todo[n_todo++] = i;
 	}
 	return n_todo == 0 ? 0 : add_all(bq, q, jobs, todo, n_todo, a, results, deadline, err);
 }
 
+/* ---- one each of many callers ----
+ * While a call for a queue is under way, the adds that arrive for it gather in the queue's lane; the thread that has the
+ * reply sends them all in the next call. An idle lane sends at once: nobody waits for company. */
+struct waiter {
+	const struct bq_queue *queue;
+	const struct bq_add *job;
+	struct rcmd args;
+	int64_t deadline;
+	struct parker parker;
+	struct waiter *next;         /* protected by bq->mu while it is gathered */
+	bool sent;                   /* protected by bq->mu */
+	struct arena *arena;         /* the caller sleeps: whoever has the reply writes here */
+	struct bq_add_result result;
+};
+
+struct bq_lane {
+	struct bq *bq;
+	struct waiter *gathered, **end; /* protected by bq->mu; in the order of arrival */
+	struct waiter *flight;          /* the call under way: owned by whoever sends or has the reply; NULL under mu: idle */
+};
+
+static void on_reply(void *arg, int rc, const struct rreplies *replies, const struct err *err);
+
+/* Moves what has gathered into the flight; mu is held, the flight is over. */
+static void board(struct bq_lane *lane)
+{
+	struct waiter **last = &lane->gathered;
+
+	for (size_t n = 0; *last && n < BQ_ADD_PER_CALL; n++) {
+		(*last)->sent = true;
+		last = &(*last)->next;
+	}
+	lane->flight = lane->gathered;
+	lane->gathered = *last;
+	if (!lane->gathered)
+		lane->end = &lane->gathered;
+	if (lane->flight)
+		*last = NULL;
+}
+
+static void send_flight(struct bq_lane *lane)
+{
+	struct str records[BQ_ADD_PER_CALL];
+	struct rcmd cmd = RCMD_INIT;
+	size_t n = 0, n_records = 0;
+	int64_t deadline = 0;
+
+	bug_on(!lane->flight);
+	for (const struct waiter *w = lane->flight; w; w = w->next, n++) {
+		if (w->job->idem_key.p)
+			records[n_records++] = w->job->idem_key;
+		deadline = w->deadline > deadline ? w->deadline : deadline;
+	}
+	bq_add_begin(&cmd, lane->flight->queue, records, n_records, n);
+	for (const struct waiter *w = lane->flight; w; w = w->next)
+		buf_adds(&cmd.wire, buf_str(&w->args.wire));
+	rmux_send(lane->bq->mux, &cmd, deadline, on_reply, lane);
+	rcmd_release(&cmd);
+}
+
+static void settle(struct waiter *w, size_t place, int rc, const struct rreplies *replies, const struct err *err)
+{
+	struct bq_add_result *result = &w->result;
+
+	if (rc < 0) {
+		result->rc = err_set(&result->err, rc, "%s", err->text);
+		return;
+	}
+	result->rc = rreply_error(replies->items[0], &result->err);
+	if (result->rc == 0)
+		result->rc = bq_add_read(rreply_at(replies->items[0], place), w->arena, &result->added, &result->err);
+}
+
+/* On the multiplexer's thread. The next flight starts before this one's callers are woken: Redis is not kept waiting. */
+static void on_reply(void *arg, int rc, const struct rreplies *replies, const struct err *err)
+{
+	struct bq_lane *lane = arg;
+	struct waiter *landed = lane->flight, *next;
+	size_t place = 0;
+	bool more;
+
+	for (struct waiter *w = landed; w; w = w->next)
+		settle(w, place++, rc, replies, err);
+	lock_take(&lane->bq->mu);
+	board(lane);
+	more = lane->flight != NULL;
+	lock_give(&lane->bq->mu);
+	if (more)
+		send_flight(lane);
+	for (; landed; landed = next) {
+		next = landed->next;
+		parker_wake(&landed->parker); /* its stack may be gone from here on */
+	}
+}
+
+/* The queue's lane, made at its first add; mu is held. */
+static struct bq_lane *lane_of(struct bq *bq, const struct bq_queue *q)
+{
+	struct bq_lane *lane = table_get(&bq->lanes, q->keys[BQ_KEY_BASE]);
+
+	if (lane)
+		return lane;
+	lane = calloc(1, sizeof(*lane));
+	if (!lane)
+		return NULL;
+	lane->bq = bq;
+	lane->end = &lane->gathered;
+	if (table_put(&bq->lanes, q->keys[BQ_KEY_BASE], lane) < 0) {
+		free(lane);
+		return NULL;
+	}
+	return lane;
+}
+
+/* Stands in the lane and starts it if it is idle. */
+static struct bq_lane *line_up(struct bq *bq, struct waiter *w)
+{
+	struct bq_lane *lane;
+	bool idle = false;
+
+	lock_take(&bq->mu);
+	lane = lane_of(bq, w->queue);
+	if (lane) {
+		*lane->end = w;
+		lane->end = &w->next;
+		idle = !lane->flight;
+		if (idle)
+			board(lane);
+	}
+	lock_give(&bq->mu);
+	if (idle)
+		send_flight(lane);
+	return lane;
+}
+
+/* The deadline has passed: true when it was not sent, and will not be. */
+static bool step_out(struct bq_lane *lane, struct waiter *w)
+{
+	struct waiter **at = &lane->gathered;
+	bool mine;
+
+	lock_take(&lane->bq->mu);
+	mine = !w->sent;
+	while (mine && *at != w)
+		at = &(*at)->next;
+	if (mine) {
+		*at = w->next;
+		if (lane->end == &w->next)
+			lane->end = at;
+	}
+	lock_give(&lane->bq->mu);
+	return mine;
+}
+
+static int add_with_others(struct bq *bq, struct waiter *w, struct err *err)
+{
+	struct bq_lane *lane = line_up(bq, w);
+
+	if (!lane)
+		return err_set(err, ERR_NOMEM, "no memory for a queue's adds");
+	if (!parker_wait_until(&w->parker, w->deadline)) {
+		if (step_out(lane, w))
+			return err_set(err, ERR_TIMEOUT, "the deadline passed before the job was sent");
+		(void)parker_wait_until(&w->parker, PARKER_FOREVER);
+	}
+	return w->result.rc < 0 ? err_set(err, w->result.rc, "%s", w->result.err.text) : 0;
+}
+
 int bq_add(struct bq *bq, const struct bq_queue *q, const struct bq_add *job, struct arena *a, struct bq_added *out, int64_t deadline,
 	   struct err *err)
 {
-	struct bq_add_result result;
-	int rc = bq_add_many(bq, q, job, 1, a, &result, deadline, err);
+	struct waiter w = {.queue = q, .job = job, .args = RCMD_INIT, .deadline = deadline, .arena = a};
+	int rc = bq_add_check(job, err);
 
 	if (rc < 0)
 		return rc;
-	if (result.rc < 0)
-		return err_set(err, result.rc, "%s", result.err.text);
-	*out = result.added;
-	return 0;
+	bq_add_encode(&w.args, q, job);
+	rc = w.args.wire.failed ? err_set(err, ERR_NOMEM, "no memory for a job") : add_with_others(bq, &w, err);
+	rcmd_release(&w.args);
+	if (rc == 0)
+		*out = w.result.added;
+	return rc;
+}
+
+void bq_lanes_release(struct bq *bq)
+{
+	for (struct table_iter it = {0}; table_next(&bq->lanes, &it);)
+		free(it.value);
+	table_release(&bq->lanes);
+	lock_release(&bq->mu);
 }

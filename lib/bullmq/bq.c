@@ -14,6 +14,8 @@ struct bq *bq_new(struct rmux *mux, struct err *err)
 		return NULL;
 	}
 	*bq = (struct bq){.mux = mux};
+	lock_init(&bq->mu);
+	table_init(&bq->lanes);
 	for (size_t i = 0; i < BQ_SCRIPT_COUNT; i++) {
 		int rc = rmux_add_script(mux, &bq_scripts[i].wire);
 
@@ -28,6 +30,9 @@ struct bq *bq_new(struct rmux *mux, struct err *err)
 
 void bq_free(struct bq *bq)
 {
+	if (!bq)
+		return;
+	bq_lanes_release(bq);
 	free(bq);
 }
 

@@ -2,13 +2,21 @@
 #ifndef SLUICE_BULLMQ_BQ_IMPL_H
 #define SLUICE_BULLMQ_BQ_IMPL_H
 
+#include "lib/base/lock.h"
+#include "lib/base/table.h"
 #include "lib/bullmq/bq.h"
 #include "lib/bullmq/msgpack.h"
 #include "lib/bullmq/script.h"
 
 struct bq {
+	/* set before start */
 	struct rmux *mux;
+	/* protected by mu, which is held for a few instructions only; nothing else is locked meanwhile */
+	struct lock mu;
+	struct table lanes; /* struct bq_lane by "P:Q:": adds that wait to be sent together (add.c) */
 };
+
+void bq_lanes_release(struct bq *bq);
 
 /* Sends *cmd and releases it; a command that could not be built is ERR_NOMEM. */
 int bq_call(struct bq *bq, struct rcmd *cmd, int64_t deadline, struct rreplies *out, struct err *err) MUST_CHECK;

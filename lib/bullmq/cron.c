@@ -196,7 +196,7 @@ static bool is_space(char c)
 /* Splits at white space into at most N_FIELDS; fewer are the last ones. */
 static int split(struct str pattern, struct str fields[N_FIELDS], struct err *err)
 {
-	struct str found[N_FIELDS];
+	struct str found[N_FIELDS] = {0};
 	size_t n = 0, at = 0;
 
 	while (at < pattern.n) {

@@ -5,7 +5,8 @@
 // scripts.json names the official scripts that are used and the keys that the C code passes to each, in order; the run
 // fails when the package counts other keys. A script of our own says its keys in its first line, `-- KEYS: wait active …`
 // (a trailing `...` stands for more keys of the caller), and may take in, each on a line of its own,
-//     --@call addStandardJob                    the whole official script as a function of (KEYS, ARGV)
+//     --@call addStandardJob addDelayedJob      whole official scripts as functions of (KEYS, ARGV), which share theirs:
+//                                               addStandardJobScript, addDelayedJobScript
 //     --@from moveToActive promoteDelayedJobs   local functions of an official script
 // Key words: BullMQ's key types, and <job>, <job>:logs, <finished>, <metrics> for what depends on the call.
 import { createHash } from 'node:crypto';
@@ -43,16 +44,36 @@ const ownKeys = {
 const keyName = (word) => ownKeys[word] ?? `BQ_KEY_${word.replace(/[:-]/g, '_').toUpperCase()}`;
 const enumName = (name) => `BQ_SCRIPT_${name.replace(/[A-Z]/g, (c) => `_${c}`).toUpperCase()}`;
 
+// The local functions of an official script, as [name, text]; they end with an `end` at the margin.
+function localFunctions(text) {
+  return [...text.matchAll(/^local (?:function (\w+) *\(|(\w+) = function *\()[^]*?^end$/gm)].map((m) => [m[1] ?? m[2], m[0]]);
+}
+
 function officialFunction(script, name) {
-  const pattern = new RegExp(`^local (?:function ${name} *\\(|${name} = function *\\()[^]*?^end$`, 'm');
-  const found = officialScript(script).content.match(pattern);
+  const found = localFunctions(officialScript(script).content).find(([each]) => each === name);
   if (!found) fail(`bullmq's ${script} has no function ${name}`);
-  return found[0];
+  return found[1];
+}
+
+// An official script makes its functions anew in every run. Called many times in one run of ours they are made once, ahead of
+// the scripts; they use nothing of the script around them but `rcall`.
+function officialCalls(names) {
+  const shared = new Map();
+  const bodies = names.map((name) => {
+    let body = officialScript(name).content;
+    for (const [each, text] of localFunctions(body)) {
+      if (shared.has(each) && shared.get(each) !== text) fail(`bullmq's scripts differ in ${each}`);
+      shared.set(each, text);
+      body = body.replace(text, () => '');
+    }
+    return `local function ${name}Script(KEYS, ARGV)\n${body}\nend`;
+  });
+  return ['local rcall = redis.call', ...shared.values(), ...bodies].join('\n');
 }
 
 function expand(line) {
-  const call = line.match(/^--@call (\w+)$/);
-  if (call) return `local function ${call[1]}(KEYS, ARGV)\n${officialScript(call[1]).content}\nend`;
+  const call = line.match(/^--@call (.+)$/);
+  if (call) return officialCalls(call[1].split(' '));
   const from = line.match(/^--@from (\w+) (.+)$/);
   if (from) return from[2].split(' ').map((name) => officialFunction(from[1], name)).join('\n');
   if (line.startsWith('--@')) fail(`what is ${line}?`);

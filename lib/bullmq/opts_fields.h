@@ -33,5 +33,7 @@ extern const struct opts_field bq_opts_fields[OPTS_FIELD_COUNT];
 
 /* The members of *o, into an open map. */
 void bq_opts_pack_into(struct mp_map *m, const struct bq_opts *o);
+/* As the JSON that stands in a job's hash. */
+void bq_opts_write_stored(struct jwrite *w, const struct bq_opts *o);
 
 #endif

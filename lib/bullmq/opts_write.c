@@ -1,9 +1,10 @@
 #include "lib/bullmq/opts_fields.h"
 
-/* One emitter for both forms: into a MessagePack map, or into JSON. */
+/* One emitter for all forms: into a MessagePack map, or into JSON. */
 struct sink {
 	struct mp_map map;
 	struct jwrite *json; /* NULL: the map */
+	bool stored;         /* short names and what only the store holds */
 };
 
 typedef void emit_fn(struct sink *s, const char *key, const struct bq_opts *o, const struct opts_field *f);
@@ -161,7 +162,7 @@ static void emit_telemetry(struct sink *s, const char *key, const struct bq_opts
 
 	if (!o->telemetry.p)
 		return;
-	if (!s->json) {
+	if (s->stored) {
 		emit_str_as(s, key, o->telemetry);
 		return;
 	}
@@ -196,16 +197,31 @@ static emit_fn *const EMITTERS[OPTS_KIND_COUNT] = {
 	[OPTS_SLUICE] = emit_sluice,
 };
 
-void bq_opts_pack_into(struct mp_map *m, const struct bq_opts *o)
+static void emit_stored(struct sink *s, const struct bq_opts *o)
 {
 	struct bq_opts stored = *o;
-	struct sink s = {.map = *m};
 
 	if (stored.attempts < 0)
 		stored.attempts = 0; /* as the official client's constructor */
 	for (size_t i = 0; i < OPTS_FIELD_COUNT; i++)
-		EMITTERS[bq_opts_fields[i].kind](&s, bq_opts_fields[i].stored, &stored, &bq_opts_fields[i]);
+		EMITTERS[bq_opts_fields[i].kind](s, bq_opts_fields[i].stored, &stored, &bq_opts_fields[i]);
+}
+
+void bq_opts_pack_into(struct mp_map *m, const struct bq_opts *o)
+{
+	struct sink s = {.map = *m, .stored = true};
+
+	emit_stored(&s, o);
 	*m = s.map;
+}
+
+void bq_opts_write_stored(struct jwrite *w, const struct bq_opts *o)
+{
+	struct sink s = {.json = w, .stored = true};
+
+	jw_open(w, '{');
+	emit_stored(&s, o);
+	jw_close(w, '}');
 }
 
 void bq_opts_pack(struct buf *out, const struct bq_opts *o)

@@ -189,7 +189,7 @@ static int update_scheduler(struct bq *bq, const struct bq_queue *q, const struc
 static int schedule_next(struct bq *bq, const struct bq_queue *q, const struct bq_job *job, struct arena *a, int64_t deadline,
 			 struct err *err)
 {
-	struct schedule s;
+	struct schedule s = {0};
 	int64_t now = clock_wall_ms(), from, next = 0;
 	int rc = read_schedule(&s, job, a, err);
 

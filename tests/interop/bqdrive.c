@@ -119,6 +119,36 @@ static int op_add(struct drive *d)
 	return rc;
 }
 
+/* {"jobs":[{name, data, opts}, …]} in one call */
+static int op_add_many(struct drive *d)
+{
+	json_t *in = d->in, *list = json_object_get(in, "jobs"), *ids = json_array();
+	const struct bq_queue *q = queue(d);
+	size_t n = json_array_size(list);
+	struct bq_add *jobs = arena_array(&d->arena, n, sizeof(*jobs));
+	struct bq_add_result *results = arena_array(&d->arena, n, sizeof(*results));
+	int rc = 0;
+
+	if (!jobs || !results)
+		die("memory");
+	for (size_t i = 0; i < n && rc == 0; i++) {
+		d->in = json_array_get(list, i);
+		jobs[i].name = text(d, "name");
+		jobs[i].data = text(d, "data");
+		rc = read_opts(d, &jobs[i].opts, "opts");
+	}
+	d->in = in;
+	if (rc == 0)
+		rc = bq_add_many(d->bq, q, jobs, n, &d->arena, results, DEADLINE, &d->err);
+	for (size_t i = 0; i < n && rc == 0; i++) {
+		rc = results[i].rc;
+		if (rc == 0)
+			json_array_append_new(ids, json_stringn(results[i].added.id.p, results[i].added.id.n));
+	}
+	json_object_set_new(d->out, "ids", ids);
+	return rc;
+}
+
 static struct bq_worker worker(struct drive *d)
 {
 	struct bq_worker w = {
@@ -289,7 +319,7 @@ static const struct {
 	const char *name;
 	int (*run)(struct drive *d);
 } OPS[] = {
-	{"add", op_add},           {"take", op_take},         {"complete", op_complete}, {"fail", op_fail},
+	{"addMany", op_add_many},  {"add", op_add},           {"take", op_take},         {"complete", op_complete}, {"fail", op_fail},
 	{"delay", op_delay},       {"release", op_release},   {"progress", op_progress}, {"log", op_log},
 	{"extend", op_extend},     {"stalled", op_stalled},   {"pause", op_pause},       {"announce", op_announce},
 	{"status", op_status},     {"counts", op_counts},     {"cron", op_cron},

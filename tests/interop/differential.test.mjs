@@ -180,7 +180,7 @@ class Sequence {
 
   // One random step; its description goes into the trail.
   async step() {
-    const kinds = ['add', 'add', 'add', 'take', 'take', 'complete', 'fail', 'fail', 'delay', 'release', 'progress', 'log', 'extend', 'stalled', 'pause', 'flow', 'promote', 'schedule', 'wait', 'wait'];
+    const kinds = ['add', 'add', 'add', 'bulk', 'take', 'take', 'complete', 'fail', 'fail', 'delay', 'release', 'progress', 'log', 'extend', 'stalled', 'pause', 'flow', 'promote', 'schedule', 'wait', 'wait'];
     const kind = this.random.pick(kinds);
     standing += this.random.below(50);
     this.trail.push(`${kind} at +${standing - START}`);
@@ -238,6 +238,14 @@ class Sequence {
     const ours = await this.ask('add', { name: 'send', data: JSON.stringify(data), opts });
     this.note(JSON.stringify({ opts, id: theirs.id }));
     this.same({ rc: 'OK', id: theirs.id, created: events.some(([, e]) => e[1] === 'added') }, { rc: ours.rc, id: ours.id, created: ours.created }, ours.error);
+  }
+
+  async bulk() {
+    const jobs = Array.from({ length: 1 + this.random.below(6) }, () => ({ name: 'send', data: this.data(), opts: this.options() }));
+    const theirs = await this.queue.addBulk(jobs);
+    const ours = await this.ask('addMany', { jobs: jobs.map((job) => ({ ...job, data: JSON.stringify(job.data) })) });
+    this.note(JSON.stringify(jobs.map((job, i) => ({ opts: job.opts, id: theirs[i].id }))));
+    this.same({ rc: 'OK', ids: theirs.map((job) => job.id) }, { rc: ours.rc, ids: ours.ids }, ours.error);
   }
 
   async take() {

@@ -1,35 +1,72 @@
 -- KEYS: wait paused meta id completed delayed active events marker prioritized pc waiting-children ...
--- Adds jobs to one queue. Each job goes through the official script of its kind, which is then held against what was
--- there before: its reply alone does not tell a new job from a duplicate. What has to be atomic with the add is done here too:
--- the idempotency record, the owner of an existing id, and the bound on waiting jobs.
+-- Adds jobs to one queue. A job with a parent, a delay, a priority or a deduplication id goes through the official script of its
+-- kind, which is then held against what was there before: its reply alone does not tell a new job from a duplicate. A plain
+-- job, by far the most frequent, is added here, with the same commands but for those that one run needs only once. What has to
+-- be atomic with the add is done here too: the idempotency record, the owner of an existing id, the bound on waiting jobs.
 --
 -- More KEYS: idempotency records, one for each job that has one.
 -- ARGV[1]  "P:Q:"
--- then for each job, eleven values:
---   kind (standard, delayed, prioritized, parent), id or "", org, deduplicated ("1") or "",
---   bound on waiting jobs or "0", position of its record in KEYS or "0", fingerprint, life of the record in ms,
---   the official script's packed arguments, data, packed opts
+-- then for each job, twelve values:
+--   kind (plain, plain-lifo, standard, delayed, prioritized, parent), id or "", org, deduplicated ("1") or "",
+--   bound on waiting jobs or "0", "1" if the next record of KEYS is its or "", fingerprint, life of the record in ms,
+--   timestamp, data, name (plain) or the official script's packed arguments, opts: JSON (plain) or packed
 -- Reply: for each job {outcome, id, state, text}; outcome 1 created, 2 existed, 3 replayed a creation, 4 replayed an
 -- existing one, -101 another org's, -102 another fingerprint, -103 full, -104 an error of Redis (text), else the official
 -- script's own negative number.
 --
 -- A record is "fingerprint\noutcome\nstate\nid".
---@call addStandardJob
---@call addDelayedJob
---@call addPrioritizedJob
---@call addParentJob
-local FIELDS = 11
+--@call addStandardJob addDelayedJob addPrioritizedJob addParentJob
+local FIELDS = 12
 local base = ARGV[1]
+local lastRecord = 12
+local maxEvents
+local addedPlain = false
+
+local function announce(event, id)
+  maxEvents = maxEvents or getOrSetMaxEvents(KEYS[3])
+  rcall("XADD", KEYS[8], "MAXLEN", "~", maxEvents, "*", "event", event, "jobId", id)
+end
+
+-- addStandardJob without what a plain job has not; the marker is set once, at the end.
+local function addPlain(job, existed, push)
+  local counter = rcall("INCR", KEYS[4])
+  if existed then
+    announce("duplicated", job.id)
+    return job.id
+  end
+  local id = job.id == "" and tostring(counter) or job.id
+  rcall("HSET", base .. id, "name", job.head, "data", job.data, "opts", job.opts, "timestamp", job.timestamp,
+    "delay", "0", "priority", "0")
+  rcall("XADD", KEYS[8], "*", "event", "added", "jobId", id, "name", job.head)
+  rcall(push, KEYS[1], id)
+  announce("waiting", id)
+  addedPlain = true
+  return id
+end
+
+local function plain(push)
+  return {state = "waiting", add = function(job, existed) return addPlain(job, existed, push) end}
+end
+
+local function official(script, positions, state)
+  return {state = state, add = function(job)
+    local keys = {}
+    for i, position in ipairs(positions) do keys[i] = KEYS[position] end
+    return script(keys, {job.head, job.data, job.opts})
+  end}
+end
 
 local kinds = {
-  standard = {add = addStandardJob, keys = {1, 2, 3, 4, 5, 6, 7, 8, 9}, state = "waiting"},
-  delayed = {add = addDelayedJob, keys = {9, 3, 4, 6, 5, 8}, state = "delayed"},
-  prioritized = {add = addPrioritizedJob, keys = {9, 3, 4, 10, 6, 5, 7, 8, 11}, state = "prioritized"},
-  parent = {add = addParentJob, keys = {3, 4, 6, 12, 5, 8}, state = "waiting-children"},
+  ["plain"] = plain("LPUSH"),
+  ["plain-lifo"] = plain("RPUSH"),
+  ["standard"] = official(addStandardJobScript, {1, 2, 3, 4, 5, 6, 7, 8, 9}, "waiting"),
+  ["delayed"] = official(addDelayedJobScript, {9, 3, 4, 6, 5, 8}, "delayed"),
+  ["prioritized"] = official(addPrioritizedJobScript, {9, 3, 4, 10, 6, 5, 7, 8, 11}, "prioritized"),
+  ["parent"] = official(addParentJobScript, {3, 4, 6, 12, 5, 8}, "waiting-children"),
 }
 
 local function ownerOf(jobKey)
-  local text = redis.call("HGET", jobKey, "opts")
+  local text = rcall("HGET", jobKey, "opts")
   local ok, opts = pcall(cjson.decode, text or "{}")
   local sluice = ok and type(opts) == "table" and opts["sluice"]
   return type(sluice) == "table" and sluice["org"] or "default"
@@ -37,43 +74,36 @@ end
 
 -- By the sets and the lock alone: no list is searched.
 local function stateOf(id)
-  if redis.call("ZSCORE", KEYS[5], id) then return "completed" end
-  if redis.call("HGET", base .. id, "finishedOn") then return "failed" end
-  if redis.call("ZSCORE", KEYS[6], id) then return "delayed" end
-  if redis.call("ZSCORE", KEYS[10], id) then return "prioritized" end
-  if redis.call("ZSCORE", KEYS[12], id) then return "waiting-children" end
-  if redis.call("EXISTS", base .. id .. ":lock") == 1 then return "active" end
+  if rcall("ZSCORE", KEYS[5], id) then return "completed" end
+  if rcall("HGET", base .. id, "finishedOn") then return "failed" end
+  if rcall("ZSCORE", KEYS[6], id) then return "delayed" end
+  if rcall("ZSCORE", KEYS[10], id) then return "prioritized" end
+  if rcall("ZSCORE", KEYS[12], id) then return "waiting-children" end
+  if rcall("EXISTS", base .. id .. ":lock") == 1 then return "active" end
   return "waiting"
 end
 
 local function isFull(bound)
-  return bound > 0 and
-    redis.call("LLEN", KEYS[1]) + redis.call("ZCARD", KEYS[10]) + redis.call("ZCARD", KEYS[6]) >= bound
+  return bound > 0 and rcall("LLEN", KEYS[1]) + rcall("ZCARD", KEYS[10]) + rcall("ZCARD", KEYS[6]) >= bound
 end
 
 -- Was the job stored under the id that came back? Only deduplication answers with another job's id.
 local function wasStored(job, id)
   if job.deduplicated == "" then return true end
-  if job.id ~= "" then return id == job.id and redis.call("EXISTS", base .. id) == 1 end
-  return id == redis.call("GET", KEYS[4])
-end
-
-local function callOfficial(job)
-  local kind = kinds[job.kind]
-  local keys = {}
-  for i, position in ipairs(kind.keys) do keys[i] = KEYS[position] end
-  return kind.add(keys, {job.packed, job.data, job.opts})
+  if job.id ~= "" then return id == job.id and rcall("EXISTS", base .. id) == 1 end
+  return id == rcall("GET", KEYS[4])
 end
 
 local function add(job)
-  local existed = job.id ~= "" and redis.call("EXISTS", base .. job.id) == 1
+  local kind = kinds[job.kind]
+  local existed = job.id ~= "" and rcall("EXISTS", base .. job.id) == 1
   if existed and ownerOf(base .. job.id) ~= job.org then return {-101} end
   if not existed and isFull(tonumber(job.bound)) then return {-103} end
-  local id = callOfficial(job)
+  local id = kind.add(job, existed)
   if type(id) == "number" and id < 0 then return {id} end
   id = tostring(id)
   if existed or not wasStored(job, id) then return {2, id, stateOf(id)} end
-  return {1, id, kinds[job.kind].state}
+  return {1, id, kind.state}
 end
 
 local function replay(job, record)
@@ -83,13 +113,14 @@ local function replay(job, record)
 end
 
 local function addOnce(job)
-  if job.record == "0" then return add(job) end
-  local recordKey = KEYS[tonumber(job.record)]
-  local record = redis.call("GET", recordKey)
+  if job.record == "" then return add(job) end
+  lastRecord = lastRecord + 1
+  local recordKey = KEYS[lastRecord]
+  local record = rcall("GET", recordKey)
   if record then return replay(job, record) end
   local reply = add(job)
   if reply[1] > 0 then
-    redis.call("SET", recordKey, table.concat({job.fingerprint, reply[1], reply[3], reply[2]}, "\n"), "PX", job.ttl)
+    rcall("SET", recordKey, table.concat({job.fingerprint, reply[1], reply[3], reply[2]}, "\n"), "PX", job.ttl)
   end
   return reply
 end
@@ -98,11 +129,12 @@ local replies = {}
 for at = 2, #ARGV, FIELDS do
   local job = {
     kind = ARGV[at], id = ARGV[at + 1], org = ARGV[at + 2], deduplicated = ARGV[at + 3], bound = ARGV[at + 4],
-    record = ARGV[at + 5], fingerprint = ARGV[at + 6], ttl = ARGV[at + 7], packed = ARGV[at + 8], data = ARGV[at + 9],
-    opts = ARGV[at + 10],
+    record = ARGV[at + 5], fingerprint = ARGV[at + 6], ttl = ARGV[at + 7], timestamp = ARGV[at + 8], data = ARGV[at + 9],
+    head = ARGV[at + 10], opts = ARGV[at + 11],
   }
   local ok, reply = pcall(addOnce, job)
   if not ok then reply = {-104, "", "", type(reply) == "table" and reply.err or tostring(reply)} end
   replies[#replies + 1] = reply
 end
+if addedPlain then addBaseMarkerIfNeeded(KEYS[9], isQueuePausedOrMaxed(KEYS[3], KEYS[7])) end
 return replies
