@@ -14,7 +14,7 @@ say      = $(if $(V),,@echo "  $(1)")
 CCACHE  := $(shell command -v ccache 2>/dev/null)
 JOBS    := $(shell nproc 2>/dev/null || echo 2)
 parallel = $(if $(filter -j%,$(MAKEFLAGS)),,-j$(JOBS))
-submake  = $(MAKE) --no-print-directory
+submake  = $(MAKE) --no-print-directory $(if $(V),,-s)
 PREFIX  ?= /usr/local
 FUZZ_SECONDS ?= 60
 

@@ -44,8 +44,6 @@ static bool read_payload(struct document_task *t)
 	*p = (struct document_payload){member(t, "documentId"), member(t, "filename"), member(t, "mimeType"), -1};
 	if (!p->id.p || !p->filename.p || !p->mime_type.p || size == JDOC_NONE || jdoc_int(t->data, size, &p->size) < 0 || p->size < 0)
 		return fail(t, FAILURE_INVALID_PAYLOAD, "documentId, filename, mimeType and fileSize are needed");
-	if (memchr(p->mime_type.p, '\0', p->mime_type.n))
-		return fail(t, FAILURE_INVALID_PAYLOAD, "mimeType is no media type");
 	if (!docstore_id_ok(p->id))
 		return fail(t, FAILURE_INVALID_PATH, NULL);
 	return true;
@@ -94,7 +92,7 @@ static const char *extension_of(struct document_task *t)
 	while (i > 0 && name.p[i - 1] != '.')
 		i--;
 	struct str ext = str_sub(name, i, name.n - i);
-	bool usable = i > 1 && ext.n > 0 && ext.n <= 16 && !memchr(ext.p, '\0', ext.n);
+	bool usable = i > 1 && ext.n > 0 && ext.n <= 16;
 	return usable ? arena_dupz(t->arena, ext) : "";
 }
 

@@ -41,7 +41,9 @@ static const char *ended(const struct tool *t, struct arena *a)
 
 bool extract_fail_tool(struct extract *x, const struct tool *t, enum failure otherwise)
 {
-	return extract_fail(x, tool_failure(t, otherwise), ended(t, x->arena));
+	enum failure f = tool_failure(t, otherwise);
+	const char *how = ended(t, x->arena);
+	return extract_fail(x, f, how ? arena_printf(x->arena, "%s (%s)", failure_sentence(f), how) : NULL);
 }
 
 bool extract_tool(struct extract *x, struct tool *t)

@@ -1,9 +1,14 @@
-/* Short forms of what tests do with a multiplexer. Header only: every unit test is one program of one file. Include cmocka.h
- * first. */
+/* Short forms of what tests do with a multiplexer. Header only: every unit test is one program of one file. */
 #ifndef SLUICE_TESTS_UNIT_REDIS_CALLS_H
 #define SLUICE_TESTS_UNIT_REDIS_CALLS_H
 
 #include <sched.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
 
 #include "lib/base/clock.h"
 #include "lib/redis/rmux.h"

@@ -6,9 +6,11 @@
 
 #include <cmocka.h>
 
+#include "lib/config/config.h"
 #include "lib/schema/schema.h"
 #include "processors/document/task.h"
 #include "processors/registry.h"
+#include "processors/runtime/context.h"
 
 static void retries_follow_the_failure(void **state)
 {
@@ -145,6 +147,51 @@ static void names_lead_back(void **state)
 		assert_true(step_infos[i].pct > step_infos[i - 1].pct);
 }
 
+static int start_with(const char *helper, int sandbox, struct document_settings *out, struct err *err)
+{
+	const struct processor *p = processor_find(STR("document"));
+	struct config c = {.doc_sandbox = sandbox, .doc_max_bytes = 1, .doc_max_text_bytes = 2, .doc_max_pages = 3, .doc_tool_timeout_ms = 4,
+			   .doc_tool_cpu_ms = 5, .doc_tool_memory_bytes = 6, .doc_not_found_grace_ms = 7};
+	const struct processor_env env = {.config = &c, .helper_path = helper};
+	void *state = NULL;
+	int rc = p->start(&env, &state, err);
+	if (rc == 0) {
+		*out = *(struct document_settings *)state;
+		p->stop(state);
+	}
+	return rc;
+}
+
+/* Programs whose status is known stand for helpers that can and cannot confine themselves. */
+static void start_checks_what_it_promises(void **state)
+{
+	struct document_settings s = {0};
+	struct err err = {0};
+	(void)state;
+	assert_int_equal(start_with("/nonexistent/helper", CONFIG_SANDBOX_BEST_EFFORT, &s, &err), ERR_IO);
+	assert_int_equal(start_with("/bin/false", CONFIG_SANDBOX_STRICT, &s, &err), ERR_UNAVAILABLE);
+	assert_non_null(strstr(err.text, "SLUICE_DOC_SANDBOX"));
+	assert_int_equal(start_with("/bin/false", CONFIG_SANDBOX_BEST_EFFORT, &s, &err), 0);
+	assert_false(s.strict_sandbox);
+	assert_int_equal(start_with("/bin/true", CONFIG_SANDBOX_STRICT, &s, &err), 0);
+	assert_true(s.strict_sandbox);
+	assert_int_equal(s.max_bytes, 1);
+	assert_int_equal(s.max_text_bytes, 2);
+	assert_int_equal(s.max_pages, 3);
+	assert_int_equal(s.timeout_ms, 4);
+	assert_int_equal(s.cpu_ms, 5);
+	assert_int_equal(s.memory_bytes, 6);
+	assert_int_equal(s.not_found_grace_ms, 7);
+}
+
+static void processors_are_found_by_name(void **state)
+{
+	(void)state;
+	assert_null(processor_find(STR("nothing")));
+	for (unsigned i = 0; processor_at(i); i++)
+		assert_ptr_equal(processor_find(str_from(processor_at(i)->name)), processor_at(i));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -153,6 +200,8 @@ int main(void)
 		cmocka_unit_test(reports_are_not_believed),
 		cmocka_unit_test(text_is_counted),
 		cmocka_unit_test(names_lead_back),
+		cmocka_unit_test(start_checks_what_it_promises),
+		cmocka_unit_test(processors_are_found_by_name),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

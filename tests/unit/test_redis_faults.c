@@ -285,6 +285,31 @@ static void test_not_up_while_the_server_is_not_ready(void **state)
 	}
 }
 
+static void serve_silent_once(struct fake_connection *c, void *arg)
+{
+	char text[256];
+	(void)arg;
+	if (c->number == 0)
+		while (fake_next(c, text, sizeof(text)))
+			continue;
+	fake_greet(c);
+	serve_well(c);
+}
+
+static void test_a_server_that_never_greets_is_left(void **state)
+{
+	(void)state;
+	struct fake_redis fake;
+	fake_redis_start(&fake, serve_silent_once, NULL);
+	struct rmux_options o = {.addr = fake_redis_addr(&fake), .connect_timeout_ms = 100};
+	struct rmux *m = rmux_new(&o, NULL);
+	assert_int_equal(rmux_start(m, NULL), 0);
+	assert_int_equal(rmux_wait_up(m, clock_mono_ms() + SOON), 0);
+	assert_echo(m, "the second one greets");
+	end_mux(m);
+	fake_redis_stop(&fake);
+}
+
 /* A reply is held back until the test says so. */
 struct gate {
 	struct lock mu;
@@ -454,6 +479,7 @@ int main(void)
 		cmocka_unit_test(test_a_reply_that_nobody_asked_for_ends_the_connection),
 		cmocka_unit_test(test_replies_may_come_byte_by_byte),
 		cmocka_unit_test(test_not_up_while_the_server_is_not_ready),
+		cmocka_unit_test(test_a_server_that_never_greets_is_left),
 		cmocka_unit_test(test_late_replies_are_dropped),
 		cmocka_unit_test(test_stop_waits_for_what_is_in_flight),
 		cmocka_unit_test(test_stop_does_not_wait_past_its_deadline),

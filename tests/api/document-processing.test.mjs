@@ -1,0 +1,116 @@
+// Documents from upload to text, over HTTP: honest ones, late ones, and those that must come to a named end without hurting anybody.
+import assert from 'node:assert/strict';
+import { readFileSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { makeFixtures } from '../fixtures/make-fixtures.mjs';
+import { eventually, startSluice, temporaryFolder } from './harness/index.mjs';
+
+const folder = temporaryFolder('fixtures');
+const bytesOf = (name) => readFileSync(join(folder, name));
+
+// Is this process the helper of that server?
+function isReader(pid, server) {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'latin1').split('\0').includes(`--parent=${server}`);
+  } catch {
+    return false; // it has just ended
+  }
+}
+
+describe('document processing', () => {
+  let sluice;
+  let producer;
+  before(async () => {
+    makeFixtures(folder);
+    sluice = await startSluice();
+    producer = sluice.as({ roles: ['producer'], sub: 'files', org: 'acme' });
+  });
+  after(() => sluice.stop());
+
+  const upload = (id, bytes) => producer.put(`/api/documents/${id}`, bytes, { headers: { 'content-type': 'application/octet-stream' } });
+
+  async function submit(id, name, bytes, mimeType) {
+    const answer = await producer.post('/api/jobs/document-processing', {
+      documentId: id, userId: 'u1', filename: name, mimeType, fileSize: bytes.length,
+    });
+    assert.equal(answer.status, 201, answer.text);
+    return answer.json.statusUrl;
+  }
+
+  const finished = (url) =>
+    eventually(async () => {
+      const { json } = await producer.get(url);
+      return ['completed', 'failed'].includes(json.state) && json;
+    }, { timeout: 60_000, what: `the end of ${url}` });
+
+  async function processed(name, mimeType) {
+    const bytes = bytesOf(name);
+    assert.equal((await upload(name, bytes)).status, 201);
+    return finished(await submit(name, name, bytes, mimeType));
+  }
+
+  test('a PDF becomes text, counts and metadata', async () => {
+    const { state, returnvalue: found, progress } = await processed('sample.pdf', 'application/pdf');
+    assert.equal(state, 'completed');
+    assert.deepEqual(progress, { pct: 100, step: 'done' });
+    assert.equal(found.size, 1024000);
+    assert.equal(found.pages, 12);
+    assert.equal(found.mime.verdict, 'match');
+    assert.equal(found.metadata.title, 'Sample');
+    assert.match(found.sha256, /^[0-9a-f]{64}$/);
+    assert.match(found.sandbox, /seccomp/);
+    const text = await producer.get(found.text.href);
+    assert.equal(text.status, 200);
+    assert.equal(text.bytes.length, found.text.bytes);
+    assert.match(text.text, /^Page 12, line 40: the harbour/m);
+  });
+
+  test('its text is its organization\'s own', async () => {
+    const other = sluice.as({ roles: ['producer'], org: 'rival' });
+    assert.equal((await other.get('/api/documents/sample.pdf/text')).status, 404);
+  });
+
+  test('text in any encoding becomes UTF-8', async () => {
+    const { returnvalue: found } = await processed('utf16le.txt', 'text/plain; charset=utf-16');
+    assert.equal(found.text.source, 'UTF-16LE');
+    assert.match((await producer.get(found.text.href)).text, /^Zürich, 5 März: the café/);
+  });
+
+  for (const [name, code] of [
+    ['encrypted.pdf', 'ENCRYPTED'], ['truncated.pdf', 'CORRUPT'], ['elf.pdf', 'FORBIDDEN_TYPE'], ['memory.pdf', 'PARSE_RESOURCE_LIMIT'],
+    ['utf8.txt', 'MIME_MISMATCH'],
+  ]) {
+    test(`${name} ends as ${code}, at once`, async () => {
+      const job = await processed(name, 'application/pdf');
+      assert.equal(job.state, 'failed');
+      assert.equal(job.failedReason.split(':')[0], code);
+      assert.equal(job.attemptsMade, 1);
+      assert.ok(!job.failedReason.includes(sluice.dataDir));
+    });
+  }
+
+  test('a job waits for its document without using up attempts', async () => {
+    const bytes = bytesOf('small.pdf');
+    const url = await submit('late', 'small.pdf', bytes, 'application/pdf');
+    await eventually(async () => (await producer.get(url)).json.progress?.step === 'waiting-for-document');
+    assert.equal((await upload('late', bytes)).status, 201);
+    const job = await finished(url);
+    assert.equal(job.state, 'completed');
+    assert.equal(job.attemptsMade, 1);
+  });
+});
+
+test('a server that stops takes along the reader of a document that would never end', async () => {
+  makeFixtures(folder);
+  const sluice = await startSluice({ env: { SLUICE_DOC_TOOL_TIMEOUT: '10m', SLUICE_DOC_TOOL_CPU: '10m', SLUICE_DRAIN_GRACE: '200ms' } });
+  const bytes = bytesOf('spin.pdf');
+  await sluice.client.put('/api/documents/spin', bytes, { headers: { 'content-type': 'application/octet-stream' } });
+  await sluice.client.post('/api/jobs/document-processing', {
+    documentId: 'spin', userId: 'u1', filename: 'spin.pdf', mimeType: 'application/pdf', fileSize: bytes.length,
+  });
+  const reading = () => readdirSync('/proc').filter((pid) => /^\d+$/.test(pid) && isReader(pid, sluice.child.pid));
+  await eventually(() => reading().length > 0, { what: 'a running helper' });
+  await sluice.stop();
+  await eventually(() => reading().length === 0, { what: 'the end of the helper' });
+});
