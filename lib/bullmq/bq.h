@@ -47,7 +47,7 @@ struct bq_add {
 	struct bq_parent parent;
 	bool waits_for_children;   /* a flow's parent: goes to waiting-children */
 	/* Idempotency: the record's key "P:Q:idem:<hex>" and the body's fingerprint; .p NULL: none. */
-	struct str idem_key, idem_fingerprint;
+	struct str idem_key, idem_fingerprint; /* no newline in the fingerprint */
 	int64_t idem_ttl_ms;
 	int64_t max_waiting;       /* wait + prioritized + delayed at or above it: ERR_FULL; 0 = no bound */
 };
@@ -59,7 +59,9 @@ struct bq_added {
 	enum bq_state state; /* the state the job got; for an existing one WAITING unless cheaply known */
 };
 
-/* ERR_TAKEN (the id is another org's), ERR_MISMATCH (idempotency key with another body), ERR_FULL, ERR_NOT_FOUND (the parent is
+/* Adds that arrive for a queue while a call for it is under way are sent together in the next: one slow Redis delays them all, none
+ * delays another otherwise.
+ * ERR_TAKEN (the id is another org's), ERR_MISMATCH (idempotency key with another body), ERR_FULL, ERR_NOT_FOUND (the parent is
  * missing), ERR_WRONG_STATE (the parent cannot be replaced). */
 int bq_add(struct bq *bq, const struct bq_queue *q, const struct bq_add *job, struct arena *a, struct bq_added *out, int64_t deadline,
 	   struct err *err) MUST_CHECK;
@@ -82,7 +84,7 @@ struct bq_job {
 	struct str failed_reason, stacktrace;   /* raw text; JSON array; .p NULL: none */
 	struct str deferred_failure;            /* defa; .p NULL: none */
 	struct str parent_key, parent_json;     /* .p NULL: none */
-	struct str parent_id, parent_queue;     /* from them; .p NULL: none */
+	struct str parent_id, parent_queue;     /* from them, the queue's bare name; .p NULL: none */
 	struct str repeat_key;                  /* rjk */
 	struct str processed_by;                /* pb */
 	int64_t timestamp, delay, priority;
@@ -129,7 +131,8 @@ struct bq_taken {
 	int64_t next_delayed_ms; /* wall time of the next delayed job; 0: none */
 };
 
-/* moveToActive. The token is the caller's (unique per take). */
+/* moveToActive. The token is the caller's (unique per take). A job with a repeat_key is its schedule's: bq_schedule_next is due
+ * before it runs. */
 int bq_take(struct bq *bq, const struct bq_queue *q, const struct bq_worker *w, struct str token, struct arena *a, struct bq_job *job,
 	    struct bq_taken *out, int64_t deadline, struct err *err) MUST_CHECK;
 
@@ -137,6 +140,13 @@ int bq_take(struct bq *bq, const struct bq_queue *q, const struct bq_worker *w, 
  * failed children). */
 int bq_complete(struct bq *bq, const struct bq_queue *q, const struct bq_worker *w, const struct bq_job *job, struct str token,
 		struct str returnvalue, int64_t deadline, struct err *err) MUST_CHECK;
+
+/* The same, and takes the next job under the same token in the same round trip, as BullMQ's worker does between two jobs: *taken
+ * and *next as from bq_take. `next` may not be `job`. ERR_NOMEM: the job is completed, and the next one taken but not read (its
+ * lock runs out). */
+int bq_complete_take(struct bq *bq, const struct bq_queue *q, const struct bq_worker *w, const struct bq_job *job, struct str token,
+		     struct str returnvalue, struct arena *a, struct bq_job *next, struct bq_taken *taken, int64_t deadline,
+		     struct err *err) MUST_CHECK;
 
 enum bq_failed { BQ_FAILED_FINAL, BQ_FAILED_DELAYED, BQ_FAILED_RETRIED };
 struct bq_failure {
@@ -181,7 +191,8 @@ int bq_trim_finished(struct bq *bq, const struct bq_queue *q, enum bq_state set,
 int bq_pause(struct bq *bq, const struct bq_queue *q, bool pause, int64_t deadline, struct err *err) MUST_CHECK;
 /* BullMQ's maxStalledCount etc. are the worker's; this writes what a Queue client writes: meta opts.maxLenEvents, version. */
 int bq_queue_announce(struct bq *bq, const struct bq_queue *q, int64_t deadline, struct err *err) MUST_CHECK;
-/* A scheduler's job was taken: creates its successor, as BullMQ's worker does (every, or a cron pattern with a time zone). */
+/* A scheduler's job was taken: creates its successor, as BullMQ's worker does (every, or a cron pattern with a time zone). 0 also when
+ * the schedule is over or gone, or the job is no scheduler's. ERR_INVALID: the pattern or zone cannot be read; nothing follows. */
 int bq_schedule_next(struct bq *bq, const struct bq_queue *q, const struct bq_job *job, int64_t deadline, struct err *err) MUST_CHECK;
 
 /* "P:base64(Q)" or "P:base64(Q):w:name": the client name by which getWorkers finds a worker. */

@@ -33,6 +33,8 @@ void bq_arg_packed(struct rcmd *cmd, struct buf *packed);
 
 /* The members token, lockDuration, limiter and name, which moveToActive and moveToFinished take. */
 void bq_pack_worker(struct mp_map *m, const struct bq_worker *w, struct str token);
+/* The reply of a script that fetches a job: moveToActive, moveToFinished. */
+int bq_read_taken(const redisReply *r, struct arena *a, struct bq_job *job, struct bq_taken *out, struct err *err) MUST_CHECK;
 
 /* ---- job.c: hash fields ---- */
 #define BQ_JOB_FIELD_COUNT 21

@@ -25,7 +25,7 @@ void bq_pack_worker(struct mp_map *m, const struct bq_worker *w, struct str toke
 }
 
 /* {HGETALL's pairs or 0, id or 0, rate limit in ms, due time of the next delayed job} */
-static int read_taken(const redisReply *r, struct arena *a, struct bq_job *job, struct bq_taken *out, struct err *err)
+int bq_read_taken(const redisReply *r, struct arena *a, struct bq_job *job, struct bq_taken *out, struct err *err)
 {
 	struct str id = rreply_str(rreply_at(r, 1));
 	int rc = rreply_error(r, err);
@@ -66,7 +66,7 @@ int bq_take(struct bq *bq, const struct bq_queue *q, const struct bq_worker *w, 
 	rc = bq_call(bq, &cmd, deadline, &replies, err);
 	if (rc < 0)
 		return rc;
-	rc = read_taken(replies.items[0], a, job, out, err);
+	rc = bq_read_taken(replies.items[0], a, job, out, err);
 	rreplies_release(&replies);
 	return rc;
 }

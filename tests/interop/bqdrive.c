@@ -166,22 +166,32 @@ static struct bq_worker worker(struct drive *d)
 	return w;
 }
 
-static int op_take(struct drive *d)
+/* Keeps a taken job for the commands on it; its schedule goes on. */
+static int keep_taken(struct drive *d, struct bq_job *job, const char *key)
 {
-	struct bq_worker w = worker(d);
-	struct bq_job *job = arena_zalloc(&d->arena, sizeof(*job));
-	struct bq_taken taken;
-	int rc;
-
-	if (!job)
-		die("memory");
-	rc = bq_take(d->bq, queue(d), &w, text(d, "token"), &d->arena, job, &taken, DEADLINE, &d->err);
-	if (rc < 0 || !taken.got)
-		return rc;
-	put_text(d, "id", job->id);
+	put_text(d, key, job->id);
 	if (table_put(&d->jobs, job->id, job) < 0)
 		die("memory");
 	return job->repeat_key.p ? bq_schedule_next(d->bq, queue(d), job, DEADLINE, &d->err) : 0;
+}
+
+static struct bq_job *new_job(struct drive *d)
+{
+	struct bq_job *job = arena_zalloc(&d->arena, sizeof(*job));
+
+	if (!job)
+		die("memory");
+	return job;
+}
+
+static int op_take(struct drive *d)
+{
+	struct bq_worker w = worker(d);
+	struct bq_job *job = new_job(d);
+	struct bq_taken taken;
+	int rc = bq_take(d->bq, queue(d), &w, text(d, "token"), &d->arena, job, &taken, DEADLINE, &d->err);
+
+	return rc == 0 && taken.got ? keep_taken(d, job, "id") : rc;
 }
 
 static const struct bq_job *taken_job(struct drive *d)
@@ -198,6 +208,17 @@ static int op_complete(struct drive *d)
 	struct bq_worker w = worker(d);
 
 	return bq_complete(d->bq, queue(d), &w, taken_job(d), text(d, "token"), text(d, "value"), DEADLINE, &d->err);
+}
+
+static int op_complete_take(struct drive *d)
+{
+	struct bq_worker w = worker(d);
+	struct bq_job *next = new_job(d);
+	struct bq_taken taken;
+	int rc = bq_complete_take(d->bq, queue(d), &w, taken_job(d), text(d, "token"), text(d, "value"), &d->arena, next, &taken,
+				  DEADLINE, &d->err);
+
+	return rc == 0 && taken.got ? keep_taken(d, next, "next") : rc;
 }
 
 static int op_fail(struct drive *d)
@@ -322,7 +343,7 @@ static const struct {
 	{"addMany", op_add_many},  {"add", op_add},           {"take", op_take},         {"complete", op_complete}, {"fail", op_fail},
 	{"delay", op_delay},       {"release", op_release},   {"progress", op_progress}, {"log", op_log},
 	{"extend", op_extend},     {"stalled", op_stalled},   {"pause", op_pause},       {"announce", op_announce},
-	{"status", op_status},     {"counts", op_counts},     {"cron", op_cron},
+	{"completeTake", op_complete_take}, {"status", op_status},     {"counts", op_counts},     {"cron", op_cron},
 };
 
 static void run_line(struct drive *d, const char *line)
