@@ -9,7 +9,7 @@
 /* One call of the script for the n jobs, at most BQ_ADD_PER_CALL, that stand in jobs[] at the places todo[]. */
 static void put_jobs(struct rcmd *cmd, const struct bq_queue *q, const struct bq_add *jobs, const size_t *todo, size_t n)
 {
-	struct str records[BQ_ADD_PER_CALL];
+	struct str records[BQ_ADD_PER_CALL] = {0};
 	size_t n_records = 0;
 
 	for (size_t i = 0; i < n; i++)
@@ -104,7 +104,7 @@ static void board(struct bq_lane *lane)
 
 static void send_flight(struct bq_lane *lane)
 {
-	struct str records[BQ_ADD_PER_CALL];
+	struct str records[BQ_ADD_PER_CALL] = {0};
 	struct rcmd cmd = RCMD_INIT;
 	size_t n = 0, n_records = 0;
 	int64_t deadline = 0;

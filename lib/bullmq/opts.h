@@ -26,7 +26,14 @@ struct bq_keep {
 	int64_t limit;  /* -1 not set */
 };
 
-enum bq_on_parent { BQ_PARENT_WAITS, BQ_PARENT_FAILS /*fpof*/, BQ_PARENT_CONTINUES /*cpof*/, BQ_PARENT_IGNORES /*idof*/, BQ_PARENT_REMOVES /*rdof*/ };
+/* What a child's failure does to its parent. */
+enum bq_on_parent {
+	BQ_PARENT_WAITS,
+	BQ_PARENT_FAILS,     /* fpof */
+	BQ_PARENT_CONTINUES, /* cpof */
+	BQ_PARENT_IGNORES,   /* idof */
+	BQ_PARENT_REMOVES,   /* rdof */
+};
 
 struct bq_opts {
 	int64_t attempts;  /* -1 not set; stored 0 then */
