@@ -90,14 +90,17 @@ describe('document processing', () => {
     });
   }
 
-  test('a job waits for its document without using up attempts', async () => {
+  test('a job whose document comes late is tried at about 0, 2 and 6 seconds, and completes', async () => {
     const bytes = bytesOf('small.pdf');
     const url = await submit('late', 'small.pdf', bytes, 'application/pdf');
-    await eventually(async () => (await producer.get(url)).json.progress?.step === 'waiting-for-document');
+    await eventually(async () => (await producer.get(url)).json.attemptsMade === 2, { what: 'two failed attempts' });
     assert.equal((await upload('late', bytes)).status, 201);
     const job = await finished(url);
     assert.equal(job.state, 'completed');
-    assert.equal(job.attemptsMade, 1);
+    assert.equal(job.attemptsMade, 3);
+    const ran = sluice.logs.filter((entry) => entry.event === 'job_active' && entry.jobId === job.id).map((entry) => Date.parse(entry.ts) - job.timestamp);
+    assert.equal(ran.length, 3);
+    for (const [i, due] of [0, 2000, 6000].entries()) assert.ok(ran[i] >= due - 5 && ran[i] < due + 700, `attempt ${i + 1} ran after ${ran[i]} ms`);
   });
 });
 
