@@ -88,7 +88,7 @@ static int keys_start(struct app *a, struct err *err)
 	if (rc == 0 && a->secret.failed)
 		rc = no_memory(err);
 	struct auth_options o = settings_auth(a->cfg, buf_str(&a->secret));
-	if (rc == 0 && !(a->auth = auth_new(&o, err)))
+	if (rc == 0 && !(a->services.auth = auth_new(&o, err)))
 		rc = ERR_INVALID;
 	wipe(&a->secret);
 	return rc;
@@ -96,7 +96,7 @@ static int keys_start(struct app *a, struct err *err)
 
 static void keys_stop(struct app *a)
 {
-	auth_free(a->auth);
+	auth_free(a->services.auth);
 }
 
 /* ---- queues and schemas ------------------------------------------------------------------------------------------------------ */
@@ -361,7 +361,7 @@ static int http_start(struct app *a, struct err *err)
 		.config = a->cfg,
 		.log = a->services.log,
 		.metrics = a->services.metrics,
-		.auth = a->auth,
+		.auth = a->services.auth,
 		.routes = &ROUTES,
 		.schema = schemas_find,
 		.schemas = a->schemas,

@@ -23,7 +23,6 @@ struct app {
 	struct early_log early;
 	enum log_format log_format;
 	struct buf secret;        /* JWT_SECRET's value, or the file's */
-	struct auth *auth;
 	struct declarations queues;
 	struct schemas *schemas;
 	struct buf documents_dir, helper_path, url;

@@ -6,6 +6,7 @@
 
 struct admission;
 struct app;
+struct auth;
 struct bq;
 struct config;
 struct declarations;
@@ -19,6 +20,7 @@ struct services {
 	const struct config *config;
 	struct log *log;
 	struct metrics *metrics;
+	struct auth *auth;
 	struct bq *bq;
 	const struct declarations *queues;
 	struct docstore *documents;
