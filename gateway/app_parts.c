@@ -13,6 +13,7 @@
 #include "lib/base/clock.h"
 #include "lib/base/fs.h"
 #include "lib/docstore/docstore.h"
+#include "lib/fetch/fetch.h"
 #include "lib/metrics/metrics.h"
 #include "revision.h"
 
@@ -165,6 +166,26 @@ static void documents_stop(struct app *a)
 	buf_release(&a->documents_dir);
 }
 
+/* ---- outbound requests --------------------------------------------------------------------------------------------------------- */
+
+static int fetch_start(struct app *a, struct err *err)
+{
+	struct err why = {0};
+	const struct fetcher_options o = {
+		.allow = a->cfg->fetch_allow.items,
+		.n_allow = a->cfg->fetch_allow.n,
+		.ca_file = a->cfg->fetch_ca_file,
+		.user_agent = "sluice/" SLUICE_VERSION,
+	};
+	a->fetcher = fetcher_new(&o, &why);
+	return a->fetcher ? 0 : err_set(err, why.code, "SLUICE_FETCH_ALLOW: %s", why.text);
+}
+
+static void fetch_stop(struct app *a)
+{
+	fetcher_free(a->fetcher);
+}
+
 /* ---- Redis ------------------------------------------------------------------------------------------------------------------------ */
 
 static int child_start(struct app *a, struct err *err)
@@ -293,6 +314,8 @@ static int runtime_make(struct app *a, struct err *err)
 		.env = {.log = a->services.log,
 			.metrics = a->services.metrics,
 			.documents = a->services.documents,
+			.fetcher = a->fetcher,
+			.redis = a->mux,
 			.config = a->cfg,
 			.helper_path = a->helper_path.p},
 		.run_jobs = a->cfg->role != CONFIG_ROLE_API,
@@ -391,6 +414,7 @@ const struct app_part APP_PARTS[] = {
 	{"queues", queues_start, queues_stop},
 	{"schemas", schemas_start, schemas_stop},
 	{"documents", documents_start, documents_stop},
+	{"outbound requests", fetch_start, fetch_stop},
 	{"redis", child_start, child_stop},
 	{"redis scripts", mux_start, mux_stop},
 	{"events", hub_make, hub_unmake},

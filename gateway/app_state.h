@@ -29,6 +29,7 @@ struct app {
 	struct rchild *redis_child; /* NULL: Redis is somebody else's */
 	struct raddr redis;
 	struct rmux *mux;
+	struct fetcher *fetcher;
 	struct sweeper *sweeper;  /* NULL: documents are kept for ever */
 	struct health health;
 	struct buf openapi;

@@ -14,14 +14,18 @@
 
 struct config;
 struct docstore;
+struct fetcher;
 struct log;
 struct metrics;
+struct rmux;
 
 /* What processors may use; built in main, immutable while they run. */
 struct processor_env {
 	struct log *log;
 	struct metrics *metrics;
 	struct docstore *documents;
+	struct fetcher *fetcher; /* outbound HTTP */
+	struct rmux *redis;      /* for what a processor keeps itself, under keys of its own */
 	const struct config *config;
 	const char *helper_path; /* sluice-helper */
 };
