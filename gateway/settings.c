@@ -42,8 +42,6 @@ static int add_tls_files(const struct config *cfg, struct raddr *addr, struct er
 	rc = put(addr->tls_cert_file, sizeof(addr->tls_cert_file), "REDIS_TLS_CERT_FILE", cfg->redis_tls_cert_file, err);
 	if (rc == 0)
 		rc = put(addr->tls_key_file, sizeof(addr->tls_key_file), "REDIS_TLS_KEY_FILE", cfg->redis_tls_key_file, err);
-	if (rc == 0 && !addr->tls_cert_file[0] != !addr->tls_key_file[0])
-		rc = err_set(err, ERR_INVALID, "REDIS_TLS_CERT_FILE and REDIS_TLS_KEY_FILE go together");
 	return rc;
 }
 
