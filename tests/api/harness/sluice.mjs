@@ -118,8 +118,8 @@ class Sluice {
 
   // kill -9, as a crash would; its embedded children must be gone with it.
   async kill() {
-    this.client.close();
     this.child.signal('SIGKILL');
+    this.client.close();
     await this.child.end(5_000);
     this.assertClean();
     await this.#assertAlone();

@@ -1,0 +1,212 @@
+// What the fault tests share: chance that can be repeated, clients that keep a journal, and the books that are balanced at the end.
+import assert from 'node:assert/strict';
+import { randomBytes, randomUUID } from 'node:crypto';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
+import { eventually, startRedis, startSluice, temporaryFolder } from '../api/harness/index.mjs';
+
+export const DOCUMENTS = 'document-processing';
+export const LONG = Boolean(process.env.SLUICE_TEST_LONG);
+export const DURABLE = ['--appendonly', 'yes', '--appendfsync', 'always', '--maxmemory-policy', 'noeviction'];
+const TEXT = 'Every acknowledged job is done.\nNone is lost.\n';
+
+// Repeatable chance (mulberry32): SLUICE_TEST_SEED runs a seed that failed again.
+export function chance(t) {
+  const seed = Number(process.env.SLUICE_TEST_SEED ?? randomBytes(4).readUInt32LE());
+  let state = seed;
+  t.diagnostic(`SLUICE_TEST_SEED=${seed}`);
+  return (below) => {
+    state = (state + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+    return ((mixed ^ (mixed >>> 14)) >>> 0) % below;
+  };
+}
+
+// A queue file whose documents are recovered within seconds and kept for the accounts; its path.
+export function queueFile(changes = {}, name = DOCUMENTS) {
+  const path = join(temporaryFolder(), 'queues.json');
+  const queue = {
+    name, concurrency: 4, lockDuration: 2000, stalledInterval: 1000, maxStalledCount: 100,
+    removeOnComplete: { count: 1_000_000 }, removeOnFail: { count: 1_000_000 }, ...changes,
+  };
+  writeFileSync(path, JSON.stringify({ queues: [queue] }));
+  return path;
+}
+
+// A Redis that writes to the disk before it answers; it ends with the test, however that ends.
+export async function durableRedis(t, options = {}) {
+  const redis = await startRedis({ args: DURABLE, ...options });
+  t.after(() => redis.stop());
+  return redis;
+}
+
+// The program; it ends with the test, cleanly where the test has come to its own stop().
+export async function gateway(t, options = {}) {
+  const sluice = await startSluice(options);
+  t.after(() => sluice.child.killGroup('SIGKILL'));
+  t.after(() => sluice.client.close());
+  return sluice;
+}
+
+// Uploads one text; what a job about it says.
+export async function putDocument(sluice) {
+  const documentId = randomUUID();
+  const { status } = await sluice.client.put(`/api/documents/${documentId}`, TEXT);
+  assert.equal(status, 201);
+  return { documentId, userId: 'u-1', filename: 'promise.txt', mimeType: 'text/plain', fileSize: Buffer.byteLength(TEXT) };
+}
+
+// Clients that submit jobs until they are stopped. Every job is submitted until it is acknowledged, as a client with an Idempotency-Key
+// or an id of its own would do it, so that in the end there is exactly one job for each.
+export class Writers {
+  journal = new Map(); // job id -> how often it was submitted
+  answers = new Map(); // status, or the error's code -> how often
+  unexpected = [];
+  #stopping = false;
+  #running = [];
+
+  // mayFail(answer): is this refusal one that the fault explains? A lost connection always is one when lossy is set.
+  constructor(sluice, { count = 8, data, held = () => false, mayFail = () => false, lossy = false, timeout = 35_000 }) {
+    Object.assign(this, { sluice, data, held, mayFail, lossy, timeout });
+    for (let writer = 0; writer < count; writer++) this.#running.push(this.#write(writer));
+  }
+
+  get acknowledged() {
+    return this.journal.size;
+  }
+
+  // Lets what was begun come to its acknowledgement.
+  async stop() {
+    this.#stopping = true;
+    await Promise.all(this.#running);
+    assert.deepEqual(this.unexpected, []);
+  }
+
+  async #write(writer) {
+    for (let n = 0; !this.#stopping; n++) {
+      if (this.held(this)) await eventually(() => !this.held(this) || this.#stopping, { timeout: 120_000, what: 'work on what has been submitted' });
+      else await this.#submit(writer % 2 ? { path: `?jobId=w${writer}-${n}` } : { headers: { 'idempotency-key': `w${writer}-${n}` } });
+    }
+  }
+
+  async #submit({ path = '', headers }) {
+    for (let tries = 1; ; tries++) {
+      const answer = await this.#try(`/api/jobs/${DOCUMENTS}${path}`, headers);
+      if (answer) {
+        this.journal.set(answer.jobId, tries);
+        return;
+      }
+      await pause(10);
+    }
+  }
+
+  async #try(path, headers) {
+    try {
+      const answer = await this.sluice.client.post(path, this.data, { headers, timeout: this.timeout });
+      this.#count(answer.status);
+      if (answer.status === 200 || answer.status === 201) return answer.json;
+      if (!this.mayFail(answer)) this.unexpected.push(answer.text);
+    } catch (error) {
+      this.#count(error.code ?? error.message);
+      if (!this.lossy) this.unexpected.push(error.stack);
+    }
+    return undefined;
+  }
+
+  #count(what) {
+    this.answers.set(what, (this.answers.get(what) ?? 0) + 1);
+  }
+}
+
+const ENDED = new Set(['job_completed', 'job_failed', 'job_retry', 'job_delayed', 'job_released', 'job_dropped', 'job_finish_failed']);
+
+// What the log lines say about executions: which began, which ended.
+export class Executions {
+  began = new Map(); // job id -> how often
+
+  #open = new Set();
+
+  constructor(logs) {
+    this.logs = logs;
+    this.seen = 0;
+  }
+
+  // Reads the lines that are new; fails when a job runs twice at the same time.
+  read() {
+    for (; this.seen < this.logs.length; this.seen++) {
+      const { event, jobId } = this.logs[this.seen];
+      if (event === 'job_active') {
+        assert.ok(!this.#open.has(jobId), `${jobId} runs twice at once`);
+        this.#open.add(jobId);
+        this.began.set(jobId, (this.began.get(jobId) ?? 0) + 1);
+      } else if (ENDED.has(event)) {
+        this.#open.delete(jobId);
+      }
+    }
+    return this;
+  }
+
+  // The process has died: what it had begun and not ended. Those jobs may begin once more.
+  died() {
+    const inFlight = [...this.read().#open];
+    this.#open.clear();
+    return inFlight;
+  }
+
+  get open() {
+    return this.read().#open.size;
+  }
+
+  get total() {
+    return [...this.read().began.values()].reduce((sum, n) => sum + n, 0);
+  }
+}
+
+// Everything that Redis holds of the queue, and nothing else of it: {id: {state, starts, stalls}}.
+export async function inventory(redis, { prefix = 'bull', queue = DOCUMENTS } = {}) {
+  const base = `${prefix}:${queue}:`;
+  const lists = ['wait', 'active', 'paused'];
+  const sets = ['completed', 'failed', 'delayed', 'prioritized', 'waiting-children'];
+  const jobs = new Map();
+  const place = (id, state) => {
+    assert.ok(!jobs.has(id), `${id} is in ${jobs.get(id)?.state} and in ${state}`);
+    jobs.set(id, { state });
+  };
+  for (const name of lists) for (const id of await redis.lrange(base + name, 0, -1)) place(id, name);
+  for (const name of sets) for (const id of await redis.zrange(base + name, 0, -1)) place(id, name);
+  for (const [id, job] of jobs) {
+    const [starts, stalls, made] = await redis.hmget(base + id, 'ats', 'stc', 'atm');
+    Object.assign(job, { starts: Number(starts ?? 0), stalls: Number(stalls ?? 0), made: Number(made ?? 0) });
+  }
+  const own = new Set(['meta', 'id', 'events', 'marker', 'stalled-check', 'stalled', ...lists, ...sets]);
+  const stray = (await redis.keys(`${base}*`)).map((key) => key.slice(base.length)).filter((key) => {
+    return !own.has(key) && !key.startsWith('idem:') && !key.startsWith('metrics:') && !jobs.has(key) && !jobs.has(key.replace(/:logs$/, ''));
+  });
+  assert.deepEqual(stray, [], 'keys of the queue that belong to no job');
+  return jobs;
+}
+
+// The promise: every acknowledged job is done, there is no other one, and a job began once more only after a kill caught it running.
+export async function balance(t, { redis, writers, executions, inFlight, timeout = 60_000 }) {
+  const ids = [...writers.journal.keys()];
+  await eventually(async () => (await redis.zcard(`bull:${DOCUMENTS}:completed`)) >= ids.length, { timeout, what: `the end of ${ids.length} jobs` })
+    .catch(() => {}); // what is missing is said below
+  const jobs = await inventory(redis);
+  const caught = new Map();
+  for (const id of inFlight) caught.set(id, (caught.get(id) ?? 0) + 1);
+  const again = [...jobs].filter(([, job]) => job.starts > 1).length;
+  t.diagnostic(`acknowledged ${ids.length}, completed ${[...jobs.values()].filter((job) => job.state === 'completed').length}, ` +
+    `executed more than once ${again}, in flight at kills ${inFlight.length}, answers ${JSON.stringify([...writers.answers])}`);
+  assert.deepEqual(ids.filter((id) => !jobs.has(id)), [], 'acknowledged and lost');
+  assert.deepEqual([...jobs.keys()].filter((id) => !writers.journal.has(id)), [], 'made, and acknowledged to nobody');
+  assert.deepEqual([...jobs].filter(([, job]) => job.state !== 'completed'), [], 'not completed');
+  executions.read();
+  for (const [id, job] of jobs) {
+    assert.equal(job.made, 1, `${id} ended ${job.made} times`);
+    assert.equal(job.starts, job.stalls + 1, `${id} was taken ${job.starts} times but found stalled ${job.stalls} times`);
+    const runs = executions.began.get(id) ?? 0;
+    assert.ok(runs >= 1 && runs <= 1 + (caught.get(id) ?? 0), `${id} ran ${runs} times, caught by ${caught.get(id) ?? 0} kills`);
+  }
+}
