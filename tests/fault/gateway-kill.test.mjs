@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { eventually } from '../api/harness/index.mjs';
-import { Executions, LONG, Writers, balance, chance, durableRedis, gateway, putDocument, queueFile } from './support.mjs';
+import { Executions, LONG, Writers, balance, chance, durableRedis, embeddedStore, gateway, putDocument, queueFile, saysAway } from './support.mjs';
 
 const LINES = 160; // a kill comes at a line below this
 
@@ -23,7 +23,7 @@ async function killRepeatedly(t, { kills, sluice, redis }) {
   const data = await putDocument(sluice);
   const writers = new Writers(sluice, {
     data, lossy: true,
-    mayFail: ({ status, json }) => status === 503 && json.code === 'redis-unavailable', // just started, or its Redis just killed with it
+    mayFail: saysAway, // just started
     held: (writers) => writers.acknowledged - executions.read().began.size > 40,
   });
   const inFlight = [];
@@ -37,12 +37,18 @@ async function killRepeatedly(t, { kills, sluice, redis }) {
   t.diagnostic(`${kills} kills, at most ${Math.round(away)} ms from a start to its "listening"`);
   assert.ok(writers.acknowledged >= kills, 'there was hardly any load');
   assert.ok(inFlight.length > 0, 'no kill met a running job');
-  await balance(t, { redis: redis(), writers, executions, inFlight });
+  await balance(t, { redis, writers, executions, inFlight });
 }
 
 test('50 kills beside a Redis that lives on', { timeout: 15 * 60_000 }, async (t) => {
   const redis = await durableRedis(t);
   const sluice = await gateway(t, { env: { REDIS_URL: redis.url, SLUICE_QUEUES: queueFile() } });
-  await killRepeatedly(t, { kills: LONG ? 500 : 50, sluice, redis: () => redis.admin });
+  await killRepeatedly(t, { kills: LONG ? 500 : 50, sluice, redis: redis.admin });
+  await sluice.stop();
+});
+
+test('kills that take the embedded Redis along', { timeout: 10 * 60_000 }, async (t) => {
+  const sluice = await gateway(t, { env: { SLUICE_QUEUES: queueFile() } });
+  await killRepeatedly(t, { kills: LONG ? 100 : 12, sluice, redis: embeddedStore(t, sluice) });
   await sluice.stop();
 });

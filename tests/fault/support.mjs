@@ -1,10 +1,11 @@
 // What the fault tests share: chance that can be repeated, clients that keep a journal, and the books that are balanced at the end.
 import assert from 'node:assert/strict';
 import { randomBytes, randomUUID } from 'node:crypto';
-import { writeFileSync } from 'node:fs';
+import { chmodSync, copyFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
-import { eventually, startRedis, startSluice, temporaryFolder } from '../api/harness/index.mjs';
+import { Redis } from 'ioredis';
+import { BUILD, SLUICE, eventually, startRedis, startSluice, temporaryFolder } from '../api/harness/index.mjs';
 
 export const DOCUMENTS = 'document-processing';
 export const LONG = Boolean(process.env.SLUICE_TEST_LONG);
@@ -48,6 +49,45 @@ export async function gateway(t, options = {}) {
   t.after(() => sluice.child.killGroup('SIGKILL'));
   t.after(() => sluice.client.close());
   return sluice;
+}
+
+// A connection to the gateway's embedded Redis, which may be killed meanwhile.
+export function embeddedStore(t, sluice) {
+  const store = new Redis({ path: join(sluice.dataDir, 'redis.sock'), retryStrategy: () => 50, maxRetriesPerRequest: null });
+  store.on('error', () => {});
+  t.after(() => store.disconnect());
+  return store;
+}
+
+// Answers that say that Redis is away, as they must.
+export function saysAway({ status, json, headers }) {
+  return (status === 503 && json.code === 'redis-unavailable' && headers['retry-after'] === '1') || (status === 504 && json.code === 'outcome-unknown');
+}
+
+// The program beside a helper that waits while the gate is shut, so that a job runs for as long as a test wants.
+export function gatedProgram() {
+  const folder = temporaryFolder();
+  const [bin, helper, gate] = ['sluice', 'sluice-helper', 'gate'].map((name) => join(folder, name));
+  copyFileSync(SLUICE, bin);
+  writeFileSync(helper, `#!/bin/sh\nwhile [ -e ${gate} ]; do sleep 0.02; done\nexec ${join(BUILD, 'sluice-helper')} "$@"\n`);
+  chmodSync(helper, 0o755);
+  return { program: [bin], shut: () => writeFileSync(gate, ''), open: () => rmSync(gate) };
+}
+
+// A job about the document; its id.
+export async function addJob(sluice, data, query = '') {
+  const { status, json, text } = await sluice.client.post(`/api/jobs/${DOCUMENTS}${query}`, data);
+  assert.equal(status, 201, text);
+  return json.jobId;
+}
+
+// Waits until the job has ended well; its status.
+export function completed(sluice, id, { queue = DOCUMENTS, ...options } = {}) {
+  return eventually(async () => {
+    const { json } = await sluice.client.get(`/api/jobs/status/${queue}/${id}`);
+    assert.notEqual(json.state, 'failed', json.failedReason);
+    return json.state === 'completed' ? json : null;
+  }, { timeout: 30_000, what: `the end of ${id}`, ...options });
 }
 
 // Uploads one text; what a job about it says.
@@ -155,8 +195,9 @@ export class Executions {
     return inFlight;
   }
 
-  get open() {
-    return this.read().#open.size;
+  // What runs now.
+  get running() {
+    return [...this.read().#open];
   }
 
   get total() {

@@ -28,12 +28,21 @@ class TestRedis {
   }
 
   async start() {
+    await this.launch();
+    await this.ready();
+  }
+
+  // Starts it without waiting for an answer; `args` are options for this time only.
+  async launch(args = []) {
     this.port ??= this.tcp ? await freePort() : 0;
     this.child = new Child('redis-server', [
-      '--port', String(this.port), '--bind', '127.0.0.1', '--unixsocket', this.socket, '--dir', this.folder, '--save', '', ...this.args,
+      '--port', String(this.port), '--bind', '127.0.0.1', '--unixsocket', this.socket, '--dir', this.folder, '--save', '', ...this.args, ...args,
     ]);
     this.admin ??= this.connect();
-    await eventually(async () => (await this.admin.ping()) === 'PONG', { what: 'an answer of redis-server' });
+  }
+
+  async ready(options = {}) {
+    await eventually(async () => (await this.admin.ping()) === 'PONG', { what: 'an answer of redis-server', ...options });
   }
 
   get url() {

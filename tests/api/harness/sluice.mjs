@@ -38,7 +38,7 @@ export async function runSluice(args, { env = {}, timeout = 30_000, cwd = tempor
   return { code, signal, text: child.lines.join('\n') };
 }
 
-// env: settings; args: behind `serve`; allow: the events of log lines of level error that this test provokes (strings or expressions).
+// env: settings; args: behind `serve`; program: [file, ...arguments] to run instead, before `serve`; allow: the events of log lines of level error that this test provokes (strings or expressions).
 export async function startSluice(options = {}) {
   const sluice = new Sluice(options);
   await sluice.start();
@@ -49,15 +49,15 @@ class Sluice {
   logs = []; // every log line of every start, parsed
   #contract;
 
-  constructor({ env = {}, args = [], allow = [], dataDir = temporaryFolder(), secret = randomBytes(32).toString('hex') } = {}) {
-    Object.assign(this, { env, args, allow, dataDir, secret });
+  constructor({ env = {}, args = [], allow = [], program = [SLUICE], dataDir = temporaryFolder(), secret = randomBytes(32).toString('hex') } = {}) {
+    Object.assign(this, { env, args, allow, program, dataDir, secret });
   }
 
   // Also after stop() or kill(): a restart on the same data, perhaps with other settings.
   async start({ env = {}, args = this.args } = {}) {
     assert.ok(existsSync(SLUICE), `${SLUICE} is not there: make SAN=asan programs, or set SLUICE_BIN`);
     Object.assign(this.env, env);
-    this.child = new Child(SLUICE, ['serve', ...args], {
+    this.child = new Child(this.program[0], [...this.program.slice(1), 'serve', ...args], {
       cwd: this.dataDir, // where there is no .env
       env: cleanEnvironment({
         HOST: '127.0.0.1', PORT: '0', DATA_DIR: this.dataDir, JWT_SECRET: this.secret, LOG_FORMAT: 'json', LOG_LEVEL: 'debug', ...this.env,
