@@ -4,8 +4,6 @@
 #include "lib/base/panic.h"
 #include "lib/redis/rmux_internal.h"
 
-#define FAIL_FAST_AFTER_MS 250 /* without a connection, from then on calls do not wait for one */
-
 void rmux_wake(struct rmux *m)
 {
 	uint64_t one = 1;
@@ -37,7 +35,10 @@ void call_end_unsent(struct rmux *m, struct call *c, int code, struct call_list 
 		call_end_unknown(m, c, "only some of its commands were executed", ended);
 		return;
 	}
-	err_set(&c->err, code, "Redis: %s, nothing was sent", err_sentence(code));
+	if (code == ERR_UNAVAILABLE)
+		err_set(&c->err, code, "Redis is not connected, nothing was sent");
+	else
+		err_set(&c->err, code, "Redis: %s, nothing was sent", err_sentence(code));
 	call_end(c, code, ended);
 }
 
@@ -79,7 +80,7 @@ static int refuse(const struct rmux *m, size_t bytes, struct err *err)
 {
 	if (m->stopping)
 		return err_set(err, ERR_STOPPING, "Redis: %s, nothing was sent", err_sentence(ERR_STOPPING));
-	if (atomic_load(&m->state) != LINK_UP && clock_mono_ms() - m->down_since > FAIL_FAST_AFTER_MS)
+	if (clock_mono_ms() >= link_gives_up_at(m))
 		return err_set(err, ERR_UNAVAILABLE, "Redis is not connected, nothing was sent");
 	if (m->pending_bytes + bytes > m->o.max_pending_bytes)
 		return err_set(err, ERR_UNAVAILABLE, "too much is waiting for Redis, nothing was sent");

@@ -131,7 +131,7 @@ void flights_lose(struct rmux *m, const struct err *why, struct call_list *ended
 /* Ends asynchronous calls whose deadline has passed and computes m->expiry anew. */
 void queue_expire(struct rmux *m, int64_t now, struct call_list *ended);
 /* Ends all that is queued. */
-void queue_fail_all(struct rmux *m, struct call_list *ended);
+void queue_fail_all(struct rmux *m, int code, struct call_list *ended);
 void flights_release(struct flights *f);
 
 /* ---- rmux_call.c ---- */
@@ -152,6 +152,8 @@ void link_lose(struct rmux *m, const struct err *why);
 /* Connect deadline, silence, PING. */
 void link_timers(struct rmux *m, int64_t now);
 int64_t link_next_timer(const struct rmux *m); /* mu is held */
+/* When calls stop waiting for a connection; NEVER while there is one. Any thread; mu is held. */
+int64_t link_gives_up_at(const struct rmux *m);
 void link_close(struct rmux *m);
 
 /* ---- rmux_io.c: the I/O thread ---- */

@@ -170,7 +170,9 @@ static void end_late_calls(struct rmux *m, int64_t now)
 	lock_take(&m->mu);
 	queue_expire(m, now, &ended);
 	if (m->stopping)
-		queue_fail_all(m, &ended);
+		queue_fail_all(m, ERR_STOPPING, &ended);
+	else if (now >= link_gives_up_at(m))
+		queue_fail_all(m, ERR_UNAVAILABLE, &ended);
 	while (m->refused.head) {
 		struct call *c = m->refused.head;
 		list_remove(&m->refused, c);
@@ -189,6 +191,8 @@ static int prepare_sleep(struct rmux *m, int64_t now)
 		until = m->expiry;
 	if (m->stopping && m->stop_deadline < until)
 		until = m->stop_deadline;
+	if (m->queue.head && link_gives_up_at(m) < until)
+		until = link_gives_up_at(m);
 	bool can_take = state_of(m) == LINK_UP && m->queue.head && m->out.n == m->out_pos;
 	if (can_take || m->refused.head || (m->stopping && m->queue.head) || transport_has_buffered(m->transport))
 		until = now;

@@ -10,6 +10,7 @@
 #define STEADY_MS 1000   /* up for so long: the next loss starts the backoff anew */
 #define PING_EVERY_MS 1000
 #define LOG_AGAIN_MS 10000
+#define PATIENCE_MS 250  /* without a connection, from then on calls do not wait for one */
 
 static const unsigned legal_moves[] = {
 	[LINK_DOWN] = 1u << LINK_CONNECTING | 1u << LINK_CLOSED,
@@ -34,6 +35,11 @@ static void link_move(struct rmux *m, enum link_state to)
 static enum link_state link_state(const struct rmux *m)
 {
 	return (enum link_state)atomic_load(&m->state);
+}
+
+int64_t link_gives_up_at(const struct rmux *m)
+{
+	return link_state(m) == LINK_UP ? NEVER : m->down_since + PATIENCE_MS;
 }
 
 /* Somewhere between a little and the whole of the step, so that many gateways do not come back in one wave. */

@@ -277,12 +277,12 @@ void flights_lose(struct rmux *m, const struct err *why, struct call_list *ended
 	}
 }
 
-void queue_fail_all(struct rmux *m, struct call_list *ended)
+void queue_fail_all(struct rmux *m, int code, struct call_list *ended)
 {
 	while (m->queue.head) {
 		struct call *c = m->queue.head;
 		queue_remove(m, c);
-		call_end_unsent(m, c, ERR_STOPPING, ended);
+		call_end_unsent(m, c, code, ended);
 	}
 }
 

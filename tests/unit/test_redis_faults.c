@@ -36,6 +36,21 @@ static void test_without_redis_calls_wait_and_then_fail_fast(void **state)
 	end_mux(m);
 }
 
+/* The fault: a call handed in before the outage was noticed kept its client waiting for all of a long deadline. */
+static void test_without_redis_a_waiting_call_is_given_up(void **state)
+{
+	(void)state;
+	struct raddr addr = {.unix_path = "/nonexistent/redis.sock"};
+	struct err err = {0};
+	char text[64];
+	struct rmux *m = start_mux(addr, 0);
+	int64_t before = clock_mono_ms();
+	assert_int_equal(call_text(m, "ECHO", "x", SOON, text, &err), ERR_UNAVAILABLE);
+	assert_true(clock_mono_ms() - before < SOON / 2);
+	assert_string_equal(err.text, "Redis is not connected, nothing was sent");
+	end_mux(m);
+}
+
 struct ended {
 	struct lock mu;
 	struct cond changed;
@@ -473,6 +488,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_without_redis_calls_wait_and_then_fail_fast),
+		cmocka_unit_test(test_without_redis_a_waiting_call_is_given_up),
 		cmocka_unit_test(test_unsent_sends_end_once_and_on_the_io_thread),
 		cmocka_unit_test(test_stop_ends_what_waits),
 		cmocka_unit_test(test_broken_replies_are_unknown_outcomes),
