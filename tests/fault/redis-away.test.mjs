@@ -117,7 +117,7 @@ test('restarted empty: what it held is gone, service goes on', { timeout: 60_000
   const sluice = await gateway(t, { program: gate.program, env: { REDIS_URL: redis.url, SLUICE_QUEUES: queueFile() }, allow: ['job_finish_failed'] });
   const data = await putDocument(sluice);
   gate.shut();
-  const lost = await addJob(sluice, data);
+  const lost = await addJob(sluice, data, '?jobId=lost');
   await sluice.logged('job_active', { jobId: lost });
   await redis.kill();
   await redis.start();
