@@ -142,28 +142,25 @@ static void schemas_stop(struct app *a)
 
 static int documents_start(struct app *a, struct err *err)
 {
-	settings_documents_dir(a->cfg, &a->documents_dir);
-	if (a->documents_dir.failed)
-		return no_memory(err);
 	struct docstore_options o = {
-		.dir = a->documents_dir.p, .max_bytes = a->cfg->doc_max_bytes, .max_age_s = a->cfg->doc_max_age_ms / 1000};
+		.dir = a->cfg->documents_dir, .max_bytes = a->cfg->doc_max_bytes, .max_age_s = a->cfg->doc_max_age_ms / 1000};
 	int rc = fs_make_dirs(o.dir, 0700, err);
-	if (rc == 0 && !(a->services.documents = docstore_open(&o, err)))
-		rc = ERR_IO;
-	if (rc == 0 && o.max_age_s > 0 && !(a->sweeper = sweeper_start(a->services.documents, a->services.log, err))) {
-		docstore_close(a->services.documents);
-		rc = ERR_NOMEM;
-	}
 	if (rc < 0)
-		buf_release(&a->documents_dir);
-	return rc;
+		return rc;
+	a->services.documents = docstore_open(&o, err);
+	if (!a->services.documents)
+		return ERR_IO;
+	if (o.max_age_s > 0 && !(a->sweeper = sweeper_start(a->services.documents, a->services.log, err))) {
+		docstore_close(a->services.documents);
+		return ERR_NOMEM;
+	}
+	return 0;
 }
 
 static void documents_stop(struct app *a)
 {
 	sweeper_stop(a->sweeper);
 	docstore_close(a->services.documents);
-	buf_release(&a->documents_dir);
 }
 
 /* ---- outbound requests --------------------------------------------------------------------------------------------------------- */

@@ -25,7 +25,7 @@ struct app {
 	struct buf secret;        /* JWT_SECRET's value, or the file's */
 	struct declarations queues;
 	struct schemas *schemas;
-	struct buf documents_dir, helper_path, url;
+	struct buf helper_path, url;
 	struct rchild *redis_child; /* NULL: Redis is somebody else's */
 	struct raddr redis;
 	struct rmux *mux;

@@ -60,14 +60,6 @@ int settings_redis_address(const struct config *cfg, struct raddr *out, struct e
 	return rc;
 }
 
-void settings_documents_dir(const struct config *cfg, struct buf *out)
-{
-	if (*cfg->documents_dir)
-		buf_addz(out, cfg->documents_dir);
-	else
-		buf_addf(out, "%s/documents", cfg->data_dir);
-}
-
 struct auth_options settings_auth(const struct config *cfg, struct str secret)
 {
 	return (struct auth_options){

@@ -16,9 +16,6 @@ bool settings_redis_embedded(const struct config *cfg);
 /* Where the external Redis is. ERR_INVALID. */
 int settings_redis_address(const struct config *cfg, struct raddr *out, struct err *err) MUST_CHECK;
 
-/* SLUICE_DOCUMENTS_DIR, else the folder in DATA_DIR. */
-void settings_documents_dir(const struct config *cfg, struct buf *out);
-
 /* The keys that tokens are verified and made with. `secret` is JWT_SECRET's value or that of its file, and must outlive the options. */
 struct auth_options settings_auth(const struct config *cfg, struct str secret);
 

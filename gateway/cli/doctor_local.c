@@ -75,9 +75,7 @@ void doctor_keys(struct doctor *d)
 	bool others = *d->cfg->jwt_public_key_file || *d->cfg->jwt_keys_file;
 	struct auth_options o = settings_auth(d->cfg, buf_str(&secret));
 	struct auth *auth = rc == 0 || (rc == ERR_NOT_FOUND && others) ? auth_new(&o, &err) : NULL;
-	if (!auth && rc != ERR_NOT_FOUND)
-		doctor_say(d, DOCTOR_FAIL, "the gateway does not start before that is changed", "%s", err.text);
-	else if (!auth && others)
+	if (!auth && (rc != ERR_NOT_FOUND || others))
 		doctor_say(d, DOCTOR_FAIL, "the gateway does not start before that is changed", "%s", err.text);
 	else if (rc == ERR_NOT_FOUND)
 		doctor_say(d, DOCTOR_OK, NULL, "JWT_SECRET is unset: a secret is made in %s at the first start", d->cfg->data_dir);
@@ -108,22 +106,21 @@ static void look_at_room(struct doctor *d, const char *dir)
 
 void doctor_documents(struct doctor *d)
 {
-	struct buf dir = BUF_INIT, marker = BUF_INIT;
+	const char *dir = d->cfg->documents_dir;
+	struct buf marker = BUF_INIT;
 	struct stat st;
-	settings_documents_dir(d->cfg, &dir);
-	buf_addf(&marker, "%s/.sluice-store", dir.p);
-	if (dir.failed || marker.failed)
+	buf_addf(&marker, "%s/.sluice-store", dir);
+	if (marker.failed)
 		doctor_say(d, DOCTOR_FAIL, NULL, "out of memory");
-	else if (stat(dir.p, &st) < 0)
-		doctor_say(d, DOCTOR_OK, NULL, "%s is made at the first start", dir.p);
-	else if (!S_ISDIR(st.st_mode) || access(dir.p, R_OK | W_OK | X_OK) < 0)
-		doctor_say(d, DOCTOR_FAIL, "give the folder to the gateway's user, or set SLUICE_DOCUMENTS_DIR", "%s cannot be written", dir.p);
+	else if (stat(dir, &st) < 0)
+		doctor_say(d, DOCTOR_OK, NULL, "%s is made at the first start", dir);
+	else if (!S_ISDIR(st.st_mode) || access(dir, R_OK | W_OK | X_OK) < 0)
+		doctor_say(d, DOCTOR_FAIL, "give the folder to the gateway's user, or set SLUICE_DOCUMENTS_DIR", "%s cannot be written", dir);
 	else if (access(marker.p, F_OK) == 0 && access(marker.p, R_OK) < 0)
 		doctor_say(d, DOCTOR_FAIL, "give the file to the gateway's user", "%s cannot be read, so api and worker cannot tell whether they share it",
 			   marker.p);
 	else
-		look_at_room(d, dir.p);
-	buf_release(&dir);
+		look_at_room(d, dir);
 	buf_release(&marker);
 }
 

@@ -11,6 +11,12 @@
 
 #define ANSWER_MAX_BYTES ((size_t)16 << 10)
 
+static int ms_left(int64_t deadline)
+{
+	int64_t left = deadline - clock_mono_ms();
+	return left > 0 ? (int)left : 0;
+}
+
 static int connect_to(const struct sockaddr_in *to, int64_t deadline, struct err *err)
 {
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -19,11 +25,10 @@ static int connect_to(const struct sockaddr_in *to, int64_t deadline, struct err
 	struct pollfd p = {fd, POLLOUT, 0};
 	int failure = 0;
 	socklen_t size = sizeof(failure);
-	if (connect(fd, (const struct sockaddr *)to, sizeof(*to)) < 0 && errno != EINPROGRESS)
-		failure = errno;
-	else if (poll(&p, 1, (int)(deadline - clock_mono_ms())) != 1)
+	bool begun = connect(fd, (const struct sockaddr *)to, sizeof(*to)) == 0 || errno == EINPROGRESS;
+	if (begun && poll(&p, 1, ms_left(deadline)) != 1)
 		failure = ETIMEDOUT;
-	else if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &failure, &size) < 0)
+	else if (!begun || getsockopt(fd, SOL_SOCKET, SO_ERROR, &failure, &size) < 0)
 		failure = errno;
 	if (failure == 0)
 		return fd;
@@ -38,8 +43,7 @@ static int receive(int fd, int64_t deadline, struct buf *answer, struct err *err
 	char piece[4096];
 	for (;;) {
 		struct pollfd p = {fd, POLLIN, 0};
-		int64_t left = deadline - clock_mono_ms();
-		if (left <= 0 || poll(&p, 1, (int)left) == 0)
+		if (poll(&p, 1, ms_left(deadline)) == 0)
 			return err_set(err, ERR_TIMEOUT, "no answer in time");
 		ssize_t n = recv(fd, piece, sizeof(piece), 0);
 		if (n == 0)

@@ -72,26 +72,32 @@ static int add_public_key(struct keys *k, const struct auth_options *o, struct e
 	return rc;
 }
 
+/* file: NULL when JWT_KEYS_FILE is unset. */
+static int read_all(struct keys *k, const struct auth_options *o, struct keyfile *file, struct err *err)
+{
+	k->items = arena_array(&k->memory, 2 + (file ? file->count : 0), sizeof(struct key));
+	if (!k->items)
+		return err_set(err, ERR_NOMEM, "out of memory");
+	int rc = o->secret.n ? add_secret(k, o, err) : 0;
+	if (rc == 0 && o->public_key_file && *o->public_key_file)
+		rc = add_public_key(k, o, err);
+	if (rc == 0 && file)
+		rc = keyfile_read(file, k, err);
+	if (rc == 0 && k->n == 0)
+		rc = err_set(err, ERR_INVALID, "no key to verify tokens with: set JWT_SECRET, JWT_PUBLIC_KEY_FILE or JWT_KEYS_FILE");
+	return rc;
+}
+
 int keys_load(struct keys *k, const struct auth_options *o, struct err *err)
 {
 	*k = (struct keys){0};
 	arena_init(&k->memory, 0);
 	bool from_file = o->keys_file && *o->keys_file;
-	int rc = 0;
 	struct keyfile file = {0};
-	if (from_file)
-		rc = keyfile_open(&file, o, err);
-	if (rc == 0 && !(k->items = arena_array(&k->memory, file.count + 2, sizeof(struct key))))
-		rc = err_set(err, ERR_NOMEM, "out of memory");
-	if (rc == 0 && o->secret.n)
-		rc = add_secret(k, o, err);
-	if (rc == 0 && o->public_key_file && *o->public_key_file)
-		rc = add_public_key(k, o, err);
-	if (rc == 0 && from_file)
-		rc = keyfile_read(&file, k, err);
+	int rc = from_file ? keyfile_open(&file, o, err) : 0;
+	if (rc == 0)
+		rc = read_all(k, o, from_file ? &file : NULL, err);
 	keyfile_close(&file);
-	if (rc == 0 && k->n == 0)
-		rc = err_set(err, ERR_INVALID, "no key to verify tokens with: set JWT_SECRET, JWT_PUBLIC_KEY_FILE or JWT_KEYS_FILE");
 	return rc;
 }
 
@@ -107,8 +113,8 @@ const struct key *keys_find(const struct keys *k, struct str kid, struct str alg
 {
 	for (size_t i = 0; i < k->n; i++) {
 		const struct key *key = &k->items[i];
-		bool named = key->kid.p != NULL;
-		if (named == (kid.p != NULL) && str_eq(key->kid, kid) && str_is(alg, key_alg_word(key->alg)))
+		bool same_kid = kid.p && key->kid.p ? str_eq(key->kid, kid) : kid.p == key->kid.p;
+		if (same_kid && str_is(alg, key_alg_word(key->alg)))
 			return key;
 	}
 	return NULL;
@@ -141,7 +147,7 @@ static bool org_byte_ok(char c)
 
 bool auth_org_ok(struct str org)
 {
-	if (org.n == 0 || org.n > AUTH_ORG_MAX || memchr("._-", org.p[0], 3))
+	if (org.n == 0 || org.n > AUTH_ORG_MAX || strchr("._-", org.p[0]))
 		return false;
 	for (size_t i = 0; i < org.n; i++)
 		if (!org_byte_ok(org.p[i]))

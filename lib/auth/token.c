@@ -10,18 +10,21 @@
 
 static int deny(struct err *err, const char *why)
 {
-	return err_set(err, ERR_DENIED, "%s", why);
+	err_set(err, ERR_DENIED, "%s", why);
+	return ERR_DENIED;
 }
 
 static int no_memory(struct err *err)
 {
-	return err_set(err, ERR_NOMEM, "out of memory");
+	err_set(err, ERR_NOMEM, "out of memory");
+	return ERR_NOMEM;
 }
 
 /* Decodes one segment into the arena. */
 static int decode(struct arena *a, struct str segment, struct str *out, struct err *err)
 {
 	struct buf bytes = BUF_INIT;
+	*out = STR_NONE;
 	int rc = digest_b64url_decode(&bytes, segment);
 	if (rc == 0)
 		*out = arena_dup(a, buf_str(&bytes));
@@ -153,8 +156,10 @@ static int read_time(const struct token *t, const char *name, int64_t *out, stru
 	uint64_t v;
 	if (node == JDOC_NONE)
 		return ERR_NOT_FOUND;
-	if (jdoc_type(&t->claims, node) != J_NUMBER || str_to_u64(jdoc_raw(&t->claims, node), &v) < 0 || v > LATEST_S)
-		return err_set(err, ERR_DENIED, "the claim %s is not a whole number of seconds", name);
+	if (jdoc_type(&t->claims, node) != J_NUMBER || str_to_u64(jdoc_raw(&t->claims, node), &v) < 0 || v > LATEST_S) {
+		err_set(err, ERR_DENIED, "the claim %s is not a whole number of seconds", name);
+		return ERR_DENIED;
+	}
 	*out = (int64_t)v;
 	return 0;
 }

@@ -186,7 +186,7 @@ static void test_redis_address(void **state)
 	assert_string_equal(a.password, "x");
 	assert_int_equal(a.db, 3);
 	assert_false(a.tls);
-	assert_int_equal(address((char *[]){"REDIS_URL=redis://one:6380/2", "REDIS_HOST=two", NULL}, &a, &err), 0);
+	assert_int_equal(address((char *[]){"REDIS_URL=redis://one:6380/2", NULL}, &a, &err), 0);
 	assert_string_equal(a.host, "one");
 	assert_int_equal(a.db, 2);
 	assert_int_equal(address((char *[]){"REDIS_URL=rediss://one", "REDIS_TLS_CA_FILE=/ca.pem", NULL}, &a, &err), 0);
