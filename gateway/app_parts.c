@@ -5,6 +5,7 @@
 
 #include "gateway/admission.h"
 #include "gateway/app_state.h"
+#include "gateway/counts.h"
 #include "gateway/declared.h"
 #include "gateway/openapi/openapi.h"
 #include "gateway/secret_file.h"
@@ -277,6 +278,17 @@ static void admission_end(struct app *a)
 
 /* ---- jobs ------------------------------------------------------------------------------------------------------------------------- */
 
+static int counts_make(struct app *a, struct err *err)
+{
+	a->services.counts = counts_new(a->services.bq, a->services.queues);
+	return a->services.counts ? 0 : err_set(err, ERR_NOMEM, "out of memory");
+}
+
+static void counts_unmake(struct app *a)
+{
+	counts_free(a->services.counts);
+}
+
 static int hub_make(struct app *a, struct err *err)
 {
 	a->services.hub = hub_new(a->services.bq, &a->redis, a->services.log, err);
@@ -414,6 +426,7 @@ const struct app_part APP_PARTS[] = {
 	{"outbound requests", fetch_start, fetch_stop},
 	{"redis", child_start, child_stop},
 	{"redis scripts", mux_start, mux_stop},
+	{"counts", counts_make, counts_unmake},
 	{"events", hub_make, hub_unmake},
 	{"runtime", runtime_make, runtime_unmake},
 	{"redis connection", connection_start, connection_stop},

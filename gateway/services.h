@@ -9,6 +9,7 @@ struct app;
 struct auth;
 struct bq;
 struct config;
+struct counts;
 struct declarations;
 struct docstore;
 struct hub;
@@ -24,6 +25,7 @@ struct services {
 	struct bq *bq;
 	const struct declarations *queues;
 	struct docstore *documents;
+	struct counts *counts;         /* of declared queues */
 	struct hub *hub;               /* waits for jobs' events */
 	struct admission *admission;   /* may jobs be created now? */
 	struct runtime *runtime;

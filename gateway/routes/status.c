@@ -1,4 +1,5 @@
 /* Reading jobs: one, many, and the counts of queues. Nothing here scans a list. */
+#include "gateway/counts.h"
 #include "gateway/realtime/hub.h"
 #include "gateway/routes/access.h"
 #include "gateway/routes/handlers.h"
@@ -91,21 +92,35 @@ static int get_job(struct request *r, struct response *res, const struct queue_r
 	return rc;
 }
 
+/* 200 with the job, or 304. A client that has some version is first answered without reading the payload; a tag that has become old
+ * between the two reads costs it one more request, no more. */
+static int answer_job(struct request *r, struct response *res, const struct queue_ref *q, struct str id, struct err *err)
+{
+	bool with_payload = !str_is(request_query(r, "data"), "0");
+	bool has_version = request_header(r, "If-None-Match").p != NULL;
+	struct bq_job job;
+	int rc = get_job(r, res, q, id, with_payload && !has_version, &job, err);
+
+	if (rc < 0 || job_not_modified(r, res, &job, with_payload))
+		return rc;
+	if (with_payload && has_version)
+		rc = read_job(r, q, id, true, &job, err);
+	if (rc < 0)
+		return rc;
+	struct jwrite w = response_json(res, 200);
+	write_job(r, &w, q->queue->name, &job, with_payload);
+	return 0;
+}
+
 void jobs_status(struct request *r, struct response *res)
 {
 	struct queue_ref q;
-	struct bq_job job;
 	struct err err = {0};
-	bool with_payload = !str_is(request_query(r, "data"), "0");
 
 	if (queue_ref_or_reply(r, res, r->params[0], &q) < 0)
 		return;
-	if (get_job(r, res, &q, r->params[1], with_payload, &job, &err) < 0) {
+	if (answer_job(r, res, &q, r->params[1], &err) < 0)
 		response_error(r, res, &err);
-	} else if (!job_not_modified(r, res, &job, with_payload)) {
-		struct jwrite w = response_json(res, 200);
-		write_job(r, &w, r->params[0], &job, with_payload);
-	}
 	queue_ref_release(&q);
 }
 
@@ -229,7 +244,9 @@ void stats_queue(struct request *r, struct response *res)
 
 	if (queue_ref_or_reply(r, res, r->params[0], &q) < 0)
 		return;
-	if (bq_counts(s->bq, q.queue, &counts, r->deadline_mono_ms, &err) < 0) {
+	int rc = q.decl ? counts_get(s->counts, q.decl, &counts, r->deadline_mono_ms, &err)
+			: bq_counts(s->bq, q.queue, &counts, r->deadline_mono_ms, &err);
+	if (rc < 0) {
 		response_error(r, res, &err);
 	} else {
 		struct jwrite w = response_json(res, 200);

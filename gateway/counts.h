@@ -1,0 +1,19 @@
+/* The counts of declared queues, kept for COUNTS_FRESH_MS and asked for by one request at a time: a hundred dashboards cost as
+ * much as one. Any thread. */
+#ifndef SLUICE_GATEWAY_COUNTS_H
+#define SLUICE_GATEWAY_COUNTS_H
+
+#include "lib/bullmq/bq.h"
+#include "processors/runtime/declaration.h"
+
+#define COUNTS_FRESH_MS 5
+
+struct counts;
+
+struct counts *counts_new(struct bq *bq, const struct declarations *queues); /* NULL: no memory */
+void counts_free(struct counts *c);
+
+/* As bq_counts; what is given was true at most COUNTS_FRESH_MS ago, or was asked for by another request just now. */
+int counts_get(struct counts *c, const struct declaration *queue, struct bq_counts *out, int64_t deadline_mono_ms, struct err *err) MUST_CHECK;
+
+#endif
