@@ -2,6 +2,7 @@
 #include "gateway/admission.h"
 #include "gateway/http/audit.h"
 #include "gateway/http/route.h"
+#include "gateway/http/server.h"
 #include "gateway/routes/access.h"
 #include "gateway/routes/handlers.h"
 #include "lib/base/digest.h"
@@ -35,6 +36,15 @@ static const struct {
 	const char *name;
 	bool number;
 } IN_QUERY[] = {{"delay", true}, {"priority", true}, {"attempts", true}, {"lifo", true}, {"jobId", false}};
+
+/* Against a schema of schemas.json, for what the route's own schema does not reach. */
+static bool fits(const struct request *r, const char *name, const struct jdoc *doc, uint32_t node, struct str prefix,
+		 struct schema_report *report)
+{
+	const struct schema *schema = r->deps->schema(r->deps->schemas, name);
+
+	return schema_check(schema, doc, node, prefix, report) == 0;
+}
 
 /* ---- options ---- */
 
@@ -77,6 +87,7 @@ static bool read_query_options(struct request *r, struct bq_opts *out, struct sc
 	struct jwrite w = jwrite_into(&text);
 	struct jdoc doc;
 	struct jdoc_fault fault;
+	uint32_t given = 0;
 
 	jw_open(&w, '{');
 	for (size_t i = 0; i < ARRAY_LEN(IN_QUERY); i++) {
@@ -88,16 +99,17 @@ static bool read_query_options(struct request *r, struct bq_opts *out, struct sc
 			jw_raw(&w, value.n ? value : STR("null"));
 		else
 			jw_str(&w, value);
+		given++;
 	}
 	jw_close(&w, '}');
 	struct str copy = arena_dup(r->arena, buf_str(&text));
 	buf_release(&text);
 	bq_opts_init(out);
-	if (!copy.p || jdoc_parse(&doc, r->arena, copy, &JDOC_LIMITS, &fault) < 0 || jdoc_type(&doc, JDOC_ROOT) != J_OBJECT) {
+	if (!copy.p || jdoc_parse(&doc, r->arena, copy, &JDOC_LIMITS, &fault) < 0 || doc.nodes[JDOC_ROOT].count != given) {
 		schema_report_add(report, STR("?"), "delay, priority and attempts must be numbers, lifo true or false");
 		return false;
 	}
-	return read_options(r, &doc, JDOC_ROOT, STR("?"), out, report);
+	return fits(r, "job-options", &doc, JDOC_ROOT, STR("?"), report) && read_options(r, &doc, JDOC_ROOT, STR("?"), out, report);
 }
 
 /* Request before declaration before BULLMQ_DEFAULT_JOB_OPTIONS; who submitted it is written by us alone. */
@@ -251,7 +263,7 @@ void jobs_create(struct request *r, struct response *res)
 
 /* ---- POST /api/queues/{queue}/jobs: one job, or an array ---- */
 
-/* {name, data, opts}: the shape has been checked by the route's schema; what only the queue knows is checked here. */
+/* {name, data, opts}: the shape has been checked by a schema; what only the queue knows is checked here. */
 static bool read_item(struct request *r, const struct queue_ref *q, uint32_t node, struct str prefix, struct bq_add *job,
 		      struct schema_report *report)
 {
@@ -319,7 +331,7 @@ static int read_items(struct request *r, const struct queue_ref *q, struct str k
 		struct bq_add *job = &it->jobs[it->n_jobs];
 		it->reports[i].arena = r->arena;
 		it->place[i] = SIZE_MAX;
-		if (!read_item(r, q, c, STR(""), job, &it->reports[i]))
+		if (!fits(r, "job-add", &r->json, c, STR(""), &it->reports[i]) || !read_item(r, q, c, STR(""), job, &it->reports[i]))
 			continue;
 		set_idempotency(r, q->queue, key, jdoc_raw(&r->json, c), i + 1, job);
 		it->place[i] = it->n_jobs++;
