@@ -65,6 +65,8 @@ export class Child {
     if (this.pid) alive.add(this);
     this.#collect(this.process.stdout);
     this.#collect(this.process.stderr);
+    // A test that fails before it has stopped its programs must not keep the test program alive.
+    for (const handle of [this.process, this.process.stdout, this.process.stderr]) handle.unref();
   }
 
   #collect(stream) {

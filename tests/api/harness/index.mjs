@@ -4,5 +4,6 @@ export { Contract } from './contract.mjs';
 export { eventually } from './eventually.mjs';
 export { Client, parseResponses, sendRaw } from './http.mjs';
 export { freePort, startRedis } from './redis.mjs';
+export { analysis, declare, documentJob, notification } from './samples.mjs';
 export { BUILD, ROOT, SLUICE, cleanEnvironment, runSluice, startSluice } from './sluice.mjs';
 export { makeToken } from './token.mjs';
