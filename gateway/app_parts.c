@@ -7,6 +7,7 @@
 #include "gateway/app_state.h"
 #include "gateway/counts.h"
 #include "gateway/declared.h"
+#include "gateway/observe.h"
 #include "gateway/openapi/openapi.h"
 #include "gateway/secret_file.h"
 #include "gateway/settings.h"
@@ -397,6 +398,7 @@ static int http_start(struct app *a, struct err *err)
 		.routes = &ROUTES,
 		.schema = schemas_find,
 		.schemas = a->schemas,
+		.observe = observe,
 		.health = &a->health,
 		.openapi = buf_str(&a->openapi),
 	};

@@ -39,6 +39,7 @@ struct http_deps {
 	const struct route_table *routes;
 	schema_lookup *schema;       /* may be NULL when no route names a schema */
 	const void *schemas;
+	void (*observe)(struct app *app); /* brings what is only measured on demand up to date, for /metrics; may be NULL */
 	const struct health *health; /* for the health routes */
 	struct str openapi;          /* the text of /openapi.json */
 };

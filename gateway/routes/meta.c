@@ -55,6 +55,8 @@ void meta_ready(struct request *r, struct response *res)
 void meta_metrics(struct request *r, struct response *res)
 {
 	server_observe(r);
+	if (r->deps->observe)
+		r->deps->observe(r->app);
 	metrics_write(r->deps->metrics, &res->body);
 	res->content_type = "text/plain; version=0.0.4; charset=utf-8";
 }

@@ -19,12 +19,10 @@ static const char *const kind_names[] = {"counter", "gauge", "histogram"};
 /* Upper bounds in seconds, rising; the last bucket is +Inf. */
 static const double bounds_request[] = {.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5};
 static const double bounds_job[] = {.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 3600};
-static const double bounds_redis[] = {.00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5};
 
 #define BUCKETS_NONE NULL, 0
 #define BUCKETS_REQUEST bounds_request, ARRAY_LEN(bounds_request)
 #define BUCKETS_JOB bounds_job, ARRAY_LEN(bounds_job)
-#define BUCKETS_REDIS bounds_redis, ARRAY_LEN(bounds_redis)
 
 static const struct row {
 	const char *name;

@@ -293,6 +293,17 @@ static const struct ending_row *ending_row(const struct ending *end)
 	return end->kind == END_FAIL && end->how != BQ_FAILED_FINAL ? &retry : &rows[end->kind];
 }
 
+/* "CODE: sentence" → CODE; a reason of another form is another client's. */
+static struct str code_of(struct str reason)
+{
+	struct str code = str_cut(&reason, ':');
+
+	for (size_t i = 0; i < code.n; i++)
+		if (code.p[i] != '_' && !(code.p[i] >= 'A' && code.p[i] <= 'Z'))
+			return STR("OTHER");
+	return code.n ? code : STR("OTHER");
+}
+
 static void report(struct worker *w, const struct ending *end, int rc, const struct err *err)
 {
 	struct rqueue *q = w->q;
@@ -306,6 +317,8 @@ static void report(struct worker *w, const struct ending *end, int rc, const str
 	    log_str("reason", end->kind == END_FAIL ? buf_str(&ctx->reason) : STR_NONE), log_strz("error", rc < 0 ? err->text : NULL));
 	if (rc < 0)
 		return;
+	if (end->kind == END_FAIL)
+		metrics_add(rt->env.metrics, M_PROCESSOR_ERRORS, 1, (struct str[]){q->decl->processor_name, code_of(buf_str(&ctx->reason))});
 	metrics_add(rt->env.metrics, M_JOB_ATTEMPTS, 1, (struct str[]){q->decl->name, str_from(row->attempt)});
 	if (row->outcome)
 		metrics_add(rt->env.metrics, M_JOBS_FINISHED, 1, (struct str[]){q->decl->name, str_from(row->outcome)});

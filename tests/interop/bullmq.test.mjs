@@ -192,6 +192,20 @@ describe('jobs of a Node queue in Sluice', () => {
   });
 });
 
+test('the metrics tell what BullMQ tells of the same queues', async () => {
+  const documents = queue(DOCUMENTS);
+  await finished(DOCUMENTS, (await sluice.client.post('/api/jobs/document-processing', await putText())).json.jobId);
+  const own = (await documents.exportPrometheusMetrics()).replaceAll(', ', ',').split('\n').filter((line) => line.startsWith('bullmq_')).sort();
+  const { text } = await sluice.client.get('/metrics');
+  const ours = text.split('\n').filter((line) => line.startsWith('bullmq_') && line.includes(`queue="${DOCUMENTS}"`)).sort();
+  assert.deepEqual(ours, own);
+  for (const line of own.filter((candidate) => candidate.startsWith('bullmq_job_count'))) {
+    assert.ok(text.includes(line.replace('bullmq_job_count', 'sluice_jobs')), line);
+  }
+  assert.match(text, new RegExp(`^sluice_queue_workers{queue="${DOCUMENTS}"} 1$`, 'm'));
+  assert.match(text, /^sluice_redis_up 1$/m);
+});
+
 test('redis-cli reads a job as the guide shows it', async () => {
   const data = await putText();
   const { json } = await sluice.client.post('/api/jobs/document-processing', data);
