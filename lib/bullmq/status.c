@@ -64,11 +64,19 @@ static enum bq_state state_of(const struct bq_job *job, redisReply *const *repli
 	return is_one(replies[AT_LOCK]) ? BQ_ACTIVE : BQ_WAITING;
 }
 
+/* The id may be the name of one of the queue's own keys, which is no job. */
+static bool is_no_hash(const redisReply *r)
+{
+	return r->type == REDIS_REPLY_ERROR && str_starts(str_from(r->str), STR("WRONGTYPE"));
+}
+
 static int read_status(struct bq_job *job, struct str id, bool with_payload, redisReply *const *replies, struct arena *a,
 		       struct err *err)
 {
 	int rc;
 
+	if (is_no_hash(replies[AT_HASH]))
+		return ERR_NOT_FOUND;
 	for (size_t i = 0; i < COMMANDS_PER_JOB; i++) {
 		rc = rreply_error(replies[i], err);
 		if (rc < 0)
