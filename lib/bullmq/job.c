@@ -143,6 +143,8 @@ void bq_job_fetch(struct rcmd *cmd, const struct bq_queue *q, struct str id, boo
 	buf_release(&key);
 }
 
+/* Every job has a timestamp. Other hashes of the queue (its meta, schedulers, the next job of a deduplication id) have none, and are no
+ * jobs, whatever else stands in them. */
 int bq_job_from_values(struct bq_job *job, struct str id, bool with_payload, const redisReply *values, struct arena *a)
 {
 	bool found = false;
@@ -155,7 +157,7 @@ int bq_job_from_values(struct bq_job *job, struct str id, bool with_payload, con
 		if (!with_payload && FIELDS[i].payload)
 			continue;
 		value = rreply_at(values, at++);
-		found = found || !rreply_is_nil(value);
+		found = found || (str_is(STR("timestamp"), FIELDS[i].name) && !rreply_is_nil(value));
 		if (set_field(job, &FIELDS[i], value, a) < 0)
 			return ERR_NOMEM;
 	}

@@ -268,6 +268,24 @@ static void unknown_jobs_are_not_found(void **state)
 	assert_int_equal(bq_progress(world.bq, &world.queue, STR("none"), STR("1"), DEADLINE, &world.err), ERR_NOT_FOUND);
 }
 
+/* An id may spell one of the queue's own keys: lists, streams, strings, and hashes that have fields of a job. */
+static void the_queues_own_keys_are_no_jobs(void **state)
+{
+	static const char *const names[] = {"wait", "events", "meta", "id", "delayed", "repeat:often", "dn:acme:1", "1:logs", ""};
+	struct bq_add job = a_job();
+	struct bq_job found;
+
+	(void)state;
+	add(&job);
+	REDIS("RPUSH", "bull:orders:1:logs", "line");
+	REDIS("ZADD", "bull:orders:delayed", "1", "x");
+	REDIS("HSET", "bull:orders:repeat:often", "name", "n", "data", "{}", "opts", "{}", "ic", "1");
+	REDIS("HSET", "bull:orders:dn:acme:1", "name", "n", "data", "{\"secret\":1}", "opts", "{}", "jid", "7");
+	for (size_t i = 0; i < ARRAY_LEN(names); i++)
+		assert_int_equal(bq_status(world.bq, &world.queue, str_from(names[i]), true, &world.arena, &found, DEADLINE, &world.err),
+				 ERR_NOT_FOUND);
+}
+
 static void older_hashes_are_read(void **state)
 {
 	struct bq_job job;
@@ -359,6 +377,7 @@ int main(void)
 		TEST(stalled_jobs_come_back),
 		TEST(retention_is_bounded),
 		TEST(unknown_jobs_are_not_found),
+		TEST(the_queues_own_keys_are_no_jobs),
 		TEST(older_hashes_are_read),
 		TEST(logs_are_kept_to_their_number),
 		TEST(a_queue_is_announced),
