@@ -124,8 +124,9 @@ void documents_put(struct request *r, struct response *res)
 		return;
 	}
 	note_document(r, "document.put", org, id, replaces ? &before : NULL, &info);
-	write_document(res, created ? 201 : 200, id, &info, created);
-	if (created)
+	bool is_new = created && !replaces;
+	write_document(res, is_new ? 201 : 200, id, &info, created);
+	if (is_new)
 		response_headerf(res, "Location", "/api/documents/%.*s", STR_ARG(id));
 }
 
