@@ -12,6 +12,7 @@
 #define LOG_LINE_MAX_BYTES ((size_t)4 << 10)
 #define JOB_ARENA_BYTES ((size_t)64 << 20)
 #define PROGRESS_INTERVAL_MS 250
+#define CHILDREN_DEPTH 8
 
 void context_init(struct job_context *ctx, struct rqueue *q)
 {
@@ -165,6 +166,13 @@ void job_log(struct job_context *ctx, const char *fmt, ...)
 		       &err) < 0)
 		LOG(rt->env.log, LOG_DEBUG, "job_log_lost", log_str("queue", ctx->q->decl->name), log_str("jobId", ctx->job.id),
 		    log_err(&err));
+}
+
+int job_children(struct job_context *ctx, struct bq_children *out, struct err *err)
+{
+	struct runtime *rt = ctx->q->rt;
+
+	return bq_children(rt->bq, &ctx->q->decl->queue, ctx->job.id, CHILDREN_DEPTH, &ctx->arena, out, runtime_deadline(rt), err);
 }
 
 void job_return(struct job_context *ctx, struct str json)

@@ -9,6 +9,7 @@
 #include "lib/base/arena.h"
 #include "lib/base/attr.h"
 #include "lib/base/str.h"
+#include "lib/bullmq/flow.h"
 #include "lib/json/jdoc.h"
 #include "processors/runtime/processor.h"
 
@@ -54,6 +55,10 @@ int job_cancel_fd(const struct job_context *ctx);
 void job_progress(struct job_context *ctx, unsigned pct, const char *step);
 /* A line in the job's log list (BullMQ's), kept to keepLogs. */
 void job_log(struct job_context *ctx, const char *fmt, ...) PRINTF_LIKE(2, 3);
+
+/* What became of the jobs that this one waited for, and of those that they waited for: their values and reasons (lib/bullmq/flow.h),
+ * in the job's arena. Asks Redis; on failure trying the job again is right. */
+int job_children(struct job_context *ctx, struct bq_children *out, struct err *err) MUST_CHECK;
 
 /* The return value: JSON text, copied; at most 64 KiB, else the job fails with RESULT_TOO_LARGE. */
 void job_return(struct job_context *ctx, struct str json);

@@ -1,0 +1,163 @@
+/* Flows: trees of jobs, and what parents learn of their children. */
+#include "lib/bullmq/flow.h"
+#include "tests/unit/bullmq_world.h"
+
+static struct str a_parent(const char *id)
+{
+	struct bq_add job = a_job();
+
+	job.opts.job_id = str_from(id);
+	job.waits_for_children = true;
+	return add(&job).id;
+}
+
+static void a_child(const char *parent, const char *id, enum bq_on_parent on_parent)
+{
+	struct bq_add job = a_job();
+
+	job.opts.job_id = str_from(id);
+	job.opts.on_parent = on_parent;
+	job.parent = (struct bq_parent){str_from(parent), STR("bull:orders")};
+	add(&job);
+}
+
+static void end_next(const char *value, const char *reason)
+{
+	struct bq_job job = take("t");
+	struct bq_failure f = {.reason = str_from(reason), .permanent = true, .retry_after_ms = -1};
+	enum bq_failed how;
+
+	int rc = value ? bq_complete(world.bq, &world.queue, &world.worker, &job, STR("t"), str_from(value), DEADLINE, &world.err)
+		       : bq_fail(world.bq, &world.queue, &world.worker, &job, STR("t"), &f, &how, DEADLINE, &world.err);
+
+	if (rc < 0)
+		fail_msg("the end of %.*s: %s", STR_ARG(job.id), world.err.text);
+}
+
+static struct bq_children children(const char *id, unsigned depth)
+{
+	struct bq_children c;
+
+	if (bq_children(world.bq, &world.queue, str_from(id), depth, &world.arena, &c, DEADLINE, &world.err) < 0)
+		fail_msg("bq_children: %s", world.err.text);
+	return c;
+}
+
+static const struct bq_child *child_called(const struct bq_children *c, const char *id)
+{
+	for (size_t i = 0; i < c->n; i++)
+		if (str_is(c->items[i].id, id))
+			return &c->items[i];
+	fail_msg("no child %s", id);
+	return NULL;
+}
+
+static void a_job_without_children_has_none(void **state)
+{
+	struct bq_add job = a_job();
+	struct bq_children c;
+
+	(void)state;
+	job.opts.job_id = STR("alone");
+	add(&job);
+	c = children("alone", 8);
+	assert_int_equal(c.n, 0);
+	assert_int_equal(c.pending, 0);
+	assert_false(c.more);
+	assert_int_equal(children("nobody", 8).n, 0);
+}
+
+static void a_parent_learns_values_and_reasons(void **state)
+{
+	const struct bq_child *done, *failed;
+	struct bq_children c;
+
+	(void)state;
+	a_parent("gather");
+	a_child("gather", "good", BQ_PARENT_WAITS);
+	a_child("gather", "bad", BQ_PARENT_IGNORES);
+	a_child("gather", "open", BQ_PARENT_WAITS);
+	end_next("{\"pages\":3}", NULL);
+	end_next(NULL, "BROKEN: no pages");
+	c = children("gather", 1);
+	assert_int_equal(c.n, 2);
+	assert_int_equal(c.pending, 1);
+	done = child_called(&c, "good");
+	assert_str(done->value, "{\"pages\":3}");
+	assert_null(done->failed_reason.p);
+	assert_str(done->queue, "orders");
+	assert_str(done->key, "bull:orders:good");
+	assert_true(done->parent == BQ_CHILD_OF_JOB);
+	failed = child_called(&c, "bad");
+	assert_null(failed->value.p);
+	assert_str(failed->failed_reason, "BROKEN: no pages");
+}
+
+/* notify <- analyse <- read: `read` fails and takes `analyse` with it, `notify` runs nevertheless and must be able to say why. */
+static void a_cause_is_found_two_levels_down(void **state)
+{
+	struct bq_children c;
+	const struct bq_child *analyse, *cause;
+
+	(void)state;
+	a_parent("notify");
+	struct bq_add job = a_job();
+	job.opts.job_id = STR("analyse");
+	job.opts.on_parent = BQ_PARENT_CONTINUES;
+	job.parent = (struct bq_parent){STR("notify"), STR("bull:orders")};
+	job.waits_for_children = true;
+	add(&job);
+	a_child("analyse", "read", BQ_PARENT_FAILS);
+	end_next(NULL, "CORRUPT: the file is cut off");
+	assert_str(take("t").deferred_failure, "child bull:orders:read failed");
+	struct bq_job taken = status(STR("analyse"));
+	struct bq_failure f = {.reason = taken.deferred_failure, .permanent = true, .retry_after_ms = -1};
+	enum bq_failed how;
+	assert_int_equal(bq_fail(world.bq, &world.queue, &world.worker, &taken, STR("t"), &f, &how, DEADLINE, &world.err), 0);
+	assert_int_equal(status(STR("notify")).state, BQ_WAITING);
+	c = children("notify", 8);
+	assert_int_equal(c.n, 2);
+	analyse = child_called(&c, "analyse");
+	assert_str(analyse->failed_reason, "child bull:orders:read failed");
+	cause = child_called(&c, "read");
+	assert_str(cause->failed_reason, "CORRUPT: the file is cut off");
+	assert_ptr_equal(&c.items[cause->parent], analyse);
+	assert_int_equal(children("notify", 1).n, 1);
+	/* of the parent that was made to fail, one level is enough for the reason */
+	assert_str(children("analyse", 1).items[0].failed_reason, "CORRUPT: the file is cut off");
+	REDIS("DEL", "bull:orders:read");
+	assert_str(children("analyse", 1).items[0].failed_reason, "");
+}
+
+static void a_long_list_is_cut(void **state)
+{
+	char id[16], key[32];
+	struct bq_children c;
+
+	(void)state;
+	for (int i = 0; i < BQ_CHILDREN_MAX + 50; i++) {
+		snprintf(id, sizeof(id), "%d", i);
+		snprintf(key, sizeof(key), "a:b:orders:c%d", i); /* a prefix may hold colons */
+		REDIS("HSET", "bull:orders:many:processed", key, id);
+	}
+	c = children("many", 1);
+	assert_true(c.more);
+	assert_true(c.n > 100 && c.n <= BQ_CHILDREN_MAX);
+	for (size_t i = 0; i < c.n; i++) {
+		assert_str(c.items[i].queue, "orders");
+		assert_int_equal(c.items[i].id.p[0], 'c');
+		assert_memory_equal(c.items[i].id.p + 1, c.items[i].value.p, c.items[i].value.n);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(a_job_without_children_has_none),
+		TEST(a_parent_learns_values_and_reasons),
+		TEST(a_cause_is_found_two_levels_down),
+		TEST(a_long_list_is_cut),
+	};
+
+	return cmocka_run_group_tests_name("bullmq_flow", tests, start, stop);
+}
