@@ -16,6 +16,8 @@
 #define TIME_AT 11 /* where the time of day begins in an RFC 3339 text */
 #define TIME_N 12
 
+#define LAG_MS 100 /* what a line waits for a reader that lags */
+
 struct log {
 	/* set before start */
 	int fd;
@@ -24,6 +26,7 @@ struct log {
 	enum log_format format;
 	/* any thread */
 	_Atomic bool torn; /* the last line went out in part: the next one begins a new line */
+	_Atomic bool stuck; /* the reader has not read for LAG_MS: nobody waits for it until it does */
 	_Atomic int level;
 	_Atomic uint64_t dropped;
 };
@@ -53,6 +56,7 @@ struct log *log_new(int fd, enum log_level level, enum log_format format)
 	l->is_socket = S_ISSOCK(st.st_mode);
 	l->format = format;
 	atomic_init(&l->torn, false);
+	atomic_init(&l->stuck, false);
 	atomic_init(&l->level, level);
 	atomic_init(&l->dropped, 0);
 	return l;
@@ -195,20 +199,34 @@ static void text_line(struct buf *b, const char *ts, enum log_level level, const
 	buf_addc(b, '\n');
 }
 
-/* One write, so that lines of several threads and processes never mix. A reader that does not read must not stop the program: where there
- * is no room the line is lost. */
+/* One write, so that lines of several threads and processes never mix. EAGAIN: there is no room. */
 static ssize_t write_once(const struct log *l, struct str line)
 {
 	if (l->is_socket)
 		return send(l->fd, line.p, line.n, MSG_DONTWAIT | MSG_NOSIGNAL);
 	struct pollfd room = {.fd = l->fd, .events = POLLOUT};
-	if (!l->owns_fd && (poll(&room, 1, 0) <= 0 || !(room.revents & POLLOUT)))
+	if (!l->owns_fd && (poll(&room, 1, 0) <= 0 || !(room.revents & POLLOUT))) {
+		errno = EAGAIN;
 		return -1;
+	}
 	ssize_t n;
 	do {
 		n = write(l->fd, line.p, line.n);
 	} while (n < 0 && errno == EINTR);
 	return n;
+}
+
+/* A reader that only lags is waited for, since lines are evidence; one that has stopped reading must not stop the program: it costs one
+ * wait, and then its lines. */
+static bool await_room(struct log *l)
+{
+	struct pollfd room = {.fd = l->fd, .events = POLLOUT};
+	if (atomic_load_explicit(&l->stuck, memory_order_relaxed))
+		return false;
+	if (poll(&room, 1, LAG_MS) != 0)
+		return true;
+	atomic_store_explicit(&l->stuck, true, memory_order_relaxed);
+	return false;
 }
 
 static bool write_line(struct log *l, struct str line)
@@ -217,6 +235,10 @@ static bool write_line(struct log *l, struct str line)
 	if (!torn)
 		line = str_sub(line, 1, line.n - 1); /* every line is built behind a newline of its own */
 	ssize_t n = write_once(l, line);
+	while (n < 0 && errno == EAGAIN && await_room(l))
+		n = write_once(l, line);
+	if (n >= 0 && atomic_load_explicit(&l->stuck, memory_order_relaxed))
+		atomic_store_explicit(&l->stuck, false, memory_order_relaxed);
 	if (n == (ssize_t)line.n)
 		return true;
 	if (n > 0 || torn)

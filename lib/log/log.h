@@ -4,8 +4,8 @@
  *
  * JSON: {"ts":"…Z","level":"info","event":"job_completed","queue":…}. Text: "08:42:15.123 INFO  job_completed queue=…".
  * Values of fields whose name is password, secret, token, authorization, cookie (or ends so) are written as "***"; control
- * characters are escaped; a value is cut at 2 KiB. A full disk or closed pipe never blocks or stops the program: such
- * lines are counted (log_dropped). Any thread. */
+ * characters are escaped; a value is cut at 2 KiB. A full disk or closed pipe never stops the program, and a reader that
+ * has stopped reading holds it up once, for 100 ms: such lines are lost and counted (log_dropped). Any thread. */
 #ifndef SLUICE_LOG_LOG_H
 #define SLUICE_LOG_LOG_H
 
