@@ -217,6 +217,8 @@ static int on_log(const struct mg_connection *conn, const char *message)
 static void *on_thread_start(const struct mg_context *context, int type)
 {
 	struct server *s = mg_get_user_data(context);
+	if (type == 0)
+		wire_count_accepted(&s->accepted);
 	if (type != 1)
 		return NULL;
 	struct worker *w = calloc(1, sizeof(*w));
@@ -272,10 +274,13 @@ static void on_close(const struct mg_connection *conn)
 	struct worker *w = mg_get_thread_pointer(conn);
 	if (was_dropped(w, mg_get_request_info(conn)))
 		answer_unread((struct mg_connection *)(uintptr_t)conn, PROBLEM_BAD_REQUEST, "the request target is not on this server");
-	lock_take(&w->server->mu);
+	struct server *s = w->server;
+	lock_take(&s->mu);
 	w->fd = -1;
-	lock_give(&w->server->mu);
-	atomic_fetch_sub(&w->server->connections, 1);
+	if (atomic_fetch_sub(&s->accepted, 1) == 1 && atomic_load(&s->phase) != SERVER_OPEN)
+		cond_broadcast(&s->idle);
+	lock_give(&s->mu);
+	atomic_fetch_sub(&s->connections, 1);
 }
 
 const struct mg_callbacks connection_callbacks = {

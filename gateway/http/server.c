@@ -5,8 +5,10 @@
 
 #include "gateway/http/server_state.h"
 #include "gateway/http/wire.h"
+#include "lib/base/clock.h"
 #include "lib/config/config.h"
 
+#define LAST_WORD_MS 500      /* for clients that connected just before the end */
 #define SPARE_DESCRIPTORS 128 /* logs, stores, documents, tools */
 
 /* civetweb spins when it runs out of descriptors, so there must be one for every connection that it can hold. */
@@ -128,6 +130,13 @@ static void shut_idle_connections(struct server *s)
 	lock_give(&s->mu);
 }
 
+static void close_listener(struct server *s)
+{
+	if (s->listener >= 0 && !s->listener_closed)
+		wire_close_listener(s->listener);
+	s->listener_closed = true;
+}
+
 void server_drain_begin(struct server *s)
 {
 	int open = SERVER_OPEN;
@@ -138,6 +147,7 @@ bool server_drain(struct server *s, int64_t deadline_mono_ms)
 {
 	bool in_time = true;
 	atomic_store(&s->phase, SERVER_REFUSING);
+	close_listener(s);
 	lock_take(&s->mu);
 	while (in_time && atomic_load(&s->in_flight) > 0)
 		in_time = cond_wait_until(&s->idle, &s->mu, deadline_mono_ms);
@@ -145,15 +155,29 @@ bool server_drain(struct server *s, int64_t deadline_mono_ms)
 	return atomic_load(&s->in_flight) == 0;
 }
 
+/* Nobody is refused without a word: what was accepted before the listener closed may still bring a request and get its 503, while
+ * connections that wait for another one are closed. */
+static void let_go(struct server *s)
+{
+	int64_t deadline = clock_mono_ms() + LAST_WORD_MS;
+	close_listener(s);
+	shut_idle_connections(s);
+	lock_take(&s->mu);
+	while (atomic_load(&s->accepted) > 0 && cond_wait_until(&s->idle, &s->mu, deadline))
+		;
+	lock_give(&s->mu);
+	if (atomic_load(&s->accepted) > 0)
+		wire_shut_connections(s->port); /* nobody knows the sockets of those that never said a word */
+	wire_wake_acceptor(s->listener); /* by itself it looks up every two seconds only */
+}
+
 void server_stop(struct server *s)
 {
 	if (!s)
 		return;
 	atomic_store(&s->phase, SERVER_REFUSING);
-	shut_idle_connections(s);
-	/* civetweb's accepting thread looks up every two seconds only; a listener that is shut down wakes it. */
-	if (s->listener >= 0)
-		shutdown(s->listener, SHUT_RD);
+	if (s->context && s->listener >= 0)
+		let_go(s);
 	if (s->context)
 		mg_stop(s->context);
 	ratelimit_free(s->rate);

@@ -4,7 +4,7 @@
  *     log "listening" with server_port(s)
  *     ...
  *     server_drain_begin(s);                               readiness fails, connections are closed after their answer
- *     server_drain(s, deadline);                           new requests get 503, those in flight finish
+ *     server_drain(s, deadline);                           nobody can connect, new requests get 503, those in flight finish
  *     server_stop(s);
  *
  * Threads: one per connection, deps->config->http_threads of them, with 1 MiB of stack each. server_start, _drain and _stop are called
@@ -50,7 +50,8 @@ struct server;
 struct server *server_start(const struct http_deps *deps, struct err *err);
 unsigned server_port(const struct server *s);
 void server_drain_begin(struct server *s);
-/* From now on new requests (the health routes apart) get 503. Waits until none is in flight: true, or false when the deadline has passed. */
+/* From now on new connections are refused, and new requests on those that exist (the health routes apart) get 503. Waits until none is
+ * in flight: true, or false when the deadline has passed. */
 bool server_drain(struct server *s, int64_t deadline_mono_ms);
 void server_stop(struct server *s);
 

@@ -3,6 +3,7 @@
 #define SLUICE_GATEWAY_HTTP_SERVER_STATE_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 
 #include "gateway/http/exchange.h"
 #include "gateway/http/ratelimit.h"
@@ -38,13 +39,16 @@ struct server {
 	struct route_state *routes; /* deps.routes->count + 1 */
 	struct ratelimit *rate;     /* NULL: off */
 
+	bool listener_closed;       /* the thread that drains and stops */
+
 	_Atomic int phase;          /* enum server_phase */
-	_Atomic int connections;
+	_Atomic int connections;    /* that have a thread */
+	_Atomic int accepted;       /* and those that wait for one */
 	_Atomic int waiting;        /* requests that hold a wait slot */
 	_Atomic int in_flight;
 
 	struct lock mu;
-	struct cond idle;           /* in_flight became 0 */
+	struct cond idle;           /* in_flight or accepted became 0 */
 	struct worker *workers;     /* protected by mu */
 	bool started;               /* protected by mu */
 	char start_fault[160];      /* protected by mu: what civetweb said first while it was starting */

@@ -2,11 +2,15 @@
 
 #include <dlfcn.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
+#include <stdatomic.h>
+#include <sys/eventfd.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "lib/base/clock.h"
 #include "lib/base/err.h"
@@ -21,10 +25,12 @@ static _Thread_local struct {
 	int fd;
 	bool filled; /* the last recv took all that there was room for */
 	int64_t deadline_ms;
+	_Atomic int *accepted; /* NULL: they are not counted */
 } watch = {.fd = -1};
 
 /* Declared by assembler name: the C name may be an inline function of the fortified headers. */
 ssize_t wire_recv(int fd, void *into, size_t n, int flags) __asm__("recv");
+int wire_accept(int fd, struct sockaddr *peer, socklen_t *size) __asm__("accept");
 int wire_setstacksize(pthread_attr_t *attr, size_t n) __asm__("pthread_attr_setstacksize");
 
 ssize_t wire_recv(int fd, void *into, size_t n, int flags)
@@ -40,6 +46,19 @@ ssize_t wire_recv(int fd, void *into, size_t n, int flags)
 	return got;
 }
 
+int wire_accept(int fd, struct sockaddr *peer, socklen_t *size)
+{
+	int got = accept4(fd, peer, size, 0);
+	eventfd_t one;
+	if (!watch.accepted)
+		return got;
+	if (got >= 0)
+		atomic_fetch_add(watch.accepted, 1);
+	else if (errno == ENOTSOCK)
+		eventfd_read(fd, &one); /* wire_close_listener's: poll must see it as it is, and sleep */
+	return got;
+}
+
 int wire_setstacksize(pthread_attr_t *attr, size_t n)
 {
 	int (*real)(pthread_attr_t *, size_t);
@@ -50,6 +69,11 @@ int wire_setstacksize(pthread_attr_t *attr, size_t n)
 void wire_watch(int64_t deadline_mono_ms)
 {
 	watch.deadline_ms = deadline_mono_ms;
+}
+
+void wire_count_accepted(_Atomic int *count)
+{
+	watch.accepted = count;
 }
 
 bool wire_filled(void)
@@ -144,18 +168,48 @@ void wire_linger(int fd)
 	}
 }
 
+static bool is_at_port(int fd, unsigned port)
+{
+	struct sockaddr_in here = {0};
+	socklen_t size = sizeof(here);
+	return getsockname(fd, (struct sockaddr *)&here, &size) == 0 && here.sin_family == AF_INET && ntohs(here.sin_port) == port;
+}
+
 int wire_listener(unsigned port)
 {
 	for (int fd = 0; fd < HIGHEST_LISTENER; fd++) {
-		struct sockaddr_in here = {0};
 		int listens = 0;
-		socklen_t n = sizeof(listens), size = sizeof(here);
-		if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &n) < 0 || !listens)
-			continue;
-		if (getsockname(fd, (struct sockaddr *)&here, &size) == 0 && here.sin_family == AF_INET && ntohs(here.sin_port) == port)
+		socklen_t n = sizeof(listens);
+		if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &n) == 0 && listens && is_at_port(fd, port))
 			return fd;
 	}
 	return -1;
+}
+
+void wire_shut_connections(unsigned port)
+{
+	long end = sysconf(_SC_OPEN_MAX);
+	for (int fd = 0; fd < end; fd++)
+		if (is_at_port(fd, port))
+			shutdown(fd, SHUT_RD);
+}
+
+void wire_close_listener(int fd)
+{
+	/* Readable once: a poll that sleeps on the socket is woken by its end, but finds only what the number stands for by then. */
+	int listener = fcntl(fd, F_DUPFD_CLOEXEC, 0), stand_in = eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK | EFD_SEMAPHORE);
+	if (listener >= 0 && stand_in >= 0)
+		dup3(stand_in, fd, O_CLOEXEC);
+	shutdown(listener >= 0 ? listener : fd, SHUT_RD); /* the poll holds it open: closing alone would not do */
+	if (stand_in >= 0)
+		close(stand_in);
+	if (listener >= 0)
+		close(listener);
+}
+
+void wire_wake_acceptor(int fd)
+{
+	eventfd_write(fd, UINT32_MAX); /* as often as it may look until it is told to end */
 }
 
 bool wire_peer_gone(int fd)

@@ -1,9 +1,10 @@
 /* The socket below a civetweb connection.
  *
  * civetweb 1.15 hides its sockets, has no deadline on reading a body, restarts its timeout after every partial write, and gives its
- * threads 100 KiB of stack. All of it goes through three libc calls that it imports dynamically, so this program has its own recv(2)
- * (it notes the socket and heeds a deadline of the calling thread) and its own pthread_attr_setstacksize(3) (it raises that one value
- * to 1 MiB; stacks are touched lazily, so this costs address space only). Other libraries in the process pass through unchanged.
+ * threads 100 KiB of stack. All of it goes through libc calls that it imports dynamically, so this program has its own recv(2) (it
+ * notes the socket and heeds a deadline of the calling thread), its own accept(2) (it counts, and knows a closed listener) and its own pthread_attr_setstacksize(3)
+ * (it raises that one value to 1 MiB; stacks are touched lazily, so this costs address space only). Other libraries in the process pass
+ * through unchanged.
  *
  * Unless said otherwise: the connection's thread. */
 #ifndef SLUICE_GATEWAY_HTTP_WIRE_H
@@ -33,8 +34,19 @@ int wire_send_file(int fd, int file, int64_t n, int64_t deadline_mono_ms) MUST_C
  * connection and take the answer with it (RFC 9112 9.6). */
 void wire_linger(int fd);
 
+/* From now on accept(2) on this thread adds one to *count for each connection. */
+void wire_count_accepted(_Atomic int *count);
+
 /* The socket of this process that listens on the port; -1: there is none. Any thread. */
 int wire_listener(unsigned port);
+
+/* Ends the input of all of this process' connections to the port, so that whoever waits for it wakes up. Any thread. */
+void wire_shut_connections(unsigned port);
+
+/* Stops listening. The number stays taken, so that civetweb's accepting thread, which would spin on a closed listener, sleeps on until
+ * wire_wake_acceptor, from which on it looks whether it should end. Any thread. */
+void wire_close_listener(int fd);
+void wire_wake_acceptor(int fd);
 
 /* Has the peer gone away? */
 bool wire_peer_gone(int fd);

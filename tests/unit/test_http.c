@@ -1,4 +1,9 @@
 /* The HTTP server over real sockets: what it accepts, what it refuses and how it ends. */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
 #include "lib/base/clock.h"
 #include "tests/unit/http_fixture.h"
 
@@ -448,21 +453,48 @@ static void test_wait_slots(void **state)
 	assert_int_equal(waiting, 6);
 }
 
+static void expect_on(struct client *c, const char *raw, int status, bool close)
+{
+	struct reply r;
+	client_send(c, raw, strlen(raw));
+	assert_true(client_read(c, &r, false));
+	assert_int_equal(r.status, status);
+	assert_int_equal(str_is(reply_header(&r, "Connection"), "close"), close);
+	reply_release(&r);
+}
+
+/* Does anybody listen there? */
+static bool is_open(unsigned port)
+{
+	struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_true(fd >= 0);
+	bool open = connect(fd, (struct sockaddr *)&to, sizeof(to)) == 0;
+	assert_true(open || errno == ECONNREFUSED);
+	close(fd);
+	return open;
+}
+
 static void test_drain(void **state)
 {
 	struct fixture *f = *state;
-	static const char raw[] = REQ("GET /hold", "");
-	struct client busy, idle;
+	static const char hold[] = REQ("GET /hold", ""), hello[] = REQ("GET /hello", ""), probe[] = REQ("GET /probe", "");
+	struct client busy, idle, kept, probing;
 	struct reply r;
 	client_open(&busy, server_port(f->server));
 	client_open(&idle, server_port(f->server));
-	client_send(&busy, raw, sizeof(raw) - 1);
+	client_open(&kept, server_port(f->server));
+	client_open(&probing, server_port(f->server));
+	expect_on(&kept, hello, 200, false);
+	expect_on(&probing, hello, 200, false);
+	client_send(&busy, hold, sizeof(hold) - 1);
 	http_await_held(f, 1);
 	server_drain_begin(f->server);
 	EXPECT(f, REQ("GET /hello", ""), 200, true);
 	assert_false(server_drain(f->server, clock_mono_ms() + 20));
-	EXPECT(f, REQ("GET /hello", ""), 503, true);
-	EXPECT(f, REQ("GET /probe", ""), 200, true);
+	assert_false(is_open(server_port(f->server)));
+	expect_on(&kept, hello, 503, true);
+	expect_on(&probing, probe, 200, true);
 	http_release(f);
 	assert_true(server_drain(f->server, clock_mono_ms() + CLIENT_MS));
 	assert_true(client_read(&busy, &r, false));
@@ -470,6 +502,33 @@ static void test_drain(void **state)
 	reply_release(&r);
 	client_close(&busy);
 	client_close(&idle);
+	client_close(&kept);
+	client_close(&probing);
+}
+
+/* The faults: a client whose request was on its way when the server stopped was reset, and one that had connected and said nothing held
+ * the end up for two seconds. */
+static void test_stop_hears_who_is_connected(void **state)
+{
+	struct fixture *f = *state;
+	struct client silent, late;
+	struct reply r;
+	client_open(&silent, server_port(f->server));
+	client_open(&late, server_port(f->server));
+	static const char first[] = REQ("GET /hello", "");
+	expect_on(&late, first, 200, false);
+	server_drain_begin(f->server);
+	assert_true(server_drain(f->server, clock_mono_ms() + CLIENT_MS));
+	client_send(&late, first, sizeof(first) - 1);
+	int64_t began = clock_mono_ms();
+	server_stop(f->server);
+	f->server = NULL;
+	assert_true(clock_mono_ms() - began < 1500);
+	assert_true(client_read(&late, &r, false));
+	assert_int_equal(r.status, 503);
+	reply_release(&r);
+	client_close(&silent);
+	client_close(&late);
 }
 
 static void test_refuses_other_addresses(void **state)
@@ -508,7 +567,7 @@ int main(void)
 		TEST(test_validation_lists_every_field), TEST_WITH(test_rate_limit, limit_rate), TEST_WITH(test_cors, allow_origin),
 		TEST(test_readiness), TEST(test_problem_pages),
 		TEST_WITH(test_metrics_are_protected, protect_metrics), TEST(test_metrics_count),
-		TEST_WITH(test_role_worker_serves_probes_only, become_worker), TEST(test_wait_slots), TEST(test_drain), TEST(test_refuses_other_addresses), TEST(test_port_in_use),
+		TEST_WITH(test_role_worker_serves_probes_only, become_worker), TEST(test_wait_slots), TEST(test_drain), TEST(test_stop_hears_who_is_connected), TEST(test_refuses_other_addresses), TEST(test_port_in_use),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
