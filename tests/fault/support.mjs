@@ -69,7 +69,7 @@ export function gatedProgram() {
   const folder = temporaryFolder();
   const [bin, helper, gate] = ['sluice', 'sluice-helper', 'gate'].map((name) => join(folder, name));
   copyFileSync(SLUICE, bin);
-  writeFileSync(helper, `#!/bin/sh\nwhile [ -e ${gate} ]; do sleep 0.02; done\nexec ${join(BUILD, 'sluice-helper')} "$@"\n`);
+  writeFileSync(helper, `#!/bin/sh\nwhile [ -e ${gate} ] && [ -e /proc/$PPID ]; do sleep 0.02; done\nexec ${join(BUILD, 'sluice-helper')} "$@"\n`);
   chmodSync(helper, 0o755);
   return { program: [bin], shut: () => writeFileSync(gate, ''), open: () => rmSync(gate) };
 }

@@ -1,0 +1,91 @@
+// Too few descriptors and too slow clients: neither makes the program spin, stop, or starve the others.
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { connect } from 'node:net';
+import { test } from 'node:test';
+import { Child, SLUICE, cleanEnvironment, eventually, temporaryFolder } from '../api/harness/index.mjs';
+import { DOCUMENTS, addJob, completed, gateway, putDocument, queueFile } from './support.mjs';
+
+const limited = (descriptors) => ['prlimit', `--nofile=${descriptors}:${descriptors}`, '--', SLUICE];
+
+// Processor time of the process, in ms.
+function spent(pid) {
+  const fields = readFileSync(`/proc/${pid}/stat`, 'latin1').split(') ')[1].split(' ');
+  return (Number(fields[11]) + Number(fields[12])) * 10; // USER_HZ is 100
+}
+
+async function openConnections(t, port, count) {
+  const sockets = Array.from({ length: count }, () => connect({ host: '127.0.0.1', port }).on('error', () => {}));
+  t.after(() => sockets.forEach((socket) => socket.destroy()));
+  await Promise.all(sockets.map((socket) => once(socket, 'connect')));
+  return sockets;
+}
+
+test('with fewer descriptors than its threads need it does not start, and says why', async (t) => {
+  const [file, ...args] = limited(200);
+  const child = new Child(file, [...args, 'serve'], {
+    cwd: temporaryFolder(), env: cleanEnvironment({ PORT: '0', DATA_DIR: temporaryFolder(), SLUICE_HTTP_THREADS: '512' }),
+  });
+  t.after(() => child.killGroup('SIGKILL'));
+  const { code } = await child.end(20_000);
+  assert.notEqual(code, 0);
+  assert.match(child.tail(), /SLUICE_HTTP_THREADS=512 needs \d+ file descriptors, the limit is 200 \(ulimit -n\)/);
+});
+
+test('with just enough of them, more connections than it can hold do not make it spin', { timeout: 60_000 }, async (t) => {
+  const sluice = await gateway(t, { program: limited(144), env: { SLUICE_HTTP_THREADS: '8', SLUICE_KEEP_ALIVE_TIMEOUT: '500ms', SLUICE_REQUEST_TIMEOUT: '3s', SLUICE_QUEUES: queueFile() } });
+  const data = await putDocument(sluice);
+  await completed(sluice, await addJob(sluice, data));
+  sluice.client.close();
+  const since = performance.now();
+  const before = spent(sluice.child.pid);
+  const sockets = await openConnections(t, sluice.port, 400);
+  await eventually(() => performance.now() - since > 2000, { what: 'two seconds' });
+  const share = (spent(sluice.child.pid) - before) / (performance.now() - since);
+  t.diagnostic(`${Math.round(share * 100)} % of a processor while ${sockets.length} connections wait`);
+  assert.ok(share < 0.5, `it takes ${share} of a processor for nothing`);
+  sockets.forEach((socket) => socket.destroy());
+  await completed(sluice, await eventually(() => addJob(sluice, data), { timeout: 20_000, what: 'service afterwards' }));
+  await sluice.stop();
+});
+
+// Sends the head, then one byte after another until the server has enough; what the server said, and after how long.
+async function trickle(port, head, every) {
+  const socket = connect({ host: '127.0.0.1', port, noDelay: true }).on('error', () => {});
+  const since = performance.now();
+  let received = '';
+  socket.on('data', (chunk) => (received += chunk));
+  await once(socket, 'connect');
+  socket.write(head);
+  const timer = setInterval(() => socket.write('x'), every);
+  await once(socket, 'close');
+  clearInterval(timer);
+  return { received, ms: performance.now() - since };
+}
+
+test('slow clients are cut off in time and do not slow the others down', { timeout: 60_000 }, async (t) => {
+  const sluice = await gateway(t, { env: { SLUICE_HTTP_THREADS: '64', SLUICE_REQUEST_TIMEOUT: '2s', SLUICE_QUEUES: queueFile() } });
+  const data = await putDocument(sluice);
+  const token = sluice.token();
+  const body = `POST /api/jobs/${DOCUMENTS} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${token}\r\nContent-Type: application/json\r\nContent-Length: 500\r\n\r\n{`;
+  let over = false;
+  const slow = Promise.all([
+    ...Array.from({ length: 24 }, () => trickle(sluice.port, 'GET /livez HTTP/1.1\r\nHost: x\r\nX-Slow: ', 200)),
+    ...Array.from({ length: 24 }, () => trickle(sluice.port, body, 200)),
+  ]).finally(() => (over = true));
+  const ids = [];
+  let worst = 0;
+  while (!over) {
+    const since = performance.now();
+    ids.push(await addJob(sluice, data));
+    worst = Math.max(worst, performance.now() - since);
+  }
+  const answers = await slow;
+  const longest = Math.max(...answers.map(({ ms }) => ms));
+  t.diagnostic(`${ids.length} jobs meanwhile, the slowest answer after ${Math.round(worst)} ms; the last slow client cut off after ${Math.round(longest)} ms`);
+  assert.ok(ids.length > 50 && worst < 1000, `others waited ${worst} ms`);
+  assert.ok(longest < 6000, `a slow client held its thread for ${longest} ms`);
+  assert.equal(answers.slice(24).filter(({ received }) => / 408 /.test(received)).length, 24, 'a slow body is told so');
+  await sluice.stop();
+});

@@ -1,0 +1,94 @@
+// Locks: those of the dead are given up, those of the living are kept.
+import assert from 'node:assert/strict';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { Worker } from 'bullmq';
+import { Child, cleanEnvironment, eventually } from '../api/harness/index.mjs';
+import { DOCUMENTS, addJob, completed, durableRedis, gatedProgram, gateway, inventory, putDocument, queueFile } from './support.mjs';
+
+const LOCK_MS = 500;
+const quick = { lockDuration: LOCK_MS, stalledInterval: 200 };
+
+function stuckWorker(t, redis, queue) {
+  const child = new Child(process.execPath, [join(import.meta.dirname, 'stuck-worker.mjs'), redis.socket, queue, String(LOCK_MS)], {
+    cwd: join(import.meta.dirname, '..'), env: cleanEnvironment(),
+  });
+  t.after(() => child.killGroup('SIGKILL'));
+  return child;
+}
+
+test('the job of a Node worker that was killed is recovered by the gateway', { timeout: 60_000 }, async (t) => {
+  const redis = await durableRedis(t);
+  const queue = 'calls';
+  const sluice = await gateway(t, { env: { REDIS_URL: redis.url, SLUICE_QUEUES: queueFile({ ...quick, processor: 'none' }, queue) } });
+  const { json } = await sluice.client.post(`/api/queues/${queue}/jobs`, { name: 'call', data: { n: 1 } });
+  const stuck = stuckWorker(t, redis, queue);
+  await eventually(() => stuck.lines.includes(`took ${json.jobId}`), { what: 'the worker\'s take' });
+  // While it lives it renews its lock, and nobody takes the job away: not for several checks.
+  const checks = async () => Number(await redis.admin.pttl(`bull:${queue}:stalled-check`));
+  for (let n = 0; n < 4; n++) {
+    const before = await eventually(async () => (await checks()) > 0 && (await checks()), { what: 'a stalled check' });
+    await eventually(async () => (await checks()) > before, { interval: 5, what: 'the next stalled check' });
+  }
+  assert.equal((await sluice.client.get(`/api/jobs/status/${queue}/${json.jobId}`)).json.state, 'active');
+
+  stuck.killGroup('SIGKILL');
+  const since = performance.now();
+  await sluice.logged('job_stalled', { queue, jobId: json.jobId });
+  const recovered = performance.now() - since;
+  t.diagnostic(`recovered ${Math.round(recovered)} ms after the kill`);
+  assert.ok(recovered < 3 * (LOCK_MS + 200), `recovered only after ${recovered} ms`);
+
+  const second = new Worker(queue, async (job) => ({ done: job.id }), { connection: redis.connect(), skipStalledCheck: true });
+  t.after(() => second.close(true));
+  assert.deepEqual((await completed(sluice, json.jobId, { queue })).returnvalue, { done: json.jobId });
+  await second.close();
+  await sluice.stop();
+});
+
+test('a job dropped by too many workers fails, and says so', { timeout: 60_000 }, async (t) => {
+  const redis = await durableRedis(t);
+  const gate = gatedProgram();
+  const sluice = await gateway(t, {
+    program: gate.program, env: { REDIS_URL: redis.url, SLUICE_QUEUES: queueFile({ ...quick, maxStalledCount: 2 }) },
+  });
+  const data = await putDocument(sluice);
+  gate.shut();
+  const id = await addJob(sluice, data);
+  const runs = () => sluice.logs.filter(({ event, jobId }) => event === 'job_active' && jobId === id).length;
+  for (let n = 1; n <= 3; n++) {
+    await eventually(() => runs() === n, { what: `execution ${n}` });
+    await sluice.kill();
+    await sluice.start();
+  }
+  const failed = await eventually(async () => {
+    const { json } = await sluice.client.get(`/api/jobs/status/${DOCUMENTS}/${id}`);
+    return json.state === 'failed' && json;
+  }, { what: 'the failure' });
+  assert.match(failed.failedReason, /stalled more than allowable limit/);
+  gate.open();
+  await completed(sluice, await addJob(sluice, data)); // the others go on
+  await sluice.stop();
+});
+
+test('a job longer than its lock keeps it', { timeout: 60_000 }, async (t) => {
+  const redis = await durableRedis(t);
+  const gate = gatedProgram();
+  const sluice = await gateway(t, {
+    program: gate.program, env: { REDIS_URL: redis.url, SLUICE_QUEUES: queueFile({ ...quick, maxStalledCount: 0 }) },
+  });
+  const data = await putDocument(sluice);
+  gate.shut();
+  const id = await addJob(sluice, data);
+  const { ts } = await sluice.logged('job_active', { jobId: id });
+  const lock = `bull:${DOCUMENTS}:${id}:lock`;
+  await eventually(async () => {
+    assert.ok(await redis.admin.exists(lock), 'the lock is there all the time');
+    return Date.now() - Date.parse(ts) > 5 * LOCK_MS;
+  }, { timeout: 6 * LOCK_MS, what: 'five times the lock\'s duration' });
+  gate.open();
+  await completed(sluice, id);
+  assert.deepEqual((await inventory(redis.admin)).get(id), { state: 'completed', starts: 1, stalls: 0, made: 1 });
+  assert.equal(sluice.logs.filter(({ event }) => ['lock_lost', 'job_stalled'].includes(event)).length, 0);
+  await sluice.stop();
+});
