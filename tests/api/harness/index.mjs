@@ -6,4 +6,4 @@ export { Client, parseResponses, sendRaw } from './http.mjs';
 export { freePort, startRedis } from './redis.mjs';
 export { analysis, declare, documentJob, notification } from './samples.mjs';
 export { BUILD, ROOT, SLUICE, cleanEnvironment, runSluice, startSluice } from './sluice.mjs';
-export { makeToken } from './token.mjs';
+export { makeToken, signToken } from './token.mjs';
