@@ -24,15 +24,23 @@ static bool is_plain(const struct bq_add *job)
 	       job->opts.priority <= 0;
 }
 
-static const char *kind_of(const struct bq_add *job)
+const char *bq_add_kind(const struct bq_add *job)
 {
-	if (is_plain(job))
-		return job->opts.lifo ? "plain-lifo" : "plain";
 	if (job->waits_for_children)
 		return "parent";
 	if (job->opts.delay_ms > 0)
 		return "delayed";
 	return job->opts.priority > 0 ? "prioritized" : "standard";
+}
+
+static const char *plain_kind(const struct bq_add *job)
+{
+	return job->opts.lifo ? "plain-lifo" : "plain";
+}
+
+static int64_t timestamp_of(const struct bq_add *job)
+{
+	return job->opts.timestamp_ms > 0 ? job->opts.timestamp_ms : clock_wall_ms();
 }
 
 static void pack_parent(struct buf *b, const struct bq_add *job)
@@ -84,7 +92,7 @@ static void pack_dedup_key(struct buf *b, const struct bq_queue *q, struct str d
 
 /* The array that every official add script takes as ARGV[1]: prefix, id, name, timestamp, parent key, key of the parent's
  * dependencies, parent, scheduler's key, deduplication key, whether the parent's release is put off. */
-static void put_packed(struct rcmd *cmd, const struct bq_queue *q, const struct bq_add *job, int64_t timestamp)
+static void put_packed(struct rcmd *cmd, const struct bq_queue *q, const struct bq_add *job, int64_t timestamp, bool in_flow)
 {
 	struct buf b = BUF_INIT;
 
@@ -106,7 +114,10 @@ static void put_packed(struct rcmd *cmd, const struct bq_queue *q, const struct 
 		pack_dedup_key(&b, q, job->opts.dedup_id);
 	else
 		mp_nil(&b);
-	mp_nil(&b);
+	if (in_flow)
+		mp_int(&b, 1);
+	else
+		mp_nil(&b);
 	bq_arg_packed(cmd, &b);
 }
 
@@ -142,9 +153,9 @@ static void put_packed_opts(struct rcmd *cmd, const struct bq_add *job)
 
 void bq_add_encode(struct rcmd *args, const struct bq_queue *q, const struct bq_add *job)
 {
-	int64_t timestamp = job->opts.timestamp_ms > 0 ? job->opts.timestamp_ms : clock_wall_ms();
+	int64_t timestamp = timestamp_of(job);
 
-	rcmd_argz(args, kind_of(job));
+	rcmd_argz(args, is_plain(job) ? plain_kind(job) : bq_add_kind(job));
 	rcmd_arg(args, job->opts.job_id.p ? job->opts.job_id : STR(""));
 	rcmd_arg(args, job->opts.org.p ? job->opts.org : STR("default"));
 	rcmd_argz(args, job->opts.dedup_id.p ? "1" : "");
@@ -158,9 +169,16 @@ void bq_add_encode(struct rcmd *args, const struct bq_queue *q, const struct bq_
 		rcmd_arg(args, job->name);
 		put_json_opts(args, job);
 	} else {
-		put_packed(args, q, job, timestamp);
+		put_packed(args, q, job, timestamp, false);
 		put_packed_opts(args, job);
 	}
+}
+
+void bq_add_encode_official(struct rcmd *args, const struct bq_queue *q, const struct bq_add *job, bool in_flow)
+{
+	put_packed(args, q, job, timestamp_of(job), in_flow);
+	rcmd_arg(args, job->data);
+	put_packed_opts(args, job);
 }
 
 void bq_add_begin(struct rcmd *cmd, const struct bq_queue *q, const struct str *records, size_t n_records, size_t n_jobs)

@@ -18,6 +18,10 @@ int bq_add_check(const struct bq_add *job, struct err *err) MUST_CHECK;
 void bq_add_begin(struct rcmd *cmd, const struct bq_queue *q, const struct str *records, size_t n_records, size_t n_jobs);
 /* One job's arguments; *args need not have begun with a command. */
 void bq_add_encode(struct rcmd *args, const struct bq_queue *q, const struct bq_add *job);
+/* Which official script adds it: "standard", "delayed", "prioritized" or "parent". */
+const char *bq_add_kind(const struct bq_add *job);
+/* What that script takes: its packed arguments, the data, the packed options. in_flow: a parent is not released by its first child. */
+void bq_add_encode_official(struct rcmd *args, const struct bq_queue *q, const struct bq_add *job, bool in_flow);
 /* One job's part of the reply. */
 int bq_add_read(const redisReply *r, struct arena *a, struct bq_added *out, struct err *err) MUST_CHECK;
 

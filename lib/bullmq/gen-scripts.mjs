@@ -7,7 +7,7 @@
 // (a trailing `...` stands for more keys of the caller), and may take in, each on a line of its own,
 //     --@call addStandardJob addDelayedJob      whole official scripts as functions of (KEYS, ARGV), which share theirs:
 //                                               addStandardJobScript, addDelayedJobScript
-//     --@from moveToActive promoteDelayedJobs   local functions of an official script
+//     --@from moveToActive promoteDelayedJobs   local functions of an official script, or of one of ours (add.lua)
 // Key words: BullMQ's key types, and <job>, <job>:logs, <finished>, <metrics> for what depends on the call.
 import { createHash } from 'node:crypto';
 import { readFileSync, readdirSync, writeFileSync } from 'node:fs';
@@ -19,6 +19,7 @@ if (!output) {
   console.error('usage: gen-scripts.mjs PACKAGE SOURCES OUTPUT');
   process.exit(2);
 }
+const luaDir = join(sourceDir, 'lua');
 const MAX_KEYS = 14;
 
 function fail(message) {
@@ -49,9 +50,10 @@ function localFunctions(text) {
   return [...text.matchAll(/^local (?:function (\w+) *\(|(\w+) = function *\()[^]*?^end$/gm)].map((m) => [m[1] ?? m[2], m[0]]);
 }
 
-function officialFunction(script, name) {
-  const found = localFunctions(officialScript(script).content).find(([each]) => each === name);
-  if (!found) fail(`bullmq's ${script} has no function ${name}`);
+function functionOf(script, name) {
+  const text = script.endsWith('.lua') ? readFileSync(join(luaDir, script), 'utf8') : officialScript(script).content;
+  const found = localFunctions(text).find(([each]) => each === name);
+  if (!found) fail(`${script} has no function ${name}`);
   return found[1];
 }
 
@@ -74,8 +76,8 @@ function officialCalls(names) {
 function expand(line) {
   const call = line.match(/^--@call (.+)$/);
   if (call) return officialCalls(call[1].split(' '));
-  const from = line.match(/^--@from (\w+) (.+)$/);
-  if (from) return from[2].split(' ').map((name) => officialFunction(from[1], name)).join('\n');
+  const from = line.match(/^--@from ([\w.]+) (.+)$/);
+  if (from) return from[2].split(' ').map((name) => functionOf(from[1], name)).join('\n');
   if (line.startsWith('--@')) fail(`what is ${line}?`);
   return line;
 }
@@ -102,7 +104,6 @@ function cString(text) {
   return text.split('\n').map((line) => `\t"${escaped(line)}\\n"`).join('\n');
 }
 
-const luaDir = join(sourceDir, 'lua');
 const own = readdirSync(luaDir).filter((f) => f.endsWith('.lua')).sort().map((f) => ownScript(join(luaDir, f)));
 const scripts = [...officialScripts(), ...own];
 for (const s of scripts) if (s.keys.length > MAX_KEYS) fail(`${s.name}: more than ${MAX_KEYS} keys`);

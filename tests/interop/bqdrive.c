@@ -12,6 +12,7 @@
 #include "lib/base/table.h"
 #include "lib/bullmq/bq.h"
 #include "lib/bullmq/cron.h"
+#include "lib/bullmq/flow.h"
 
 #define DEADLINE (clock_mono_ms() + 10000)
 
@@ -145,6 +146,35 @@ static int op_add_many(struct drive *d)
 		if (rc == 0)
 			json_array_append_new(ids, json_stringn(results[i].added.id.p, results[i].added.id.n));
 	}
+	json_object_set_new(d->out, "ids", ids);
+	return rc;
+}
+
+/* {"jobs":[{queue, name, data, opts, parent}, …]}: parent is the place of another, before it */
+static int op_add_flow(struct drive *d)
+{
+	json_t *in = d->in, *list = json_object_get(in, "jobs"), *ids = json_array();
+	size_t n = json_array_size(list);
+	struct bq_flow_job *jobs = arena_array(&d->arena, n, sizeof(*jobs));
+	const struct bq_flow flow = {.jobs = jobs, .n = n};
+	struct bq_flow_added added;
+	int rc = 0;
+
+	if (!jobs)
+		die("memory");
+	for (size_t i = 0; i < n && rc == 0; i++) {
+		d->in = json_array_get(list, i);
+		jobs[i].queue = queue(d);
+		jobs[i].add.name = text(d, "name");
+		jobs[i].add.data = text(d, "data");
+		jobs[i].parent = i ? (size_t)number(d, "parent", 0) : BQ_FLOW_ROOT;
+		rc = read_opts(d, &jobs[i].add.opts, "opts");
+	}
+	d->in = in;
+	if (rc == 0)
+		rc = bq_add_flow(d->bq, &flow, &d->arena, &added, DEADLINE, &d->err);
+	for (size_t i = 0; i < n && rc == 0; i++)
+		json_array_append_new(ids, json_stringn(added.ids[i].p, added.ids[i].n));
 	json_object_set_new(d->out, "ids", ids);
 	return rc;
 }
@@ -340,7 +370,7 @@ static const struct {
 	const char *name;
 	int (*run)(struct drive *d);
 } OPS[] = {
-	{"addMany", op_add_many},  {"add", op_add},           {"take", op_take},         {"complete", op_complete}, {"fail", op_fail},
+	{"addMany", op_add_many},  {"add", op_add}, {"addFlow", op_add_flow},           {"take", op_take},         {"complete", op_complete}, {"fail", op_fail},
 	{"delay", op_delay},       {"release", op_release},   {"progress", op_progress}, {"log", op_log},
 	{"extend", op_extend},     {"stalled", op_stalled},   {"pause", op_pause},       {"announce", op_announce},
 	{"completeTake", op_complete_take}, {"status", op_status},     {"counts", op_counts},     {"cron", op_cron},

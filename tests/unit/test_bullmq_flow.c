@@ -150,6 +150,171 @@ static void a_long_list_is_cut(void **state)
 	}
 }
 
+/* ---- adding ---- */
+
+static struct bq_flow_job flow_jobs[3];
+static struct bq_flow flow;
+
+/* notify <- analyse <- read, of one queue */
+static void a_flow(void)
+{
+	for (size_t i = 0; i < ARRAY_LEN(flow_jobs); i++)
+		flow_jobs[i] = (struct bq_flow_job){.queue = &world.queue, .add = a_job(), .parent = i - 1};
+	flow_jobs[0].parent = BQ_FLOW_ROOT;
+	flow_jobs[1].add.opts.on_parent = BQ_PARENT_CONTINUES;
+	flow_jobs[2].add.opts.on_parent = BQ_PARENT_FAILS;
+	flow = (struct bq_flow){.jobs = flow_jobs, .n = ARRAY_LEN(flow_jobs)};
+}
+
+static int flow_rc(struct bq_flow_added *added)
+{
+	return bq_add_flow(world.bq, &flow, &world.arena, added, DEADLINE, &world.err);
+}
+
+static int64_t keys_in_redis(void)
+{
+	return REDIS("DBSIZE")->integer;
+}
+
+static void a_flow_is_a_chain_of_parents(void **state)
+{
+	struct bq_flow_added added;
+	struct bq_job middle;
+
+	(void)state;
+	a_flow();
+	flow_jobs[2].add.opts.org = STR("acme");
+	assert_int_equal(flow_rc(&added), 0);
+	assert_true(added.root.created);
+	assert_int_equal(added.root.state, BQ_WAITING_CHILDREN);
+	assert_true(str_eq(added.root.id, added.ids[0]));
+	for (size_t i = 0; i < flow.n; i++)
+		assert_int_equal(added.ids[i].n, 36); /* UUIDs */
+	assert_int_equal(status(added.ids[0]).state, BQ_WAITING_CHILDREN);
+	middle = status(added.ids[1]);
+	assert_int_equal(middle.state, BQ_WAITING_CHILDREN);
+	assert_true(str_eq(middle.parent_id, added.ids[0]));
+	assert_str(middle.parent_queue, "orders");
+	assert_int_equal(middle.opts.on_parent, BQ_PARENT_CONTINUES);
+	assert_int_equal(status(added.ids[2]).state, BQ_WAITING);
+	assert_str(status(added.ids[2]).opts.org, "acme");
+	end_next("1", NULL);
+	assert_true(str_eq(take("t").id, added.ids[1]));
+}
+
+static void a_flow_is_replayed_as_a_whole(void **state)
+{
+	struct bq_flow_added first, again;
+
+	(void)state;
+	a_flow();
+	flow.idem_key = STR("bull:orders:idem:flow");
+	flow.idem_fingerprint = STR("f1");
+	flow.idem_ttl_ms = 60000;
+	assert_int_equal(flow_rc(&first), 0);
+	assert_false(first.root.replayed);
+	end_next("1", NULL);
+	int64_t before = keys_in_redis();
+	assert_int_equal(flow_rc(&again), 0);
+	assert_true(again.root.replayed);
+	assert_true(again.root.created); /* the stored answer, as it was */
+	assert_int_equal(again.root.state, BQ_WAITING_CHILDREN);
+	for (size_t i = 0; i < flow.n; i++)
+		assert_true(str_eq(first.ids[i], again.ids[i]));
+	assert_int_equal(keys_in_redis(), before);
+	assert_true(REDIS("PTTL", "bull:orders:idem:flow")->integer > 50000);
+	flow.idem_fingerprint = STR("f2");
+	assert_int_equal(flow_rc(&again), ERR_MISMATCH);
+	assert_int_equal(keys_in_redis(), before);
+}
+
+static void refused_flow(int rc)
+{
+	struct bq_flow_added added;
+	int64_t before = keys_in_redis();
+
+	flow.idem_key = STR("bull:orders:idem:refused");
+	flow.idem_fingerprint = STR("f");
+	flow.idem_ttl_ms = 60000;
+	assert_int_equal(flow_rc(&added), rc);
+	assert_int_equal(keys_in_redis(), before);
+	a_flow();
+}
+
+static void a_flow_that_is_refused_leaves_nothing(void **state)
+{
+	struct bq_add other = a_job();
+	struct bq_flow_added added;
+
+	(void)state;
+	a_flow();
+	flow_jobs[0].add.parent = (struct bq_parent){STR("gone"), STR("bull:orders")};
+	refused_flow(ERR_NOT_FOUND);
+	flow_jobs[1].add.opts.job_id = flow_jobs[2].add.opts.job_id = STR("twice");
+	refused_flow(ERR_WRONG_STATE);
+	flow_jobs[2].add.opts.size_limit = 3;
+	refused_flow(ERR_LIMIT);
+	other.opts.job_id = STR("theirs");
+	other.opts.org = STR("acme");
+	add(&other);
+	flow_jobs[2].add.opts.job_id = STR("theirs");
+	refused_flow(ERR_TAKEN);
+	flow_jobs[2].add.max_waiting = 1;
+	refused_flow(ERR_FULL);
+	/* a job that waits for another parent already */
+	flow_jobs[2].add.opts.job_id = STR("ours");
+	assert_int_equal(flow_rc(&added), 0);
+	refused_flow(ERR_WRONG_STATE);
+	assert_int_equal(counts().n[BQ_WAITING_CHILDREN], 2);
+}
+
+static void a_flow_takes_in_jobs_that_are_there(void **state)
+{
+	struct bq_add early = a_job();
+	struct bq_flow_added added;
+
+	(void)state;
+	early.opts.job_id = STR("early");
+	add(&early);
+	end_next("\"done\"", NULL);
+	a_flow();
+	flow.n = 2;
+	flow_jobs[1].add.opts.job_id = STR("early");
+	assert_int_equal(flow_rc(&added), 0);
+	assert_true(added.root.created);
+	assert_int_equal(added.root.state, BQ_WAITING); /* nothing to wait for */
+	assert_int_equal(status(added.root.id).state, BQ_WAITING);
+	char *root = arena_dupz(&world.arena, added.root.id);
+	assert_str(children(root, 1).items[0].value, "\"done\"");
+	/* the same root again: it existed */
+	flow_jobs[0].add.opts.job_id = added.root.id;
+	assert_int_equal(flow_rc(&added), 0);
+	assert_false(added.root.created);
+}
+
+static void a_flow_spans_queues(void **state)
+{
+	struct bq_queue bills;
+	struct bq_flow_added added;
+	struct bq_job job;
+
+	(void)state;
+	assert_int_equal(bq_queue_init(&bills, STR("bull"), STR("bills"), &world.err), 0);
+	a_flow();
+	flow_jobs[1].queue = &bills;
+	flow_jobs[1].add.max_waiting = 1;
+	flow.idem_key = STR("bull:orders:idem:flow");
+	flow.idem_fingerprint = STR("f1");
+	flow.idem_ttl_ms = 60000;
+	assert_int_equal(flow_rc(&added), 0);
+	assert_int_equal(REDIS("EXISTS", "bull:orders:idem:flow")->integer, 1);
+	assert_int_equal(bq_status(world.bq, &bills, added.ids[1], true, &world.arena, &job, DEADLINE, &world.err), 0);
+	assert_int_equal(job.state, BQ_WAITING_CHILDREN);
+	assert_str(job.parent_queue, "orders");
+	assert_str(status(added.ids[2]).parent_queue, "bills");
+	bq_queue_release(&bills);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -157,6 +322,11 @@ int main(void)
 		TEST(a_parent_learns_values_and_reasons),
 		TEST(a_cause_is_found_two_levels_down),
 		TEST(a_long_list_is_cut),
+		TEST(a_flow_is_a_chain_of_parents),
+		TEST(a_flow_is_replayed_as_a_whole),
+		TEST(a_flow_that_is_refused_leaves_nothing),
+		TEST(a_flow_takes_in_jobs_that_are_there),
+		TEST(a_flow_spans_queues),
 	};
 
 	return cmocka_run_group_tests_name("bullmq_flow", tests, start, stop);
