@@ -2,6 +2,7 @@
 #
 #   SAN=asan|tsan|fuzz   builds into build/asan, build/tsan, build/fuzz (which is clang's)
 #   V=1                  shows the commands
+#   QUICK=1, PARTS=...   for bench: two minutes; only the parts named (see tests/bench/run.mjs)
 #
 # A folder's own rules stand in its .mk file: generated sources are added to GENERATED, and a file that is embedded is
 # named as a prerequisite of the object that embeds it.
@@ -9,6 +10,8 @@
 BUILD   ?= build
 SAN     ?=
 V       ?=
+QUICK   ?=
+PARTS   ?=
 Q       := $(if $(V),,@)
 say      = $(if $(V),,@echo "  $(1)")
 CCACHE  := $(shell command -v ccache 2>/dev/null)
@@ -59,6 +62,7 @@ HELPER_SRC  := $(wildcard processors/helper/*.c)
 UNIT_SRC    := $(wildcard tests/unit/test_*.c)
 FUZZ_SRC    := $(wildcard tests/fuzz/fuzz_*.c)
 DRIVER_SRC  := $(wildcard tests/interop/*.c)
+BENCH_SRC   := $(wildcard tests/bench/*.c)
 
 obj          = $(patsubst %.c,$(OUT)/obj/%.o,$(1))
 ARCHIVE     := $(OUT)/libsluice.a
@@ -68,7 +72,7 @@ ARCHIVE_OBJ  = $(call obj,$(LIB_SRC) $(PROC_SRC) $(GATEWAY_SRC))
 GENERATED   :=
 -include lib/*/*.mk gateway/*.mk gateway/*/*.mk processors/*.mk processors/*/*.mk
 
-OBJECTS     := $(ARCHIVE_OBJ) $(call obj,$(wildcard gateway/main.c) $(HELPER_SRC) $(UNIT_SRC) $(FUZZ_SRC) $(DRIVER_SRC) \
+OBJECTS     := $(ARCHIVE_OBJ) $(call obj,$(wildcard gateway/main.c) $(HELPER_SRC) $(UNIT_SRC) $(FUZZ_SRC) $(DRIVER_SRC) $(BENCH_SRC) \
                $(wildcard tests/fuzz/replay.c))
 .SECONDARY: $(OBJECTS)
 
@@ -101,6 +105,10 @@ $(OUT)/tests/unit/%: $(OUT)/obj/tests/unit/%.o $(ARCHIVE)
 	$(call say,LD $@)
 	$(link) -lcmocka $(LDLIBS)
 
+$(OUT)/tests/bench/%: $(OUT)/obj/tests/bench/%.o $(ARCHIVE)
+	$(call say,LD $@)
+	$(link) $(LDLIBS)
+
 $(OUT)/tests/%: $(OUT)/obj/tests/interop/%.o $(ARCHIVE)
 	$(call say,LD $@)
 	$(link) $(LDLIBS)
@@ -114,6 +122,7 @@ $(OUT)/tests/fuzz/%: $(OUT)/obj/tests/fuzz/%.o $(FUZZ_MAIN) $(ARCHIVE)
 UNIT_BIN   := $(patsubst tests/%.c,$(OUT)/tests/%,$(UNIT_SRC))
 FUZZ_BIN   := $(patsubst tests/%.c,$(OUT)/tests/%,$(FUZZ_SRC))
 DRIVER_BIN := $(patsubst tests/interop/%.c,$(OUT)/tests/%,$(DRIVER_SRC))
+BENCH_BIN  := $(patsubst tests/%.c,$(OUT)/tests/%,$(BENCH_SRC))
 
 # ---- the packages and the Node of the tests ---------------------------------------------------------------------------------
 TEST_NODE    := tests/node_modules/.node
@@ -127,9 +136,15 @@ $(TEST_MODULES): tests/package-lock.json tests/package.json
 		cat $^ >$@; }
 	@touch $@
 
+PEER_MODULES := tests/bench/peers/node_modules/.stamp
+
+$(PEER_MODULES): tests/bench/peers/package-lock.json tests/bench/peers/package.json
+	$(Q)cat $^ | cmp -s - $@ || { npm ci --prefix $(<D) --loglevel=error && cat $^ >$@; }
+	@touch $@
+
 # ---- targets ----------------------------------------------------------------------------------------------------------------
 .PHONY: FORCE help run build bench test test-one test-long test-tsan test-fuzz unit lint tidy install clean \
-        programs test-programs fuzz-programs objects landcheck
+        programs test-programs fuzz-programs bench-programs objects landcheck
 FORCE:
 
 help: ## list the targets
@@ -174,11 +189,11 @@ test-fuzz: ## fuzz every parser, FUZZ_SECONDS (60) each
 unit: $(UNIT_BIN) ## build and run the unit tests alone
 	$(Q)for t in $(UNIT_BIN); do $$t || exit 1; done
 
-bench: ## measure start-up time and memory at rest
-	@.ci/deps run test
-	@$(submake) $(parallel) programs
-	@$(submake) $(TEST_MODULES)
-	@$(TEST_NODE) tests/bench/startup.mjs
+bench: ## measure beside Fastify and NestJS with BullMQ, in turns; QUICK=1: two minutes
+	@.ci/deps run test bench
+	@$(submake) $(parallel) programs bench-programs
+	@$(submake) $(TEST_MODULES) $(PEER_MODULES)
+	@QUICK=$(QUICK) $(TEST_NODE) tests/bench/run.mjs $(PARTS)
 
 lint: ## layers, sizes, headers, cppcheck, shell scripts, documented keys
 	@.ci/deps run lint
@@ -198,7 +213,7 @@ install: programs ## into DESTDIR and PREFIX (/usr/local)
 	install -D -m 644 README.md $(DESTDIR)$(PREFIX)/share/doc/sluice/README.md
 
 clean: ## remove what was built (not var/, which holds the data)
-	rm -rf $(BUILD) tests/node_modules
+	rm -rf $(BUILD) tests/node_modules tests/bench/peers/node_modules
 
 landcheck: ## compile everything that is there, link nothing
 	@$(submake) $(parallel) objects
@@ -207,5 +222,6 @@ objects: $(OBJECTS)
 programs: $(OUT)/sluice $(OUT)/sluice-helper
 test-programs: $(UNIT_BIN) $(FUZZ_BIN) $(DRIVER_BIN)
 fuzz-programs: $(FUZZ_BIN)
+bench-programs: $(BENCH_BIN)
 
 -include $(shell find $(OUT)/obj -name '*.d' 2>/dev/null)

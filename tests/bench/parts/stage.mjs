@@ -1,0 +1,53 @@
+// Everything that a measurement needs, started here and ended with this program: Redis in its three modes, Sluice, the peers.
+import { randomBytes } from 'node:crypto';
+import { join } from 'node:path';
+import { Child, SLUICE, cleanEnvironment, eventually, freePort, makeToken, startRedis, temporaryFolder } from '../../api/harness/index.mjs';
+
+const REDIS_MODES = {
+  memory: [],
+  everysec: ['--appendonly', 'yes', '--appendfsync', 'everysec'],
+  always: ['--appendonly', 'yes', '--appendfsync', 'always'],
+};
+
+export const PEERS = join(import.meta.dirname, '../peers');
+
+// {redis, targets: {sluice, ...peers}, empty(), stop()}; a target is {url, pid, token}.
+export async function startStage({ mode = 'memory', peers = [], env = {} } = {}) {
+  const redis = await startRedis({ args: ['--maxmemory-policy', 'noeviction', '--auto-aof-rewrite-percentage', '0', ...REDIS_MODES[mode]] });
+  redis.pid = redis.child.pid;
+  const targets = { sluice: await startGateway(redis, env) };
+  for (const peer of peers) targets[peer] = await startPeer(peer, redis);
+  const stop = async () => {
+    for (const target of Object.values(targets)) await target.stop();
+    await redis.stop();
+  };
+  return { redis, targets, stop, empty: () => redis.admin.flushall() };
+}
+
+// It logs warnings only, as the peers do, so the line "listening" cannot be waited for.
+async function startGateway(redis, env) {
+  const port = await freePort();
+  const url = `http://127.0.0.1:${port}`;
+  const secret = randomBytes(32).toString('hex');
+  const folder = temporaryFolder();
+  const child = new Child(SLUICE, ['serve'], {
+    cwd: folder,
+    env: cleanEnvironment({ HOST: '127.0.0.1', PORT: port, DATA_DIR: folder, JWT_SECRET: secret, REDIS_URL: redis.url, LOG_LEVEL: 'warn', ...env }),
+  });
+  await eventually(async () => (await fetch(`${url}/readyz`)).ok, { what: `${SLUICE} being ready` });
+  return { url, pid: child.pid, token: makeToken(secret, { roles: ['producer', 'operator'] }), stop: () => end(child) };
+}
+
+async function startPeer(name, redis) {
+  const child = new Child(process.execPath, [join(PEERS, `${name}.mjs`), redis.socket], { env: cleanEnvironment({ NODE_ENV: 'production' }) });
+  const line = await eventually(() => child.lines.find((text) => text.startsWith('listening ')) ?? (child.running ? null : 'ended'), {
+    what: `${name} listening`,
+  });
+  if (line === 'ended') throw new Error(`${name} ended:\n${child.tail()}`);
+  return { url: `http://127.0.0.1:${line.split(' ')[1]}`, pid: child.pid, token: '', stop: () => end(child) };
+}
+
+async function end(child) {
+  child.signal('SIGTERM');
+  await child.end(30_000);
+}

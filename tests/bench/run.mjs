@@ -1,0 +1,68 @@
+// The benchmark: starts everything itself, measures Sluice and its peers in turns, prints the figures as Markdown. A full run writes
+// them into docs/performance.md, between its markers, and the chart into docs/img/.
+//
+//     node tests/bench/run.mjs [part ...]      parts: submit disk arrays reading running latency idle costs startup; all by default
+//     QUICK=1                                  fewer rounds, shorter, the most telling cases; writes nothing
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { resolve } from 'node:path';
+
+const root = resolve(import.meta.dirname, '../..');
+process.env.SLUICE_BIN ??= resolve(root, 'build/sluice');
+process.env.SLUICE_BUILD ??= resolve(root, 'build');
+const { costs, idle, latency } = await import('./parts/alone.mjs');
+const { chart } = await import('./parts/chart.mjs');
+const { markdown } = await import('./parts/report.mjs');
+const { arrays, reading, running, submit } = await import('./parts/versus.mjs');
+
+const quick = Boolean(process.env.QUICK);
+const FULL = {
+  rounds: 5, seconds: 3, connections: [1, 50, 200], backlogs: [1000, 100_000, 1_000_000], emptyJobs: 50_000, steadyRate: 2000,
+  lengths: [0, 100_000, 500_000], sizes: [200, 10_000, 500_000], queues: [3, 100, 900], startups: 15,
+};
+const QUICK = {
+  rounds: 2, seconds: 1, connections: [50], backlogs: [1000, 100_000], emptyJobs: 10_000, steadyRate: 2000,
+  lengths: [0, 100_000], sizes: [200, 10_000, 500_000], queues: [3, 900], startups: 3,
+};
+const plan = quick ? QUICK : FULL;
+
+const VERSUS = {
+  submit: () => submit(plan, 'memory', ''),
+  disk: async () => [...(await submit(plan, 'everysec', ', AOF every second')), ...(await submit(plan, 'always', ', AOF at every write'))],
+  arrays: () => arrays(plan),
+  reading: () => reading(plan),
+  running: () => running(plan),
+};
+const ALONE = {
+  latency: () => latency(plan),
+  idle: () => idle(plan),
+  costs: () => costs(plan),
+  startup: () => execFileSync(process.execPath, [resolve(import.meta.dirname, 'startup.mjs'), String(plan.startups)], { encoding: 'utf8' }),
+};
+
+const wanted = process.argv.slice(2);
+const isWanted = (name) => !wanted.length || wanted.includes(name);
+const parts = { versus: [] };
+for (const [name, measure] of Object.entries(VERSUS)) {
+  if (isWanted(name)) parts.versus.push(...(await step(name, measure)));
+}
+for (const [name, measure] of Object.entries(ALONE)) {
+  if (isWanted(name)) parts[name] = await step(name, measure);
+}
+
+async function step(name, measure) {
+  const began = performance.now();
+  const result = await measure();
+  console.error(`${name}: ${((performance.now() - began) / 1000).toFixed(0)} s`);
+  return result;
+}
+
+const text = markdown(parts, plan);
+console.log(text);
+if (!quick && !wanted.length) {
+  const page = resolve(root, 'docs/performance.md');
+  const markers = /(<!-- figures -->\n)[\s\S]*(<!-- end of figures -->)/;
+  writeFileSync(page, readFileSync(page, 'utf8').replace(markers, (_, begin, end) => `${begin}\n${text}\n\n${end}`));
+  mkdirSync(resolve(root, 'docs/img'), { recursive: true });
+  writeFileSync(resolve(root, 'docs/img/performance.svg'), chart(parts.versus));
+}
