@@ -382,6 +382,7 @@ static void say_where(struct app *a)
 	    log_strz("role", roles[a->cfg->role]), log_int("pid", getpid()));
 	log_free(direct);
 	early_log_end(&a->early);
+	log_look_again(a->services.log);
 }
 
 static int http_start(struct app *a, struct err *err)

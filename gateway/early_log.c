@@ -10,13 +10,19 @@ int early_log_begin(struct early_log *e, int real, struct err *err)
 	return e->fd < 0 ? err_errno(err, "memory for the log cannot be had") : 0;
 }
 
+/* Whole lines at a time: other threads write theirs meanwhile. */
 static void copy_all(int from, int to)
 {
-	char piece[4096];
+	char piece[65536];
 	off_t at = 0;
 	ssize_t n;
-	while ((n = pread(from, piece, sizeof(piece), at)) > 0 && write(to, piece, (size_t)n) == n)
-		at += n;
+	while ((n = pread(from, piece, sizeof(piece), at)) > 0) {
+		const char *end = memrchr(piece, '\n', (size_t)n);
+		size_t whole = end ? (size_t)(end - piece) + 1 : (size_t)n;
+		if (write(to, piece, whole) != (ssize_t)whole)
+			return;
+		at += (off_t)whole;
+	}
 }
 
 void early_log_end(struct early_log *e)

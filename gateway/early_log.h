@@ -5,6 +5,7 @@
  *     struct log *log = log_new(early.fd, ...);           lines go to memory
  *     ... the first line is written to STDOUT_FILENO itself ...
  *     early_log_end(&early);                              what was held follows; from now on early.fd is STDOUT_FILENO
+ *     log_look_again(log);
  *     ... log_free(log); early_log_release(&early);
  *
  * The owner's thread; the log itself may be in use by any. */

@@ -20,10 +20,11 @@
 
 struct log {
 	/* set before start */
-	int fd;
-	bool owns_fd;
-	bool is_socket;
 	enum log_format format;
+	/* written by log_look_again, read by any thread; each is right with the others' old values */
+	_Atomic int fd;
+	_Atomic bool owns_fd;
+	_Atomic bool is_socket;
 	/* any thread */
 	_Atomic bool torn; /* the last line went out in part: the next one begins a new line */
 	_Atomic bool stuck; /* the reader has not read for LAG_MS: nobody waits for it until it does */
@@ -43,17 +44,30 @@ static int open_nonblocking(int fd)
 	return open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
 }
 
+void log_look_again(struct log *l)
+{
+	struct stat st = {0};
+	int fd = atomic_load(&l->fd);
+	if (atomic_load(&l->owns_fd))
+		return;
+	(void)fstat(fd, &st);
+	int own = S_ISFIFO(st.st_mode) ? open_nonblocking(fd) : -1;
+	if (own >= 0) {
+		atomic_store(&l->fd, own);
+		atomic_store(&l->owns_fd, true);
+	}
+	atomic_store(&l->is_socket, S_ISSOCK(st.st_mode));
+}
+
 struct log *log_new(int fd, enum log_level level, enum log_format format)
 {
 	struct log *l = malloc(sizeof(*l));
 	if (!l)
 		return NULL;
-	struct stat st = {0};
-	(void)fstat(fd, &st);
-	int own = S_ISFIFO(st.st_mode) ? open_nonblocking(fd) : -1;
-	l->fd = own < 0 ? fd : own;
-	l->owns_fd = own >= 0;
-	l->is_socket = S_ISSOCK(st.st_mode);
+	atomic_init(&l->fd, fd);
+	atomic_init(&l->owns_fd, false);
+	atomic_init(&l->is_socket, false);
+	log_look_again(l);
 	l->format = format;
 	atomic_init(&l->torn, false);
 	atomic_init(&l->stuck, false);

@@ -30,6 +30,8 @@ struct log_field {
 
 struct log *log_new(int fd, enum log_level level, enum log_format format); /* NULL: no memory. fd is not owned. */
 void log_free(struct log *l);
+/* fd stands for something else by now (dup2): what it is decides how lines are written without ever blocking. The owner's thread. */
+void log_look_again(struct log *l);
 void log_set_level(struct log *l, enum log_level level);
 bool log_enabled(const struct log *l, enum log_level level); /* false for l == NULL */
 uint64_t log_dropped(const struct log *l);
