@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "gateway/http/server_state.h"
 #include "gateway/http/wire.h"
@@ -102,7 +103,7 @@ struct server *server_start(const struct http_deps *deps, struct err *err)
 		return NULL;
 	}
 	s->deps = *deps;
-	s->listener = -1;
+	s->listener = s->waker = -1;
 	s->threads = (unsigned)deps->config->http_threads;
 	lock_init(&s->mu);
 	cond_init(&s->idle);
@@ -132,9 +133,8 @@ static void shut_idle_connections(struct server *s)
 
 static void close_listener(struct server *s)
 {
-	if (s->listener >= 0 && !s->listener_closed)
-		wire_close_listener(s->listener);
-	s->listener_closed = true;
+	if (s->listener >= 0 && s->waker < 0)
+		s->waker = wire_close_listener(s->listener);
 }
 
 void server_drain_begin(struct server *s)
@@ -168,7 +168,8 @@ static void let_go(struct server *s)
 	lock_give(&s->mu);
 	if (atomic_load(&s->accepted) > 0)
 		wire_shut_connections(s->port); /* nobody knows the sockets of those that never said a word */
-	wire_wake_acceptor(s->listener); /* by itself it looks up every two seconds only */
+	if (s->waker >= 0)
+		close(s->waker); /* the accepting thread wakes up, which by itself it does every two seconds only */
 }
 
 void server_stop(struct server *s)

@@ -39,7 +39,7 @@ struct server {
 	struct route_state *routes; /* deps.routes->count + 1 */
 	struct ratelimit *rate;     /* NULL: off */
 
-	bool listener_closed;       /* the thread that drains and stops */
+	int waker;                  /* wire_close_listener's; the thread that drains and stops */
 
 	_Atomic int phase;          /* enum server_phase */
 	_Atomic int connections;    /* that have a thread */

@@ -7,7 +7,6 @@
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
-#include <sys/eventfd.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -49,13 +48,13 @@ ssize_t wire_recv(int fd, void *into, size_t n, int flags)
 int wire_accept(int fd, struct sockaddr *peer, socklen_t *size)
 {
 	int got = accept4(fd, peer, size, 0);
-	eventfd_t one;
+	char byte;
 	if (!watch.accepted)
 		return got;
 	if (got >= 0)
 		atomic_fetch_add(watch.accepted, 1);
-	else if (errno == ENOTSOCK)
-		eventfd_read(fd, &one); /* wire_close_listener's: poll must see it as it is, and sleep */
+	else if (errno == EINVAL || errno == EOPNOTSUPP) /* wire_close_listener's byte: taken, so that the next poll sleeps */
+		recvfrom(fd, &byte, 1, MSG_DONTWAIT, NULL, NULL);
 	return got;
 }
 
@@ -194,22 +193,19 @@ void wire_shut_connections(unsigned port)
 			shutdown(fd, SHUT_RD);
 }
 
-void wire_close_listener(int fd)
+int wire_close_listener(int fd)
 {
-	/* Readable once: a poll that sleeps on the socket is woken by its end, but finds only what the number stands for by then. */
-	int listener = fcntl(fd, F_DUPFD_CLOEXEC, 0), stand_in = eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK | EFD_SEMAPHORE);
-	if (listener >= 0 && stand_in >= 0)
-		dup3(stand_in, fd, O_CLOEXEC);
+	int listener = fcntl(fd, F_DUPFD_CLOEXEC, 0), pair[2] = {-1, -1};
+	if (listener >= 0 && socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0) {
+		dup3(pair[0], fd, O_CLOEXEC);
+		close(pair[0]);
+		/* A poll that sleeps on the listener is woken by its end, but then looks at what the number stands for: there is a byte for it. */
+		send(pair[1], "", 1, MSG_NOSIGNAL);
+	}
 	shutdown(listener >= 0 ? listener : fd, SHUT_RD); /* the poll holds it open: closing alone would not do */
-	if (stand_in >= 0)
-		close(stand_in);
 	if (listener >= 0)
 		close(listener);
-}
-
-void wire_wake_acceptor(int fd)
-{
-	eventfd_write(fd, UINT32_MAX); /* as often as it may look until it is told to end */
+	return pair[1];
 }
 
 bool wire_peer_gone(int fd)
