@@ -175,11 +175,12 @@ test-one: ## run one test file: make test-one T=tests/api/smoke.test.mjs
 test-long: ## every test, with many more repetitions
 	@SLUICE_TEST_LONG=1 $(submake) test
 
-test-tsan: ## the unit and API tests under ThreadSanitizer
+test-tsan: ## the unit and API tests and two loads under ThreadSanitizer
 	@.ci/deps run test
 	@$(submake) $(parallel) SAN=tsan programs test-programs
 	@$(submake) $(TEST_MODULES)
 	@SLUICE_BUILD=$(BUILD)/tsan $(TEST_NODE) tests/run.mjs unit api interop
+	@SLUICE_BUILD=$(BUILD)/tsan $(TEST_NODE) --test --test-name-pattern='under load|in flight' tests/fault/redis-away.test.mjs tests/fault/drain.test.mjs
 
 test-fuzz: ## fuzz every parser, FUZZ_SECONDS (60) each
 	@.ci/deps run fuzz

@@ -22,7 +22,7 @@ export const SLUICE = resolve(ROOT, process.env.SLUICE_BIN ?? join(BUILD, 'sluic
 const SANITIZERS = {
   ASAN_OPTIONS: 'detect_leaks=1:detect_stack_use_after_return=1:strict_string_checks=1',
   UBSAN_OPTIONS: 'print_stacktrace=1:halt_on_error=1',
-  TSAN_OPTIONS: 'halt_on_error=0:second_deadlock_stack=1',
+  TSAN_OPTIONS: `halt_on_error=0:second_deadlock_stack=1:suppressions=${join(ROOT, 'tests/tsan.supp')}`,
 };
 const SANITIZER_REPORT = /(Address|Leak|Thread|Memory|UndefinedBehavior)Sanitizer|runtime error:/;
 
