@@ -277,33 +277,6 @@ describe('the secret', () => {
   });
 });
 
-describe('sluice token', () => {
-  const env = { JWT_SECRET: secret(), DATA_DIR: temporaryFolder() };
-  const run = (...args) => runSluice(['token', ...args], { env });
-  const claimsOf = (token) => JSON.parse(Buffer.from(token.split('.')[1], 'base64url'));
-
-  test('says what it was told to say', async () => {
-    const { text } = await run('--sub', 'shop', '--role', 'producer,worker', '--org', 'acme', '--ttl', '15m');
-    const { sub, roles, org, iat, exp } = claimsOf(text);
-    assert.deepEqual({ sub, roles, org, ttl: exp - iat }, { sub: 'shop', roles: ['producer', 'worker'], org: 'acme', ttl: 900 });
-  });
-
-  test('lives for JWT_EXPIRES_IN, 24 hours', async () => {
-    const { iat, exp } = claimsOf((await run('--sub', 'shop', '--role', 'producer')).text);
-    assert.equal(exp - iat, 86_400);
-  });
-
-  for (const args of [[], ['--sub', 'x'], ['--sub', 'x', '--role', 'root'], ['--sub', 'x', '--role', 'admin', '--org', '../x'], ['--sub', 'x', '--role', 'admin', '--ttl', 'soon'],
-    ['--sub', 'x', '--role', 'admin', '--frob']]) {
-    test(`with ${args.join(' ') || 'nothing'} prints no token and says why`, async () => {
-      const { code, text } = await run(...args);
-      assert.notEqual(code, 0);
-      assert.match(text, /^sluice: /);
-      assert.doesNotMatch(text, /eyJ/);
-    });
-  }
-});
-
 test('a caller past SLUICE_RATE_LIMIT waits as long as Retry-After says; others, and probes, do not', async (t) => {
   const sluice = await startSluice({ args: ['--role=api'], env: { SLUICE_RATE_LIMIT: '4/s' } });
   t.after(() => sluice.stop());

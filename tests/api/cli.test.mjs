@@ -127,6 +127,32 @@ describe('the rest', () => {
     assert.match((await runSluice(['--help'])).text, /Commands:/);
   });
 
+  test('serve --help explains every setting', async () => {
+    const { text } = await runSluice(['serve', '--help']);
+    for (const { name } of JSON.parse((await runSluice(['dump', 'config'])).text)) assert.match(text, new RegExp(`^ +${name} `, 'm'));
+  });
+
+  test('dump openapi prints what the server serves', async (t) => {
+    const sluice = await startSluice({ args: ['--role=api'] });
+    t.after(() => sluice.stop());
+    assert.deepEqual(JSON.parse((await runSluice(['dump', 'openapi'])).text), (await sluice.client.get('/openapi.json')).json);
+  });
+
+  test('settings come from .env; the environment is stronger, the command line the strongest', async () => {
+    const cwd = temporaryFolder();
+    writeFileSync(join(cwd, '.env'), `# settings\nJWT_SECRET="${SECRET}"\nexport JWT_EXPIRES_IN=1h\n`);
+    const lifeOf = async (env, ...args) => {
+      const { text } = await runSluice(['token', '--sub', 'x', '--role', 'viewer', ...args], { cwd, env });
+      const [signed, signature] = [text.slice(0, text.lastIndexOf('.')), text.slice(text.lastIndexOf('.') + 1)];
+      assert.equal(createHmac('sha256', SECRET).update(signed).digest('base64url'), signature, text);
+      const [, { iat, exp }] = parts(text);
+      return exp - iat;
+    };
+    assert.equal(await lifeOf({}), 3600);
+    assert.equal(await lifeOf({ JWT_EXPIRES_IN: '2h' }), 7200);
+    assert.equal(await lifeOf({ JWT_EXPIRES_IN: '2h' }, '--ttl', '3h'), 10_800);
+  });
+
   test('a command or option that is none is told with the nearest one, exit 2', async () => {
     const command = await runSluice(['doktor']);
     assert.equal(command.code, 2);

@@ -1,9 +1,12 @@
 // Start, readiness, drain and end of the program.
 import assert from 'node:assert/strict';
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { test } from 'node:test';
-import { Client, eventually, runSluice, startRedis, startSluice, temporaryFolder } from './harness/index.mjs';
+import { describe, test } from 'node:test';
+import { makeFixtures } from '../fixtures/make-fixtures.mjs';
+import {
+  Client, documentJob, eventually, notification, RELEASE, runSluice, startRedis, startSluice, temporaryFolder,
+} from './harness/index.mjs';
 
 const checkOf = (body, name) => body.checks.find((check) => check.name === name);
 
@@ -86,4 +89,117 @@ test('SLUICE_ROLE=worker serves health and metrics only', async () => {
   assert.equal((await client.get('/openapi.json')).status, 404);
   client.close();
   await sluice.stop();
+});
+
+for (const [name, content, word] of [
+  ['is not there', undefined, /does not exist/], ['is no JSON', '{', /queues/], ['has an unknown field', '{"queues":[{"name":"a","retries":1}]}', /retries/],
+  ['names no processor of ours', '{"queues":[{"name":"a","processor":"magic"}]}', /queue "a": there is no such processor/], ['has a bad schema', '{"queues":[{"name":"a","payload":{"type":"thing"}}]}', /type|thing/],
+]) {
+  test(`it refuses to start on a queue declaration that ${name}, and says so`, async () => {
+    const file = join(temporaryFolder(), 'queues.json');
+    if (content !== undefined) writeFileSync(file, content);
+    const { code, text } = await runSluice(['serve'], { env: { PORT: '0', SLUICE_QUEUES: file } });
+    assert.notEqual(code, 0);
+    assert.match(text, word);
+  });
+}
+
+test('at rest, with 512 connection threads, the program takes less than 32 MB', async (t) => {
+  const sluice = await start(t, { program: [RELEASE], env: { SLUICE_HTTP_THREADS: '512' } });
+  assert.equal((await sluice.client.post('/api/jobs/notifications', notification)).status, 201);
+  const [, kilobytes] = /VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${sluice.child.pid}/status`, 'utf8'));
+  assert.ok(Number(kilobytes) < 32 * 1024, `${kilobytes} kB`);
+  await sluice.stop();
+});
+
+async function start(t, options) {
+  const sluice = await startSluice(options);
+  t.after(() => sluice.child.running && sluice.kill());
+  return sluice;
+}
+
+async function redisFor(t, options) {
+  const redis = await startRedis(options);
+  t.after(() => redis.stop());
+  return redis;
+}
+
+// A document job that keeps its processor busy for as long as the settings allow.
+async function spin(sluice, id = 'spin') {
+  const folder = temporaryFolder('fixtures');
+  makeFixtures(folder);
+  const bytes = readFileSync(join(folder, 'spin.pdf'));
+  await sluice.client.put(`/api/documents/${id}`, bytes, { headers: { 'content-type': 'application/octet-stream' } });
+  const { json } = await sluice.client.post('/api/jobs/document-processing', {
+    ...documentJob, documentId: id, filename: 'spin.pdf', fileSize: bytes.length,
+  });
+  await eventually(async () => (await sluice.client.get(json.statusUrl)).json.state === 'active', { what: 'a running job' });
+  return json;
+}
+
+describe('SIGTERM', () => {
+  test('under load fails no request: each is answered, and what was accepted is there', async (t) => {
+    const redis = await redisFor(t);
+    const sluice = await start(t, { args: ['--role=api'], env: { REDIS_URL: redis.url } });
+    const accepted = [];
+    const failures = [];
+    let sent = 0;
+    // Every client uses a connection of its own for each request, so that "refused" means: nothing was taken.
+    const client = async (n) => {
+      for (;;) {
+        try {
+          const answer = await sluice.client.post('/api/jobs/notifications', notification, { headers: { connection: 'close', 'x-client': String(n) } });
+          sent++;
+          if (answer.status === 201) accepted.push(answer.json.jobId);
+          else if (answer.status !== 503) failures.push(answer.text);
+        } catch (error) {
+          if (error.code !== 'ECONNREFUSED') failures.push(error.code ?? error.message);
+          return;
+        }
+      }
+    };
+    const clients = Array.from({ length: 16 }, (_, n) => client(n));
+    await eventually(() => accepted.length > 200, { what: 'some load' });
+    sluice.child.signal('SIGTERM');
+    await Promise.all(clients);
+    const { code } = await sluice.child.end(20_000);
+    assert.equal(code, 0);
+    assert.deepEqual(failures, [], `of ${sent} requests`);
+    const exist = await Promise.all(accepted.map((id) => redis.admin.exists(`bull:notifications:${id}`)));
+    assert.equal(exist.filter((n) => n === 1).length, accepted.length);
+    sluice.assertClean();
+  });
+
+  test('takes readiness away first, answers on meanwhile, lets a job in flight finish, and wakes who waits', async (t) => {
+    const redis = await redisFor(t);
+    const sluice = await start(t, { env: { REDIS_URL: redis.url, SLUICE_DOC_TOOL_TIMEOUT: '3s' } });
+    const job = await spin(sluice);
+    const { json: waiting } = await sluice.client.post('/api/jobs/notifications', notification);
+    const waits = sluice.client.get(waiting.statusUrl, { headers: { prefer: 'wait=30' } });
+    sluice.child.signal('SIGTERM');
+    await sluice.logged('draining', { signal: 'TERM', jobs: 1 });
+    const once = { headers: { connection: 'close' } };
+    const ready = await eventually(async () => {
+      const answer = await sluice.client.get('/readyz', once);
+      return answer.status === 503 && answer;
+    }, { what: 'the end of readiness' });
+    assert.equal(ready.json.code, 'shutting-down');
+    assert.equal((await sluice.client.get('/livez', once)).status, 200);
+    const { status, headers } = await sluice.client.post('/api/jobs/notifications', notification);
+    assert.deepEqual([status, headers.connection], [201, 'close']);
+    assert.equal((await waits).json.state, 'waiting', 'the wait is cut short');
+    assert.equal((await sluice.child.end(30_000)).code, 0);
+    const { atm: attempts } = await redis.admin.hgetall(`bull:document-processing:${job.jobId}`);
+    assert.equal(attempts, '1', 'the attempt ended and counts');
+    sluice.assertClean();
+  });
+
+  test('twice ends at once', async (t) => {
+    const sluice = await start(t, { env: { SLUICE_DOC_TOOL_TIMEOUT: '10m', SLUICE_DOC_TOOL_CPU: '10m', SLUICE_DRAIN_GRACE: '10m' } });
+    await spin(sluice);
+    sluice.child.signal('SIGINT');
+    await sluice.logged('draining', { signal: 'INT' });
+    sluice.child.signal('SIGTERM');
+    assert.equal((await sluice.child.end(5_000)).code, 143);
+  });
 });

@@ -5,5 +5,5 @@ export { eventually } from './eventually.mjs';
 export { Client, parseResponses, sendRaw } from './http.mjs';
 export { freePort, startRedis } from './redis.mjs';
 export { analysis, declare, documentJob, notification } from './samples.mjs';
-export { BUILD, ROOT, SLUICE, cleanEnvironment, runSluice, startSluice } from './sluice.mjs';
+export { BUILD, RELEASE, ROOT, SLUICE, cleanEnvironment, runSluice, startSluice } from './sluice.mjs';
 export { makeToken, signToken } from './token.mjs';

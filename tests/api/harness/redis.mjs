@@ -13,7 +13,7 @@ export async function freePort() {
   return port;
 }
 
-// startRedis({tcp: true}) also listens on a port. `args` are further redis-server options. Without `appendonly yes` nothing is kept.
+// startRedis({tcp: true}) also listens on a port. `password` is demanded of everybody; `args` are further redis-server options. Without `appendonly yes` nothing is kept.
 export async function startRedis(options = {}) {
   const redis = new TestRedis(options);
   await redis.start();
@@ -23,8 +23,9 @@ export async function startRedis(options = {}) {
 class TestRedis {
   #clients = [];
 
-  constructor({ tcp = false, args = [], folder = temporaryFolder('sluice-redis') }) {
-    Object.assign(this, { tcp, args, folder, socket: join(folder, 'redis.sock') });
+  constructor({ tcp = false, password, args = [], folder = temporaryFolder('sluice-redis') }) {
+    if (password) args = ['--requirepass', password, ...args];
+    Object.assign(this, { tcp, password, args, folder, socket: join(folder, 'redis.sock') });
   }
 
   async start() {
@@ -46,12 +47,13 @@ class TestRedis {
   }
 
   get url() {
-    return this.port ? `redis://127.0.0.1:${this.port}` : `unix://${this.socket}`;
+    const user = this.password ? `:${this.password}@` : '';
+    return this.port ? `redis://${user}127.0.0.1:${this.port}` : `unix://${user}${this.socket}`;
   }
 
   // A connection as ioredis and BullMQ take it; closed by stop().
   connect(options = {}) {
-    const client = new Redis({ path: this.socket, maxRetriesPerRequest: null, retryStrategy: () => 50, ...options });
+    const client = new Redis({ path: this.socket, password: this.password, maxRetriesPerRequest: null, retryStrategy: () => 50, ...options });
     client.on('error', () => {}); // the server is stopped and killed on purpose
     this.#clients.push(client);
     return client;

@@ -4,7 +4,7 @@
 //     const created = await sluice.client.as(sluice.token({ roles: ['producer'] })).post('/api/jobs/notifications', {...});
 //     await sluice.stop();          // asserts a clean end
 //
-// SLUICE_BIN names the program; else it is the one of SLUICE_BUILD (build/asan).
+// SLUICE_BIN names the program; else it is the one of SLUICE_BUILD (build/asan). RELEASE is the one that is delivered.
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
@@ -18,6 +18,7 @@ import { makeToken } from './token.mjs';
 export const ROOT = resolve(import.meta.dirname, '../../..');
 export const BUILD = resolve(ROOT, process.env.SLUICE_BUILD ?? 'build/asan');
 export const SLUICE = resolve(ROOT, process.env.SLUICE_BIN ?? join(BUILD, 'sluice'));
+export const RELEASE = join(ROOT, 'build/sluice');
 
 const SANITIZERS = {
   ASAN_OPTIONS: 'detect_leaks=1:detect_stack_use_after_return=1:strict_string_checks=1',
