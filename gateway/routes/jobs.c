@@ -4,14 +4,11 @@
 #include "gateway/http/route.h"
 #include "gateway/http/server.h"
 #include "gateway/routes/access.h"
+#include "gateway/routes/creation.h"
 #include "gateway/routes/handlers.h"
-#include "lib/base/digest.h"
-#include "lib/config/config.h"
-#include "lib/metrics/metrics.h"
 #include "lib/schema/schema.h"
 
 #define ARRAY_MAX 1000
-#define IDEMPOTENCY_KEY_MAX 255
 
 /* Options that a request may set, and who may. What is not here is refused: parents belong to flows, timestamps to the gateway. */
 static const struct {
@@ -112,60 +109,6 @@ static bool read_query_options(struct request *r, struct bq_opts *out, struct sc
 	return fits(r, "job-options", &doc, JDOC_ROOT, STR("?"), report) && read_options(r, &doc, JDOC_ROOT, STR("?"), out, report);
 }
 
-/* Request before declaration before BULLMQ_DEFAULT_JOB_OPTIONS; who submitted it is written by us alone. */
-static void complete_options(struct request *r, const struct declaration *decl, struct bq_opts *o)
-{
-	const struct services *s = app_services(r->app);
-
-	if (decl)
-		bq_opts_merge(o, &decl->defaults);
-	bq_opts_merge(o, &s->queues->defaults);
-	o->org = str_from(r->who.org);
-	o->sub = str_from(r->who.sub);
-	if (o->dedup_id.p)
-		o->dedup_id = str_from(arena_printf(r->arena, "%s:%.*s", r->who.org, STR_ARG(o->dedup_id)));
-}
-
-/* ---- idempotency ---- */
-
-/* The header's key without quotes; false (and the response written) when it is too long or malformed. STR_NONE when absent. */
-static bool idempotency_key_or_reply(struct request *r, struct response *res, struct str *out)
-{
-	struct str key = request_header(r, "Idempotency-Key");
-
-	*out = STR_NONE;
-	if (!key.p)
-		return true;
-	key = str_trim(key);
-	if (key.n >= 2 && key.p[0] == '"' && key.p[key.n - 1] == '"')
-		key = str_sub(key, 1, key.n - 2);
-	if (key.n < 1 || key.n > IDEMPOTENCY_KEY_MAX) {
-		response_problem(r, res, PROBLEM_BAD_REQUEST, "Idempotency-Key must have 1 to %d characters", IDEMPOTENCY_KEY_MAX);
-		return false;
-	}
-	*out = key;
-	return true;
-}
-
-/* The record's key "P:Q:idem:<sha256(org, route, key)>" and the fingerprint of what is asked for. In an array each item has its own. */
-static void set_idempotency(struct request *r, const struct bq_queue *q, struct str key, struct str body, size_t index, struct bq_add *job)
-{
-	const struct services *s = app_services(r->app);
-	unsigned char sum[SHA256_BYTES];
-	char hex[SHA256_HEX_SIZE];
-
-	if (!key.p)
-		return;
-	struct str position = str_from(index ? arena_printf(r->arena, "%zu", index) : "");
-	digest_sha256_parts((struct str[]){str_from(r->who.org), str_from(r->route->id), key, position}, 4, sum);
-	digest_hex(sum, SHA256_BYTES, hex);
-	job->idem_key = str_from(arena_printf(r->arena, "%.*sidem:%s", STR_ARG(q->keys[BQ_KEY_BASE]), hex));
-	digest_sha256_parts((struct str[]){body, r->query}, 2, sum);
-	digest_hex(sum, SHA256_BYTES, hex);
-	job->idem_fingerprint = arena_dup(r->arena, str_from(hex));
-	job->idem_ttl_ms = s->config->idempotency_ttl_s * 1000;
-}
-
 /* ---- one job ---- */
 
 static bool payload_is_valid(const struct declaration *decl, const struct jdoc *doc, uint32_t data, struct str prefix, struct schema_report *report)
@@ -177,13 +120,6 @@ static bool payload_is_valid(const struct declaration *decl, const struct jdoc *
 		return false;
 	}
 	return true;
-}
-
-static void count_added(const struct services *s, const struct bq_queue *q, const struct bq_added *added)
-{
-	metrics_add(s->metrics, added->created && !added->replayed ? M_JOBS_ENQUEUED : M_JOBS_DEDUPLICATED, 1, (struct str[]){q->name});
-	if (added->replayed)
-		metrics_add(s->metrics, M_IDEMPOTENCY_REPLAYS, 1, (struct str[]){STR("replayed")});
 }
 
 static void note_created(struct request *r, const struct bq_queue *q, const struct bq_added *added)
@@ -200,6 +136,13 @@ static void note_created(struct request *r, const struct bq_queue *q, const stru
 	buf_release(&after);
 }
 
+static void set_idempotency(struct bq_add *job, struct idempotency idem)
+{
+	job->idem_key = idem.key;
+	job->idem_fingerprint = idem.fingerprint;
+	job->idem_ttl_ms = idem.ttl_ms;
+}
+
 static void add_one(struct request *r, struct response *res, const struct queue_ref *q, struct bq_add *job, struct str fingerprint)
 {
 	const struct services *s = app_services(r->app);
@@ -207,14 +150,14 @@ static void add_one(struct request *r, struct response *res, const struct queue_
 	struct str key;
 	struct err err = {0};
 
-	if (!idempotency_key_or_reply(r, res, &key))
+	if (!creation_key_or_reply(r, res, &key))
 		return;
-	set_idempotency(r, q->queue, key, fingerprint, 0, job);
+	set_idempotency(job, creation_idempotency(r, q->queue, key, fingerprint, 0));
 	if (admission_check(s->admission, &err) < 0 || bq_add(s->bq, q->queue, job, r->arena, &added, r->deadline_mono_ms, &err) < 0) {
 		response_error(r, res, &err);
 		return;
 	}
-	count_added(s, q->queue, &added);
+	creation_count(s, q->queue, &added);
 	note_created(r, q->queue, &added);
 	struct str url = status_url(r, q->queue->name, added.id);
 	struct jwrite w = response_json(res, added.created ? 201 : 200);
@@ -257,7 +200,7 @@ void jobs_create(struct request *r, struct response *res)
 		response_invalid(r, res, &report);
 		return;
 	}
-	complete_options(r, q.decl, &job.opts);
+	creation_options(r, q.decl, &job.opts);
 	add_one(r, res, &q, &job, r->body);
 }
 
@@ -289,7 +232,7 @@ static bool read_item(struct request *r, const struct queue_ref *q, uint32_t nod
 	if (opts != JDOC_NONE && !read_options(r, &r->json, opts, opts_at, &job->opts, report))
 		ok = false;
 	if (ok)
-		complete_options(r, q->decl, &job->opts);
+		creation_options(r, q->decl, &job->opts);
 	return ok;
 }
 
@@ -333,7 +276,7 @@ static int read_items(struct request *r, const struct queue_ref *q, struct str k
 		it->place[i] = SIZE_MAX;
 		if (!fits(r, "job-add", &r->json, c, STR(""), &it->reports[i]) || !read_item(r, q, c, STR(""), job, &it->reports[i]))
 			continue;
-		set_idempotency(r, q->queue, key, jdoc_raw(&r->json, c), i + 1, job);
+		set_idempotency(job, creation_idempotency(r, q->queue, key, jdoc_raw(&r->json, c), i + 1));
 		it->place[i] = it->n_jobs++;
 	}
 	return 0;
@@ -351,7 +294,7 @@ static void write_items(struct request *r, struct response *res, const struct qu
 		const struct bq_add_result *result = it->place[i] == SIZE_MAX ? NULL : &it->results[it->place[i]];
 		jw_open(&w, '{');
 		if (result && result->rc == 0) {
-			count_added(s, q->queue, &result->added);
+			creation_count(s, q->queue, &result->added);
 			jw_kstr(&w, "jobId", result->added.id);
 			jw_kbool(&w, "created", result->added.created);
 		} else {
@@ -384,7 +327,7 @@ static void add_array(struct request *r, struct response *res, const struct queu
 		response_problem(r, res, PROBLEM_TOO_LARGE, "at most %d jobs are taken at once", ARRAY_MAX);
 		return;
 	}
-	if (!idempotency_key_or_reply(r, res, &key))
+	if (!creation_key_or_reply(r, res, &key))
 		return;
 	int rc = admission_check(s->admission, &err);
 	if (rc == 0 && read_items(r, q, key, &it) < 0)
