@@ -264,7 +264,6 @@ static const struct verdict {
 	CURLcode code;
 	int err; /* when nothing was sent; else it is ERR_UNKNOWN_OUTCOME, except ERR_PROTOCOL */
 } verdicts[] = {
-	{CURLE_OPERATION_TIMEDOUT, ERR_TIMEOUT},
 	{CURLE_OUT_OF_MEMORY, ERR_NOMEM},
 	{CURLE_UNSUPPORTED_PROTOCOL, ERR_PROTOCOL}, /* the scheme is checked before: an answer as of HTTP 0.9 */
 	{CURLE_URL_MALFORMAT, ERR_INVALID},

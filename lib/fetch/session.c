@@ -1,7 +1,8 @@
 #include "lib/fetch/session.h"
 
+#include <sys/socket.h>
+
 #include "lib/base/clock.h"
-#include "lib/base/panic.h"
 
 #define MAX_IDLE 16           /* sessions kept; more threads than that make theirs anew */
 #define MAX_CONNECTIONS 4L    /* kept per session */
@@ -9,7 +10,8 @@
 #define CONNECT_TIMEOUT_MS 10000L
 #define SLOW_BYTES_PER_S 16L
 #define SLOW_S 30L
-#define POLL_MAX_MS 1000 /* the longest sleep without a look at the clock */
+#define POLL_MAX_MS 1000
+#define ABORT_MS 3000         /* how long libcurl may take to end what it was told to end */
 
 void session_pool_init(struct session_pool *p)
 {
@@ -17,10 +19,20 @@ void session_pool_init(struct session_pool *p)
 	lock_init(&p->mu);
 }
 
+/* Without this, closing a kept SMTP connection would say QUIT and wait two minutes for the answer of a server that is silent. */
+static void cut_connection(struct session *s)
+{
+	curl_socket_t fd = CURL_SOCKET_BAD;
+	if (s->multi && curl_easy_getinfo(s->easy, CURLINFO_ACTIVESOCKET, &fd) == CURLE_OK && fd != CURL_SOCKET_BAD)
+		shutdown(fd, SHUT_RDWR);
+}
+
 static void session_free(struct session *s)
 {
-	if (s->easy)
+	if (s->easy) {
+		cut_connection(s);
 		curl_easy_cleanup(s->easy);
+	}
 	if (s->multi)
 		curl_multi_cleanup(s->multi);
 	free(s);
@@ -111,33 +123,62 @@ static bool finished(struct session *s, CURLcode *result)
 	return false;
 }
 
-static enum session_end drive(struct session *s, int64_t deadline_mono_ms, int cancel_fd, CURLcode *result)
+/* curl_xferinfo_callback: libcurl asks at every turn whether to go on. */
+static int on_progress(void *arg, curl_off_t down_total, curl_off_t down, curl_off_t up_total, curl_off_t up)
+{
+	const struct session *s = arg;
+	(void)down_total;
+	(void)down;
+	(void)up_total;
+	(void)up;
+	return s->abort;
+}
+
+/* false: libcurl itself has failed. */
+static bool drive(struct session *s, int cancel_fd, CURLcode *result)
 {
 	struct curl_waitfd cancel = {.fd = cancel_fd, .events = CURL_WAIT_POLLIN};
+	int64_t give_up = INT64_MAX;
 	for (;;) {
 		int running;
-		if (curl_multi_perform(s->multi, &running) != CURLM_OK)
-			return SESSION_BROKEN;
+		if (curl_multi_perform(s->multi, &running) != CURLM_OK || clock_mono_ms() > give_up)
+			return false;
 		if (finished(s, result))
-			return SESSION_DONE;
-		if (cancel.revents)
-			return SESSION_CANCELLED;
-		int64_t left = deadline_mono_ms - clock_mono_ms();
-		if (left <= 0)
-			return SESSION_DEADLINE;
+			return true;
+		bool watch = cancel_fd >= 0 && !s->abort;
 		cancel.revents = 0;
-		int wait = left < POLL_MAX_MS ? (int)left : POLL_MAX_MS;
-		if (curl_multi_poll(s->multi, &cancel, cancel_fd >= 0, wait, NULL) != CURLM_OK)
-			return SESSION_BROKEN;
+		if (curl_multi_poll(s->multi, &cancel, watch, s->abort ? 1 : POLL_MAX_MS, NULL) != CURLM_OK)
+			return false;
+		if (watch && cancel.revents) {
+			s->abort = true;
+			give_up = clock_mono_ms() + ABORT_MS;
+			curl_easy_setopt(s->easy, CURLOPT_SERVER_RESPONSE_TIMEOUT, 1L); /* for the answer to QUIT */
+		}
 	}
+}
+
+static enum session_end end_of(const struct session *s, CURLcode result)
+{
+	if (result == CURLE_OPERATION_TIMEDOUT)
+		return SESSION_DEADLINE;
+	return s->abort && result == CURLE_ABORTED_BY_CALLBACK ? SESSION_CANCELLED : SESSION_DONE;
 }
 
 enum session_end session_run(struct session *s, int64_t deadline_mono_ms, int cancel_fd, CURLcode *result)
 {
+	int64_t left = deadline_mono_ms - clock_mono_ms();
 	*result = CURLE_OK;
+	if (left <= 0)
+		return SESSION_DEADLINE;
+	s->abort = false;
+	curl_easy_setopt(s->easy, CURLOPT_TIMEOUT_MS, (long)left);
+	curl_easy_setopt(s->easy, CURLOPT_SERVER_RESPONSE_TIMEOUT, (long)(left / 1000 + 1));
+	curl_easy_setopt(s->easy, CURLOPT_NOPROGRESS, 0L);
+	curl_easy_setopt(s->easy, CURLOPT_XFERINFOFUNCTION, on_progress);
+	curl_easy_setopt(s->easy, CURLOPT_XFERINFODATA, s);
 	if (curl_multi_add_handle(s->multi, s->easy) != CURLM_OK)
 		return SESSION_BROKEN;
-	enum session_end end = drive(s, deadline_mono_ms, cancel_fd, result);
+	bool driven = drive(s, cancel_fd, result);
 	curl_multi_remove_handle(s->multi, s->easy);
-	return end;
+	return driven ? end_of(s, *result) : SESSION_BROKEN;
 }

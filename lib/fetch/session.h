@@ -14,6 +14,7 @@ struct session {
 	CURL *easy;
 	CURLM *multi;
 	struct session *next; /* in the pool */
+	bool abort;           /* libcurl shall end the transfer */
 	char error[CURL_ERROR_SIZE];
 };
 
@@ -33,7 +34,10 @@ void session_give(struct session_pool *p, struct session *s);
 
 enum session_end { SESSION_DONE, SESSION_DEADLINE, SESSION_CANCELLED, SESSION_BROKEN };
 
-/* Runs the transfer that the easy handle describes. *result is libcurl's verdict when DONE. */
+/* Runs the transfer that the easy handle describes. *result is libcurl's verdict when DONE.
+ *
+ * A transfer is never taken away from libcurl before libcurl has ended it: smtp_done would take that for success, send the dot that
+ * completes a message, and wait for the reply (7.88). So deadline and cancelling are libcurl's own timeout and progress callback. */
 enum session_end session_run(struct session *s, int64_t deadline_mono_ms, int cancel_fd, CURLcode *result);
 
 #endif

@@ -5,7 +5,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { FlowProducer, Queue, QueueEvents, Worker } from 'bullmq';
-import { eventually, startRedis, startSluice, temporaryFolder } from '../api/harness/index.mjs';
+import { declare, eventually, startRedis, startSluice, temporaryFolder } from '../api/harness/index.mjs';
 import { makeFixtures } from '../fixtures/make-fixtures.mjs';
 
 const DOCUMENTS = 'document-processing';
@@ -16,7 +16,7 @@ const open = []; // everything of BullMQ's that has to be closed
 
 before(async () => {
   redis = await startRedis({ tcp: true, args: ['--maxmemory-policy', 'noeviction'] });
-  sluice = await startSluice({ env: { REDIS_URL: redis.url } });
+  sluice = await startSluice({ env: { REDIS_URL: redis.url, SLUICE_QUEUES: declare({ name: 'notifications', processor: 'none' }) } });
 });
 after(async () => {
   for (const thing of open.reverse()) await thing.close();

@@ -96,7 +96,8 @@ static struct str needs_n(void)
 }
 
 static const struct processor PROCESSORS[] = {
-	{"document", "DocumentTest", NULL, NULL, NULL, run_echo}, /* the built-in queue names it */
+	{"document", "DocumentTest", NULL, NULL, NULL, run_echo}, /* the built-in queues name these */
+	{"notification", "NotificationTest", needs_n, NULL, NULL, run_echo},
 	{"echo", "EchoTest", needs_n, NULL, NULL, run_echo},	  {"flaky", "FlakyTest", NULL, NULL, NULL, run_flaky},
 	{"refuse", "RefuseTest", NULL, NULL, NULL, run_refuse},	  {"hold", "HoldTest", NULL, NULL, NULL, run_hold},
 };

@@ -1,0 +1,1 @@
+$(call obj,processors/notification/notification.c): processors/notification/payload.schema.json
