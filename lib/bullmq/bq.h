@@ -2,7 +2,7 @@
  *
  *     struct bq *bq = bq_new(mux, log, &err);          (before rmux_start: registers the scripts)
  *     bq_add(bq, &queue, &job, &added, deadline, &err);
- *     n = bq_take(...) → run → bq_complete(...) / bq_fail(...)
+ *     n = bq_take(...) → run → bq_complete(...) / bq_fail(...)        many workers of one process: lib/bullmq/work.h
  *
  * Every call is one round trip unless said otherwise. Deadlines are monotonic ms. Strings in results are in the given arena.
  * Failures of the connection are rmux.h's. Any thread. */

@@ -36,6 +36,16 @@ void bq_pack_worker(struct mp_map *m, const struct bq_worker *w, struct str toke
 /* The reply of a script that fetches a job: moveToActive, moveToFinished. */
 int bq_read_taken(const redisReply *r, struct arena *a, struct bq_job *job, struct bq_taken *out, struct err *err) MUST_CHECK;
 
+/* ---- finish.c: what the scripts are told of an end ---- */
+/* How many finished jobs stay: the job's own wish, else the worker's, else all. */
+const struct bq_keep *bq_keep_of(const struct bq_job *job, const struct bq_worker *w, bool failed);
+/* moveToFinished's options, packed. */
+struct buf bq_pack_finish(const struct bq_worker *w, const struct bq_job *job, struct str token, bool failed);
+/* The job fields that a failed attempt leaves behind, packed: a flat array of names and values. */
+struct buf bq_pack_failure(const struct bq_job *job, const struct bq_failure *f);
+/* As the official client's shouldRetryJob; *delay_ms for BQ_FAILED_DELAYED. */
+enum bq_failed bq_failure_kind(const struct bq_job *job, const struct bq_failure *f, int64_t *delay_ms);
+
 /* ---- job.c: hash fields ---- */
 #define BQ_JOB_FIELD_COUNT 21
 

@@ -17,14 +17,17 @@ struct finish {
 	bool take_next;
 };
 
-/* The job's own wish, else the worker's, else all stay. */
-static void pack_keep(struct mp_map *m, const struct finish *f)
+const struct bq_keep *bq_keep_of(const struct bq_job *job, const struct bq_worker *w, bool failed)
 {
-	const struct bq_keep all = {.count = -1, .age_s = -1, .limit = -1};
-	const struct bq_opts *o = &f->job->opts;
-	const struct bq_keep *own = f->failed ? &o->remove_on_fail : &o->remove_on_complete;
-	const struct bq_keep *workers = f->failed ? &f->worker->keep_failed : &f->worker->keep_completed;
-	const struct bq_keep *keep = own->set ? own : workers->set ? workers : &all;
+	static const struct bq_keep all = {.count = -1, .age_s = -1, .limit = -1};
+	const struct bq_keep *own = failed ? &job->opts.remove_on_fail : &job->opts.remove_on_complete;
+	const struct bq_keep *workers = failed ? &w->keep_failed : &w->keep_completed;
+
+	return own->set ? own : workers->set ? workers : &all;
+}
+
+static void pack_keep(struct mp_map *m, const struct bq_keep *keep)
+{
 	struct mp_map in;
 
 	mp_key(m, "keepJobs");
@@ -44,7 +47,7 @@ static void pack_keep(struct mp_map *m, const struct finish *f)
 	mp_map_close(&in);
 }
 
-static void put_finish_opts(struct rcmd *cmd, const struct finish *f)
+struct buf bq_pack_finish(const struct bq_worker *w, const struct bq_job *job, struct str token, bool failed)
 {
 	static const struct {
 		const char *name;
@@ -55,17 +58,17 @@ static void put_finish_opts(struct rcmd *cmd, const struct finish *f)
 		{"idof", BQ_PARENT_IGNORES},
 		{"rdof", BQ_PARENT_REMOVES},
 	};
-	const struct bq_opts *o = &f->job->opts;
+	const struct bq_opts *o = &job->opts;
 	struct buf packed = BUF_INIT;
 	struct mp_map m = mp_map_open(&packed);
 
-	bq_pack_worker(&m, f->worker, f->token);
-	pack_keep(&m, f);
+	bq_pack_worker(&m, w, token);
+	pack_keep(&m, bq_keep_of(job, w, failed));
 	mp_key(&m, "attempts");
 	mp_int(&packed, o->attempts > 0 ? o->attempts : 0);
 	mp_key(&m, "maxMetricsSize");
-	if (f->worker->metrics_points > 0)
-		mp_int(&packed, f->worker->metrics_points);
+	if (w->metrics_points > 0)
+		mp_int(&packed, w->metrics_points);
 	else
 		mp_strz(&packed, "");
 	for (size_t i = 0; i < ARRAY_LEN(on_parent); i++) {
@@ -73,12 +76,13 @@ static void put_finish_opts(struct rcmd *cmd, const struct finish *f)
 		mp_bool(&packed, o->on_parent == on_parent[i].value);
 	}
 	mp_map_close(&m);
-	bq_arg_packed(cmd, &packed);
+	return packed;
 }
 
 static void put_finish(struct rcmd *cmd, const struct bq_queue *q, const struct finish *f)
 {
 	const struct bq_script_call call = {.queue = q, .id = f->job->id, .failed = f->failed};
+	struct buf opts = bq_pack_finish(f->worker, f->job, f->token, f->failed);
 
 	bq_script_begin(cmd, BQ_SCRIPT_MOVE_TO_FINISHED, &call, 9);
 	rcmd_arg(cmd, f->job->id);
@@ -88,7 +92,7 @@ static void put_finish(struct rcmd *cmd, const struct bq_queue *q, const struct 
 	rcmd_argz(cmd, f->failed ? "failed" : "completed");
 	rcmd_argz(cmd, f->take_next ? "1" : "0");
 	rcmd_arg(cmd, q->keys[BQ_KEY_BASE]);
-	put_finish_opts(cmd, f);
+	bq_arg_packed(cmd, &opts);
 	if (f->fields)
 		bq_arg_packed(cmd, f->fields);
 	else
@@ -178,8 +182,7 @@ static void write_traces(struct buf *out, const struct bq_job *job, struct str t
 	jw_close(&w, ']');
 }
 
-/* The job fields that a failed attempt leaves behind: a flat array of names and values. */
-static struct buf pack_fields(const struct bq_job *job, const struct bq_failure *f)
+struct buf bq_pack_failure(const struct bq_job *job, const struct bq_failure *f)
 {
 	struct buf fields = BUF_INIT, traces = BUF_INIT;
 	struct arena a;
@@ -235,8 +238,7 @@ static double random01(void)
 	return ldexp((double)(id_random_u64() >> 11), -53);
 }
 
-/* As the official client's shouldRetryJob. */
-static enum bq_failed decide(const struct bq_job *job, const struct bq_failure *f, int64_t *delay_ms)
+enum bq_failed bq_failure_kind(const struct bq_job *job, const struct bq_failure *f, int64_t *delay_ms)
 {
 	int64_t made = job->attempts_made + 1;
 
@@ -249,11 +251,11 @@ static enum bq_failed decide(const struct bq_job *job, const struct bq_failure *
 int bq_fail(struct bq *bq, const struct bq_queue *q, const struct bq_worker *w, const struct bq_job *job, struct str token,
 	    const struct bq_failure *f, enum bq_failed *how, int64_t deadline, struct err *err)
 {
-	struct buf fields = pack_fields(job, f);
+	struct buf fields = bq_pack_failure(job, f);
 	struct rcmd cmd = RCMD_INIT;
 	int64_t delay_ms = 0;
 
-	*how = decide(job, f, &delay_ms);
+	*how = bq_failure_kind(job, f, &delay_ms);
 	if (*how == BQ_FAILED_FINAL) {
 		const struct finish finish = {
 			.job = job,

@@ -20,7 +20,7 @@ if (!output) {
   process.exit(2);
 }
 const luaDir = join(sourceDir, 'lua');
-const MAX_KEYS = 14;
+const MAX_KEYS = 15;
 
 function fail(message) {
   console.error(`gen-scripts: ${message}`);

@@ -13,6 +13,7 @@
 #include "lib/bullmq/bq.h"
 #include "lib/bullmq/cron.h"
 #include "lib/bullmq/flow.h"
+#include "lib/bullmq/work.h"
 
 #define DEADLINE (clock_mono_ms() + 10000)
 
@@ -197,12 +198,17 @@ static struct bq_worker worker(struct drive *d)
 }
 
 /* Keeps a taken job for the commands on it; its schedule goes on. */
-static int keep_taken(struct drive *d, struct bq_job *job, const char *key)
+static int keep_job(struct drive *d, struct bq_job *job)
 {
-	put_text(d, key, job->id);
 	if (table_put(&d->jobs, job->id, job) < 0)
 		die("memory");
 	return job->repeat_key.p ? bq_schedule_next(d->bq, queue(d), job, DEADLINE, &d->err) : 0;
+}
+
+static int keep_taken(struct drive *d, struct bq_job *job, const char *key)
+{
+	put_text(d, key, job->id);
+	return keep_job(d, job);
 }
 
 static struct bq_job *new_job(struct drive *d)
@@ -251,15 +257,16 @@ static int op_complete_take(struct drive *d)
 	return rc == 0 && taken.got ? keep_taken(d, next, "next") : rc;
 }
 
+static struct bq_failure failure(struct drive *d)
+{
+	return (struct bq_failure){
+		.reason = text(d, "reason"), .trace = text(d, "trace"), .permanent = flag(d, "permanent"), .retry_after_ms = -1};
+}
+
 static int op_fail(struct drive *d)
 {
 	static const char *const words[] = {"final", "delayed", "retried"};
-	const struct bq_failure f = {
-		.reason = text(d, "reason"),
-		.trace = text(d, "trace"),
-		.permanent = flag(d, "permanent"),
-		.retry_after_ms = -1,
-	};
+	const struct bq_failure f = failure(d);
 	struct bq_worker w = worker(d);
 	enum bq_failed how;
 	int rc = bq_fail(d->bq, queue(d), &w, taken_job(d), text(d, "token"), &f, &how, DEADLINE, &d->err);
@@ -276,6 +283,82 @@ static int op_delay(struct drive *d)
 static int op_release(struct drive *d)
 {
 	return bq_release(d->bq, queue(d), taken_job(d), text(d, "token"), DEADLINE, &d->err);
+}
+
+/* One of {"endings":[{kind, id, token, value | reason, trace, permanent | ms}, …]} */
+static const struct bq_end_args *encode_ending(struct drive *d, const struct bq_worker *w)
+{
+	static const char *const kinds[] = {
+		[BQ_END_COMPLETE] = "complete", [BQ_END_FAIL] = "fail", [BQ_END_DELAY] = "delay", [BQ_END_RELEASE] = "release"};
+	const struct bq_failure f = failure(d);
+	struct bq_ending e = {.token = text(d, "token"), .value = text(d, "value"), .failure = &f, .delay_ms = number(d, "ms", 0)};
+	struct bq_end_args *args = arena_zalloc(&d->arena, sizeof(*args));
+	enum bq_failed how;
+
+	if (!args)
+		die("memory");
+	for (size_t k = 0; k < ARRAY_LEN(kinds); k++)
+		if (str_is(text(d, "kind"), kinds[k]))
+			e.kind = (enum bq_end)k;
+	bq_end_encode(args, w, taken_job(d), &e, &how);
+	return args;
+}
+
+static int put_work(struct drive *d, const struct bq_work *work, const struct bq_work_answer *answer)
+{
+	json_t *codes = json_array(), *taken = json_array();
+	int rc = 0;
+
+	json_object_set_new(d->out, "codes", codes);
+	json_object_set_new(d->out, "taken", taken);
+	put_text(d, "trouble", answer->trouble);
+	for (size_t i = 0; i < work->n_endings; i++) {
+		struct err err = {0};
+		int code = bq_work_ended(answer, i, &err);
+
+		json_array_append_new(codes, json_string(code == 0 ? "OK" : err_name(code)));
+	}
+	for (size_t i = 0; i < answer->n_taken && rc == 0; i++) {
+		struct bq_job *job = new_job(d);
+		struct str token;
+
+		rc = bq_work_taken(answer, i, &d->arena, job, &token, &d->err);
+		if (rc == 0) {
+			json_array_append_new(taken, json_pack("[s%s%]", job->id.p, job->id.n, token.p, token.n));
+			rc = keep_job(d, job);
+		}
+	}
+	return rc;
+}
+
+static int op_work(struct drive *d)
+{
+	json_t *in = d->in, *list = json_object_get(in, "endings");
+	struct bq_worker w = worker(d);
+	const struct bq_end_args *endings[BQ_WORK_PER_CALL];
+	struct bq_work work = {.queue = queue(d), .worker = &w, .token_stem = text(d, "stem"), .free = (size_t)number(d, "free", 0),
+			       .frees = flag(d, "frees"), .endings = endings, .n_endings = json_array_size(list)};
+	struct bq_work_answer answer;
+	struct rcmd cmd = RCMD_INIT;
+	struct rreplies replies;
+
+	for (size_t i = 0; i < work.n_endings; i++) {
+		d->in = json_array_get(list, i);
+		endings[i] = encode_ending(d, &w);
+	}
+	d->in = in;
+	bq_work_command(&cmd, &work);
+	for (size_t i = 0; i < work.n_endings; i++)
+		bq_end_release((struct bq_end_args *)(uintptr_t)endings[i]);
+	int rc = rmux_call(bq_mux(d->bq), &cmd, DEADLINE, &replies, &d->err);
+	rcmd_release(&cmd);
+	if (rc < 0)
+		return rc;
+	rc = bq_work_read(replies.items[0], &answer, &d->err);
+	if (rc == 0)
+		rc = put_work(d, &work, &answer);
+	rreplies_release(&replies);
+	return rc;
 }
 
 static int op_progress(struct drive *d)
@@ -373,7 +456,7 @@ static const struct {
 	{"addMany", op_add_many},  {"add", op_add}, {"addFlow", op_add_flow},           {"take", op_take},         {"complete", op_complete}, {"fail", op_fail},
 	{"delay", op_delay},       {"release", op_release},   {"progress", op_progress}, {"log", op_log},
 	{"extend", op_extend},     {"stalled", op_stalled},   {"pause", op_pause},       {"announce", op_announce},
-	{"completeTake", op_complete_take}, {"status", op_status},     {"counts", op_counts},     {"cron", op_cron},
+	{"completeTake", op_complete_take}, {"work", op_work}, {"status", op_status},     {"counts", op_counts},     {"cron", op_cron},
 };
 
 static void run_line(struct drive *d, const char *line)

@@ -227,7 +227,7 @@ class Sequence {
 
   // One random step; its description goes into the trail.
   async step() {
-    const kinds = ['add', 'add', 'add', 'bulk', 'take', 'take', 'complete', 'fail', 'fail', 'delay', 'release', 'progress', 'log', 'extend', 'stalled', 'pause', 'flow', 'promote', 'schedule', 'wait', 'wait'];
+    const kinds = ['add', 'add', 'add', 'bulk', 'take', 'take', 'complete', 'fail', 'fail', 'group', 'group', 'group', 'delay', 'release', 'progress', 'log', 'extend', 'stalled', 'pause', 'flow', 'promote', 'schedule', 'wait', 'wait'];
     const kind = this.random.pick(kinds);
     standing += this.random.below(50);
     this.trail.push(`${kind} at +${standing - START}`);
@@ -288,7 +288,9 @@ class Sequence {
   }
 
   async bulk() {
-    const jobs = Array.from({ length: 1 + this.random.below(6) }, () => ({ name: 'send', data: this.data(), opts: this.options() }));
+    const plain = this.random.chance(0.3); // many of a kind, as queues mostly hold them
+    const opts = this.random.pick([{}, { attempts: 2 }, { removeOnComplete: true }, { removeOnComplete: 3 }]);
+    const jobs = Array.from({ length: 1 + this.random.below(plain ? 30 : 6) }, () => ({ name: 'send', data: this.data(), opts: plain ? opts : this.options() }));
     const theirs = await this.queue.addBulk(jobs);
     const ours = await this.ask('addMany', { jobs: jobs.map((job) => ({ ...job, data: JSON.stringify(job.data) })) });
     this.note(JSON.stringify(jobs.map((job, i) => ({ opts: job.opts, id: theirs[i].id }))));
@@ -355,6 +357,60 @@ class Sequence {
   async release() {
     const held = this.any();
     if (held) await this.end('release', held, await outcome(held.job.moveToWait(held.token)), {});
+  }
+
+  // How a job ends in a group: what the official client does, then what ours is told.
+  ending(held) {
+    const r = this.random, { job, token } = held;
+    const kind = r.pick(['complete', 'complete', 'complete', 'complete', 'fail', 'delay', 'release']);
+    const common = { kind, id: job.id, token };
+    if (kind === 'delay') {
+      const ms = r.below(4000);
+      return { ...common, ms, tell: () => job.moveToDelayed(standing + ms, token) };
+    }
+    if (kind === 'release') return { ...common, tell: () => job.moveToWait(token) };
+    if (kind === 'complete') {
+      const value = r.pick([null, 7, 'text', { ok: [] }]);
+      return { ...common, value: JSON.stringify(value), tell: (fetch) => job.moveToCompleted(value, token, fetch) };
+    }
+    const reason = 'SMTP_DOWN: no answer', permanent = r.chance(0.3);
+    const error = permanent ? new UnrecoverableError(reason) : new Error(reason);
+    error.stack = `${reason}\n  at step`;
+    const final = permanent || job.attemptsMade + 1 >= (job.opts.attempts ?? 0);
+    return { ...common, reason, trace: error.stack, permanent, tell: (fetch) => job.moveToFailed(error, token, fetch && final) };
+  }
+
+  // Several endings and takes in one call; the official client's way is one by one, the last one fetching.
+  async group() {
+    const r = this.random;
+    const chosen = [...this.held.values()].filter(({ token }) => token !== 'not-mine' && r.chance(0.8)).slice(0, 20);
+    if (chosen.length && r.chance(0.15)) chosen.splice(r.below(chosen.length), 0, r.pick(chosen)); // ended twice
+    for (const held of chosen) if (r.chance(0.05)) held.token = 'not-mine';
+    const endings = chosen.map((held) => this.ending(held));
+    const free = r.below(2) * r.below(20), frees = r.chance(0.8), stem = `stem-${++this.tokens}`;
+    const found = []; // [data, id]
+    const codes = [];
+    for (const [i, { tell }] of endings.entries()) {
+      const { rc, value: [data, id] = [] } = await outcome(tell(i === endings.length - 1 && (frees || free > 0)).then((value) => (Array.isArray(value) ? value : [])));
+      codes.push(rc);
+      if (data) found.push([data, id]);
+    }
+    const wanted = free + (frees ? codes.filter((rc) => rc === 'OK').length : 0);
+    while (found.length < wanted) {
+      const [data, id] = await this.worker.backend.moveToActive(`${stem}-${found.length + 1}`, this.settings.worker);
+      if (!data) break;
+      found.push([data, id]);
+    }
+    const ours = await this.ask('work', { endings: endings.map(({ tell, ...rest }) => rest), free, frees, stem, ...this.asWorker() });
+    this.note(JSON.stringify({ ends: endings.map(({ kind, id }, i) => `${kind} ${id} ${codes[i]}`), free, frees, found: found.map(([, id]) => id) }));
+    this.same({ rc: 'OK', codes, found: found.map(([, id]) => id), trouble: '' }, { rc: ours.rc, codes: ours.codes, found: ours.taken.map(([id]) => id), trouble: ours.trouble }, ours.error);
+    for (const { id } of endings) this.held.delete(id);
+    for (const [i, [data, id]] of found.entries()) {
+      const token = ours.taken[i][1];
+      await this.theirs.set(`${KEY}${id}:lock`, token, 'KEEPTTL'); // a fetch takes the next job under the token of the last
+      this.held.set(id, { job: await this.worker.nextJobFromJobData(data, id, token), token });
+    }
+    this.sizes.add(endings.length);
   }
 
   async progress() {
@@ -515,7 +571,7 @@ function officialCron({ pattern, tz, after, end, count }) {
 }
 
 describe('lib/bullmq and the official client', () => {
-  const world = { events: new Set() };
+  const world = { events: new Set(), sizes: new Set() };
 
   before(async () => {
     world.redis = await startRedis();
@@ -538,7 +594,9 @@ describe('lib/bullmq and the official client', () => {
         throw new Error(`seed ${seed} failed once and not again`);
       }
     }
-    if (SEQUENCES >= 100) assert.deepEqual([...world.events].sort(), EVENTS);
+    if (SEQUENCES < 100) return;
+    assert.deepEqual([...world.events].sort(), EVENTS);
+    assert.ok(Math.max(...world.sizes) >= 15, `the largest group had ${Math.max(...world.sizes)} endings`);
   });
 
   // One leaf of a flow may have been completed before; when all children of a parent have, the parent waits for nobody.

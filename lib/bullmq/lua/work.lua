@@ -1,0 +1,342 @@
+-- KEYS: wait active prioritized events stalled limiter delayed paused meta pc marker completed failed metrics:completed metrics:failed
+-- Ends jobs and takes others, for the workers of one process: as if each ending had called its official script in turn, the last
+-- one fetching the next job when it finishes its own, and then moveToActive once for each worker that is still free.
+--
+-- A job that completes and has no parent, no children and no deduplication id, by far the most frequent, is completed here with
+-- the official commands but for those that one run needs only once; so are jobs taken from a queue without a rate limit. The
+-- rest goes through the official scripts, each under pcall: what is wrong with one ending does not touch its neighbours.
+--
+-- ARGV[1]  "P:Q:"
+-- ARGV[2]  now in ms
+-- ARGV[3]  the worker's name or ""
+-- ARGV[4]  life of a lock in ms
+-- ARGV[5]  the worker's limiter: max or "", and
+-- ARGV[6]  its duration in ms
+-- ARGV[7]  how many points of metrics are kept, "" without metrics
+-- ARGV[8]  what the tokens of the jobs taken begin with
+-- ARGV[9]  how many workers are free
+-- ARGV[10] "1": each ending that succeeds makes one more free
+-- then the endings, each one of
+--   complete id token value count age limit      what of keepJobs is not given is ""
+--   fail id reason opts fields                   opts and fields packed as for moveToFinished
+--   delay id token ms skipAttempt fields
+--   retry id token push fields
+--   release id token
+-- Reply: {for each ending the official script's number or the text of an error, for each job taken {its fields, id, token},
+-- rate limit in ms, due time in ms of the next delayed job or 0, what went wrong besides or ""}.
+--@call moveToFinished moveToActive moveToDelayed retryJob moveJobFromActiveToWait
+local FIRST_ENDING = 11
+local REWRITE_FROM = 8
+local WIDTH = {complete = 7, fail = 5, delay = 6, retry = 5, release = 3}
+local wait, active, prioritized, events, stalled = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local delayed, meta, pc, marker = KEYS[7], KEYS[9], KEYS[10], KEYS[11]
+local base, now, points, stem = ARGV[1], ARGV[2], ARGV[7], ARGV[8]
+
+local endings, codes, taken = {}, {}, {}
+local limitedMs, nextDelayed, trouble = 0, 0, ""
+local free = tonumber(ARGV[9])
+local frees = ARGV[10] == "1"
+local trimmed = false
+
+local function textOf(failure)
+  return type(failure) == "table" and failure.err or tostring(failure)
+end
+
+local function workerOpts(token)
+  local opts = {token = token, lockDuration = tonumber(ARGV[4])}
+  if ARGV[3] ~= "" then opts.name = ARGV[3] end
+  if ARGV[5] ~= "" then opts.limiter = {max = tonumber(ARGV[5]), duration = tonumber(ARGV[6])} end
+  return opts
+end
+
+local function newToken()
+  return stem .. "-" .. (#taken + 1)
+end
+
+-- ---- jobs taken ----
+
+-- A fetching script's reply: true when nothing more is to be had.
+local function noteFetched(reply, token)
+  if type(reply[1]) == "table" then
+    taken[#taken + 1] = {reply[1], reply[2], token}
+    return false
+  end
+  limitedMs, nextDelayed = reply[3], reply[4]
+  return true
+end
+
+local function takeOfficially(n)
+  for _ = 1, n do
+    local token = newToken()
+    if noteFetched(moveToActiveScript(KEYS, {base, now, cmsgpack.pack(workerOpts(token))}), token) then return end
+  end
+end
+
+-- What is written is added to what was read: a later field counts.
+local function prepare(id)
+  local jobKey, token = base .. id, newToken()
+  rcall("SET", jobKey .. ":lock", token, "PX", ARGV[4])
+  rcall("XADD", events, "*", "event", "active", "jobId", id, "prev", "waiting")
+  local fields, starts = rcall("HGETALL", jobKey), "1"
+  for i = 1, #fields, 2 do
+    if fields[i] == "ats" then starts = string.format("%d", fields[i + 1] + 1) end
+  end
+  local changed = {"processedOn", now, "ats", starts, "pb", ARGV[3]}
+  local last = ARGV[3] == "" and 4 or 6
+  rcall("HSET", jobKey, unpack(changed, 1, last))
+  for i = 1, last do fields[#fields + 1] = changed[i] end
+  taken[#taken + 1] = {fields, id, token}
+end
+
+-- The next n ids in the order in which they are due to run, moved to active; false when an old client's marker stands among them.
+local function moveToActiveList(n)
+  local ids = {}
+  local waiting = rcall("LRANGE", wait, -n, -1)
+  for i = #waiting, 1, -1 do
+    if string.sub(waiting[i], 1, 2) == "0:" then return false end
+    ids[#ids + 1] = waiting[i]
+  end
+  if #ids > 0 then
+    rcall("LPUSH", active, unpack(ids))
+    rcall("LTRIM", wait, 0, -1 - #ids)
+  end
+  if #ids == n then return ids end
+  local popped = rcall("ZPOPMIN", prioritized, n - #ids)
+  for i = 1, #popped, 2 do
+    rcall("LPUSH", active, popped[i])
+    ids[#ids + 1] = popped[i]
+  end
+  if #ids < n then rcall("DEL", pc) end
+  return ids
+end
+
+local function take(n)
+  local paused, concurrency, max = unpack(rcall("HMGET", meta, "paused", "concurrency", "max"))
+  if max or ARGV[5] ~= "" then return takeOfficially(n) end
+  if concurrency then n = math.min(n, tonumber(concurrency) - rcall("LLEN", active)) end
+  local mayTake = not paused and n > 0
+  promoteDelayedJobs(delayed, marker, wait, prioritized, events, base, now, pc, not mayTake)
+  if not mayTake then return end
+  local ids = moveToActiveList(n)
+  if not ids then return takeOfficially(n) end
+  for _, id in ipairs(ids) do prepare(id) end
+  if #ids > 0 then addBaseMarkerIfNeeded(marker, false) end
+  if #ids < n then nextDelayed = getNextDelayedTimestamp(delayed) or 0 end
+end
+
+-- ---- endings by the official scripts ----
+
+local function keysAt(...)
+  local keys = {}
+  for i, position in ipairs({...}) do keys[i] = KEYS[position] or position end
+  return keys
+end
+
+local function finish(id, failed, value, opts, fields, fetch)
+  local keys = keysAt(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, failed and 13 or 12, base .. id, failed and 15 or 14, 11)
+  return moveToFinishedScript(keys, {id, now, failed and "failedReason" or "returnvalue", value,
+    failed and "failed" or "completed", fetch and "1" or "0", base, opts, fields})
+end
+
+local official = {
+  complete = function(e, fetch)
+    local opts = workerOpts(e[3])
+    opts.keepJobs = {count = tonumber(e[5]), age = tonumber(e[6]), limit = tonumber(e[7])}
+    opts.attempts = 0
+    opts.maxMetricsSize = tonumber(points) or ""
+    return finish(e[2], false, e[4], cmsgpack.pack(opts), "", fetch), e[3]
+  end,
+  fail = function(e, fetch)
+    return finish(e[2], true, e[3], e[4], e[5], fetch), fetch and cmsgpack.unpack(e[4])["token"]
+  end,
+  delay = function(e)
+    return moveToDelayedScript(keysAt(11, 2, 3, 7, base .. e[2], 4, 9, 5, 1, 6, 10),
+      {base, now, e[2], e[3], e[4], e[5], e[6], "0", ""})
+  end,
+  retry = function(e)
+    return retryJobScript(keysAt(2, 1, 8, base .. e[2], 9, 4, 7, 3, 10, 11, 5), {base, now, e[4], e[2], e[3], e[5]})
+  end,
+  release = function(e)
+    return moveJobFromActiveToWaitScript(keysAt(2, 1, 5, 8, 9, 6, 3, 11, 4), {e[2], e[3], base .. e[2]})
+  end,
+}
+
+local nothingElse = false -- a fetch has told that no more is to be had
+
+local function endOfficially(place)
+  local fetch = place == #endings and (frees or free > 0)
+  local ok, reply, token = pcall(official[endings[place][1]], endings[place], fetch)
+  if not ok then
+    codes[place] = textOf(reply)
+  elseif type(reply) == "number" then
+    codes[place] = reply
+  else
+    codes[place] = 0
+    nothingElse = noteFetched(reply, token)
+  end
+end
+
+-- ---- completions of plain jobs ----
+
+-- What is needed of each completion's job before anything is written: its locks, whether it is a plain one.
+local function lookAtCompletions()
+  local places, lockKeys, childKeys, seen = {}, {}, {}, {}
+  for place, e in ipairs(endings) do
+    if e[1] == "complete" and not seen[e[2]] then
+      local jobKey = base .. e[2]
+      places[#places + 1] = place
+      lockKeys[#lockKeys + 1] = jobKey .. ":lock"
+      childKeys[#childKeys + 1] = jobKey .. ":dependencies"
+      childKeys[#childKeys + 1] = jobKey .. ":unsuccessful"
+    end
+    seen[e[2]] = true -- of a job that is ended twice the first ending changes what the second finds
+  end
+  if #places == 0 then return end
+  local locks = rcall("MGET", unpack(lockKeys))
+  local anyChildren = rcall("EXISTS", unpack(childKeys)) > 0
+  for i, place in ipairs(places) do
+    local e = endings[place]
+    local ok, fields = pcall(rcall, "HMGET", base .. e[2], "timestamp", "atm", "parentKey", "parent", "deid")
+    e.plain = ok and locks[i] == e[3] and e[3] ~= "0" and fields[1] and not fields[3] and not fields[4] and not fields[5] and
+      not (anyChildren and rcall("EXISTS", childKeys[2 * i - 1], childKeys[2 * i]) > 0)
+    e.attempt = e.plain and string.format("%d", (fields[2] or 0) + 1)
+  end
+end
+
+local function removeSurplus(count, age, limit, n)
+  for _ = 1, age and n or 0 do
+    removeJobsByMaxAge(now, age, KEYS[12], base, limit or 1000)
+    if rcall("ZCOUNT", KEYS[12], "-inf", now - age * 1000) == 0 then break end
+  end
+  if count and count > 0 then removeJobsByMaxCount(count, KEYS[12], base) end
+end
+
+local function addDrainedIfEmpty()
+  if rcall("LLEN", wait) == 0 and rcall("LLEN", active) == 0 and rcall("ZCARD", prioritized) == 0 then
+    rcall("XADD", events, "*", "event", "drained")
+  end
+end
+
+local drainedIsOpen = false -- the last ending finished a job: the queue is drained unless there is a job to take
+
+-- Each id out of the active list, as LREM takes it out, the last first: for many in a short list it is written anew. Tells which
+-- were there.
+local function leaveActive(ids)
+  local was = {}
+  if #ids < REWRITE_FROM or rcall("LLEN", active) > #ids * 4 then
+    for _, id in ipairs(ids) do was[id] = rcall("LREM", active, "-1", id) > 0 end
+    return was
+  end
+  local leaving, staying, list = {}, {}, rcall("LRANGE", active, "0", "-1")
+  for _, id in ipairs(ids) do leaving[id] = true end
+  for i = #list, 1, -1 do
+    local id = list[i]
+    if leaving[id] then
+      leaving[id], was[id] = nil, true
+    else
+      staying[#staying + 1] = id
+    end
+  end
+  rcall("DEL", active)
+  if #staying > 0 then rcall("LPUSH", active, unpack(staying)) end
+  return was
+end
+
+local function completeOne(place, keeps, members)
+  local e = endings[place]
+  local id, value, jobKey = e[2], e[4], base .. e[2]
+  if not trimmed then trimEvents(meta, events) end
+  trimmed = true
+  if keeps then
+    rcall("HSET", jobKey, "atm", e.attempt, "returnvalue", value, "finishedOn", now)
+    members[#members + 1] = now
+    members[#members + 1] = id
+  else
+    removeJobKeys(jobKey)
+  end
+  rcall("XADD", events, "*", "event", "completed", "jobId", id, "returnvalue", value, "prev", "active")
+  codes[place] = 0
+end
+
+-- The endings from `first` to `last`: plain ones that keep the same number of jobs.
+local function completeRun(first, last)
+  local count = tonumber(endings[first][5])
+  local ids, lockKeys, members, done = {}, {}, {}, 0
+  for place = first, last do
+    ids[#ids + 1] = endings[place][2]
+    lockKeys[#lockKeys + 1] = base .. endings[place][2] .. ":lock"
+  end
+  rcall("DEL", unpack(lockKeys))
+  rcall("SREM", stalled, unpack(ids))
+  local was = leaveActive(ids)
+  for place = first, last do
+    if was[endings[place][2]] then
+      completeOne(place, count ~= 0, members)
+      done = done + 1
+    else
+      codes[place] = -3
+    end
+  end
+  if done == 0 then return end
+  if count ~= 0 then
+    rcall("ZADD", KEYS[12], unpack(members))
+    local ok, failure = pcall(removeSurplus, count, tonumber(endings[first][6]), tonumber(endings[first][7]), done)
+    if not ok then trouble = textOf(failure) end
+  end
+  if points ~= "" then
+    collectMetrics(KEYS[14], KEYS[14] .. ":data", points, now)
+    if done > 1 then rcall("HINCRBY", KEYS[14], "count", done - 1) end
+  end
+  if last == #endings and codes[last] == 0 and (frees or free > 0) then
+    drainedIsOpen = true
+  else
+    addDrainedIfEmpty()
+  end
+end
+
+local function samePolicy(a, b)
+  return b.plain and a[5] == b[5] and a[6] == b[6] and a[7] == b[7]
+end
+
+local function completePlain(first)
+  local last = first
+  while endings[last + 1] and samePolicy(endings[first], endings[last + 1]) do last = last + 1 end
+  local ok, failure = pcall(completeRun, first, last)
+  for place = first, last do
+    codes[place] = codes[place] or textOf(failure)
+  end
+  if not ok then trouble = textOf(failure) end
+  return last + 1
+end
+
+-- ---- the run ----
+local at = FIRST_ENDING
+while at <= #ARGV do
+  local width = WIDTH[ARGV[at]]
+  endings[#endings + 1] = {unpack(ARGV, at, at + width - 1)}
+  at = at + width
+end
+lookAtCompletions()
+local place = 1
+while place <= #endings do
+  if endings[place].plain then
+    place = completePlain(place)
+  else
+    endOfficially(place)
+    place = place + 1
+  end
+end
+if frees then
+  for _, code in ipairs(codes) do
+    if type(code) == "number" and code >= 0 then free = free + 1 end
+  end
+end
+free = free - #taken
+if free > 0 and not nothingElse then
+  local ok, failure = pcall(take, free)
+  if not ok then trouble = textOf(failure) end
+end
+if drainedIsOpen and #taken == 0 and limitedMs == 0 and nextDelayed == 0 and rcall("HEXISTS", meta, "paused") == 0 then
+  addDrainedIfEmpty()
+end
+return {codes, taken, limitedMs, nextDelayed, trouble}
