@@ -10,7 +10,6 @@
 #define RESULT_MAX_BYTES ((size_t)64 << 10)
 #define REASON_MAX_BYTES ((size_t)2 << 10)
 #define LOG_LINE_MAX_BYTES ((size_t)4 << 10)
-#define JOB_ARENA_BYTES ((size_t)64 << 20)
 #define PROGRESS_INTERVAL_MS 250
 #define CHILDREN_DEPTH 8
 
@@ -36,9 +35,9 @@ void context_clear(struct job_context *ctx)
 {
 	uint64_t drained;
 
-	while (read(ctx->cancel_fd, &drained, sizeof(drained)) < 0 && errno == EINTR)
-		;
-	atomic_store(&ctx->cancel, CANCEL_NONE);
+	if (atomic_exchange(&ctx->cancel, CANCEL_NONE) != CANCEL_NONE)
+		while (read(ctx->cancel_fd, &drained, sizeof(drained)) < 0 && errno == EINTR)
+			;
 	arena_reset(&ctx->arena);
 	buf_clear(&ctx->result);
 	buf_clear(&ctx->reason);

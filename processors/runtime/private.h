@@ -7,8 +7,10 @@
 #include "lib/base/buf.h"
 #include "lib/base/clock.h"
 #include "lib/base/lock.h"
+#include "lib/bullmq/work.h"
 #include "lib/log/log.h"
 #include "lib/metrics/metrics.h"
+#include "lib/redis/parker.h"
 #include "lib/redis/rblock.h"
 #include "processors/runtime/runtime.h"
 
@@ -16,6 +18,7 @@
 enum cancel { CANCEL_NONE, CANCEL_ASKED, CANCEL_TIMEOUT, CANCEL_LOCK_LOST, CANCEL_SHUTDOWN };
 
 #define TOKEN_SIZE 33
+#define JOB_ARENA_BYTES ((size_t)64 << 20)
 
 struct rqueue;
 
@@ -42,9 +45,23 @@ struct job_context {
 };
 
 struct worker {
+	/* set before start */
 	struct rqueue *q;
 	struct thread thread;
+	/* owned by the worker's thread */
 	struct job_context ctx;
+	struct bq_end_args ending;
+	/* owned by the worker's thread; while it waits, by whoever has the answer */
+	struct parker parker;
+	int rc;                 /* of the ending */
+	struct err err;
+	bool looked;            /* with the ending it was asked for a next job */
+	bool has_next;
+	struct bq_job next;     /* taken for this worker, which has not begun with it */
+	struct arena next_arena;
+	char next_token[TOKEN_SIZE];
+	/* protected by runtime.mu */
+	struct worker *beside;  /* the next one of the list in which it waits */
 };
 
 /* A declared queue. */
@@ -57,12 +74,18 @@ struct rqueue {
 	char worker_name[64];
 	struct worker *workers; /* decl->concurrency of them, NULL when no job is run here */
 	struct series *m_run_seconds, *m_wait_seconds, *m_busy, *m_slots;
-	struct cond wake;       /* with runtime.mu: a permit is there, or draining */
 	/* protected by runtime.mu */
-	unsigned idle;          /* workers waiting for a permit */
-	unsigned permits;       /* idle workers that may try to take a job; <= idle */
+	struct worker *idle;    /* those that wait for a job, the last one first: its memory is warm */
+	unsigned n_idle;
+	struct worker *ended, **ended_end; /* those whose endings go into the next call, in the order of arrival */
+	bool calling;           /* a call is under way */
+	bool look;              /* jobs may be there: the next call takes, even if nothing has ended */
 	bool watched;           /* in the watcher's present set */
-	int64_t next_take_mono_ms;    /* a permit is due then (rate limit), 0: none */
+	/* owned by whoever sends the call under way, then by whoever has its answer */
+	struct worker *told;    /* those whose endings are in it */
+	unsigned told_idle;     /* for how many idle workers it takes */
+	bool told_frees;        /* and one for each of the told */
+	int64_t next_look_mono_ms;    /* (rate limit), 0: none */
 	/* the upkeep thread only */
 	int64_t locks_mono_ms, promote_mono_ms, stalled_mono_ms, trim_mono_ms; /* when each duty is due */
 	struct rconn *presence; /* the idle connection by which getWorkers sees us */
@@ -98,8 +121,18 @@ static inline int64_t runtime_deadline(const struct runtime *rt)
 
 /* worker.c */
 void worker_main(void *arg);
-/* Lets one idle worker of the queue try to take a job; false when none is idle. Takes rt->mu. */
-bool rqueue_permit(struct rqueue *q);
+/* exchange.c */
+/* Waits until the worker has its next job; `look`: asks for one at once, else when there is news of jobs. False when the runtime is
+ * draining. */
+bool exchange_take(struct worker *w, bool look);
+/* Tells that the job has ended, as bq_work_ended says it. The worker may have its next job then (has_next). */
+int exchange_end(struct worker *w, const struct bq_ending *e, enum bq_failed *how, struct err *err);
+/* News of jobs: they are taken for the idle workers. False when there is none. Takes rt->mu. */
+bool exchange_look(struct rqueue *q);
+/* After a pause, as a rate limit asks for: the same at that time. Takes rt->mu. */
+void exchange_look_at(struct rqueue *q, int64_t mono_ms);
+/* The runtime is draining: sends the idle workers home. mu is held. */
+void exchange_dismiss(struct rqueue *q);
 /* context.c */
 void context_init(struct job_context *ctx, struct rqueue *q);
 void context_release(struct job_context *ctx);
@@ -110,6 +143,8 @@ void context_flush_progress(struct job_context *ctx);
 void watcher_main(void *arg);
 /* The queue has an idle worker again but the watcher does not wait for it: mu is held. */
 void watcher_refresh(struct runtime *rt);
+/* A marker was taken of which no use can be made: somebody else is to be woken by it. */
+void watcher_put_back(const struct rqueue *q);
 /* upkeep.c */
 void upkeep_main(void *arg);
 /* A delayed job is due at that wall time: promotion looks then. Takes rt->mu. */

@@ -21,6 +21,7 @@ static int init_workers(struct rqueue *q, struct err *err)
 	for (unsigned i = 0; i < q->decl->concurrency; i++) {
 		q->workers[i].q = q;
 		context_init(&q->workers[i].ctx, q);
+		arena_init(&q->workers[i].next_arena, JOB_ARENA_BYTES);
 	}
 	return 0;
 }
@@ -57,7 +58,7 @@ static int init_queue(struct runtime *rt, size_t index, struct err *err)
 	char host[32] = "";
 
 	*q = (struct rqueue){.rt = rt, .decl = decl};
-	cond_init(&q->wake);
+	q->ended_end = &q->ended;
 	if (gethostname(host, sizeof(host) - 1) < 0)
 		host[0] = '\0';
 	snprintf(q->worker_name, sizeof(q->worker_name), "sluice-%s-%d", host, (int)getpid());
@@ -109,11 +110,13 @@ struct runtime *runtime_new(const struct runtime_options *o, struct err *err)
 
 static void free_queue(struct rqueue *q)
 {
-	for (unsigned i = 0; q->workers && i < q->decl->concurrency; i++)
+	for (unsigned i = 0; q->workers && i < q->decl->concurrency; i++) {
 		context_release(&q->workers[i].ctx);
+		arena_release(&q->workers[i].next_arena);
+		bq_end_release(&q->workers[i].ending);
+	}
 	free(q->workers);
 	rconn_free(q->presence);
-	cond_release(&q->wake);
 }
 
 void runtime_free(struct runtime *rt)
@@ -196,11 +199,12 @@ void runtime_redis_state(struct runtime *rt, bool up)
 	lock_give(&rt->mu);
 }
 
+/* After `draining` was set. */
 static void wake_everybody(struct runtime *rt)
 {
 	lock_take(&rt->mu);
 	for (size_t i = 0; i < rt->n_queues; i++)
-		cond_broadcast(&rt->queues[i].wake);
+		exchange_dismiss(&rt->queues[i]);
 	cond_broadcast(&rt->upkeep_wake);
 	cond_broadcast(&rt->watch_wake);
 	lock_give(&rt->mu);

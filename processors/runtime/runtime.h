@@ -8,7 +8,8 @@
  *     runtime_free(rt);
  *
  * Its threads:
- *     worker N of a queue   takes a job, runs its processor, finishes it (worker.c)
+ *     worker N of a queue   runs the processor for one job after another (worker.c); a queue's workers share the calls that
+ *                           end jobs and take others (exchange.c)
  *     watcher               one blocking connection over the markers of queues with a free slot (watcher.c)
  *     upkeep                renews locks, promotes due jobs, recovers stalled ones, trims finished ones, cancels jobs past their deadline
  *                           (upkeep.c); runs for every declared queue, also where no job is run (role api)

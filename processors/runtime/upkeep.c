@@ -212,7 +212,27 @@ static void show_all_presences(struct runtime *rt)
 
 /* ---- one round ---- */
 
-/* Gives the permits that are due and cancels jobs past their deadline; the next such moment. */
+/* Looks for jobs where a pause is over; the next such moment. */
+static int64_t look_for_jobs(struct runtime *rt, int64_t now)
+{
+	int64_t next = now + TICK_MAX_MS;
+
+	for (size_t i = 0; i < rt->n_queues; i++) {
+		struct rqueue *q = &rt->queues[i];
+		lock_take(&rt->mu);
+		bool due = q->next_look_mono_ms && q->next_look_mono_ms <= now;
+		if (due)
+			q->next_look_mono_ms = 0;
+		else if (q->next_look_mono_ms)
+			next = earlier(next, q->next_look_mono_ms);
+		lock_give(&rt->mu);
+		if (due)
+			exchange_look(q);
+	}
+	return next;
+}
+
+/* Cancels jobs past their deadline; the next such moment. */
 static int64_t look_at_workers(struct runtime *rt, int64_t now)
 {
 	int64_t next = now + TICK_MAX_MS;
@@ -220,15 +240,6 @@ static int64_t look_at_workers(struct runtime *rt, int64_t now)
 	lock_take(&rt->mu);
 	for (size_t i = 0; i < rt->n_queues; i++) {
 		struct rqueue *q = &rt->queues[i];
-		if (q->next_take_mono_ms && q->next_take_mono_ms <= now) {
-			q->next_take_mono_ms = 0;
-			if (q->permits < q->idle) {
-				q->permits++;
-				cond_signal(&q->wake);
-			}
-		} else if (q->next_take_mono_ms) {
-			next = earlier(next, q->next_take_mono_ms);
-		}
 		for (unsigned k = 0; q->workers && k < q->decl->concurrency; k++) {
 			struct job_context *ctx = &q->workers[k].ctx;
 			if (ctx->running && ctx->deadline_mono_ms <= now)
@@ -285,7 +296,7 @@ static void after_outage(struct runtime *rt, struct arena *a)
 		arena_reset(a);
 		q->promote_mono_ms = now;
 		if (q->workers)
-			rqueue_permit(q);
+			exchange_look(q);
 	}
 }
 
@@ -303,7 +314,8 @@ void upkeep_main(void *arg)
 		}
 		int64_t now = clock_mono_ms();
 		heed_hint(rt, now);
-		int64_t next = earlier(look_at_workers(rt, now), rmux_is_up(bq_mux(rt->bq)) ? do_duties(rt, &scratch) : now + TICK_MAX_MS);
+		int64_t next = earlier(look_for_jobs(rt, now), look_at_workers(rt, now));
+		next = earlier(next, rmux_is_up(bq_mux(rt->bq)) ? do_duties(rt, &scratch) : now + TICK_MAX_MS);
 		if (clock_mono_ms() >= presence_due && rmux_is_up(bq_mux(rt->bq))) {
 			show_all_presences(rt);
 			presence_due = clock_mono_ms() + PRESENCE_INTERVAL_MS;

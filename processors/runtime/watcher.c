@@ -17,11 +17,11 @@ void watcher_refresh(struct runtime *rt)
 	cond_broadcast(&rt->watch_wake);
 }
 
-static void permit_all(struct runtime *rt)
+static void look_everywhere(struct runtime *rt)
 {
 	for (size_t i = 0; i < rt->n_queues; i++)
 		if (rt->queues[i].workers)
-			rqueue_permit(&rt->queues[i]);
+			exchange_look(&rt->queues[i]);
 }
 
 /* Begins BZPOPMIN over the queues with an idle worker, starting behind the one served last; false when there is none. */
@@ -34,7 +34,7 @@ static bool choose(struct runtime *rt, struct rcmd *cmd, size_t first)
 	rblock_choose(&rt->watch);
 	for (size_t i = 0; i < rt->n_queues; i++) {
 		struct rqueue *q = &rt->queues[i];
-		q->watched = q->workers && q->idle > 0;
+		q->watched = q->workers && q->n_idle > 0;
 		n += q->watched;
 	}
 	if (n) {
@@ -63,8 +63,9 @@ static void ignore_reply(void *arg UNUSED, int rc UNUSED, const struct rreplies 
 {
 }
 
-static void put_back(struct runtime *rt, const struct rqueue *q)
+void watcher_put_back(const struct rqueue *q)
 {
+	struct runtime *rt = q->rt;
 	struct rcmd cmd = RCMD_INIT;
 
 	rcmd_begin(&cmd, 4);
@@ -92,8 +93,8 @@ static void use_marker(struct runtime *rt, const redisReply *reply, size_t *firs
 		upkeep_hint(rt, due_ms);
 		return;
 	}
-	if (!rqueue_permit(q))
-		put_back(rt, q);
+	if (!exchange_look(q))
+		watcher_put_back(q);
 }
 
 static void watch(struct runtime *rt, struct rcmd *cmd, size_t *first)
@@ -111,7 +112,7 @@ static void watch(struct runtime *rt, struct rcmd *cmd, size_t *first)
 	if (!rreply_is_nil(replies.items[0]))
 		use_marker(rt, replies.items[0], first);
 	else if (clock_mono_ms() - began >= BLOCK_MS)
-		permit_all(rt); /* as BullMQ does: look without a marker now and then */
+		look_everywhere(rt); /* as BullMQ does: look without a marker now and then */
 	rreplies_release(&replies);
 }
 
@@ -123,7 +124,7 @@ static bool ensure_open(struct runtime *rt)
 		return true;
 	if (rconn_open(rt->watch.conn, clock_mono_ms() + OPEN_TIMEOUT_MS, &err) < 0)
 		return false;
-	permit_all(rt); /* markers may have come and gone meanwhile */
+	look_everywhere(rt); /* markers may have come and gone meanwhile */
 	return true;
 }
 

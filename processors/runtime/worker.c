@@ -1,88 +1,24 @@
-/* A worker: takes a job, runs its processor, finishes it, and again until nothing is left; then it waits for a permit. */
-#include "lib/base/id.h"
+/* A worker: runs the processor for a job, tells how it ended, and goes on with the next one. */
 #include "lib/schema/schema.h"
 #include "processors/runtime/private.h"
 
 #define RETRY_PAUSE_MS 100
-#define TAKE_AGAIN_MS 1000
 #define SCHEMA_ISSUES_TOLD 5
 
-bool rqueue_permit(struct rqueue *q)
+/* The next job becomes this one. */
+static void begin(struct worker *w)
 {
-	struct runtime *rt = q->rt;
-
-	lock_take(&rt->mu);
-	bool idle = q->idle > 0;
-	if (q->permits < q->idle) {
-		q->permits++;
-		cond_signal(&q->wake);
-	}
-	lock_give(&rt->mu);
-	return idle;
-}
-
-/* Waits until this worker may try to take a job; false when the runtime is draining. */
-static bool wait_permit(struct worker *w)
-{
-	struct rqueue *q = w->q;
-	struct runtime *rt = q->rt;
-
-	lock_take(&rt->mu);
-	q->idle++;
-	if (!q->watched)
-		watcher_refresh(rt);
-	cond_broadcast(&rt->idle_changed);
-	while (!q->permits && !atomic_load(&rt->draining))
-		cond_wait(&q->wake, &rt->mu);
-	q->idle--;
-	if (q->permits)
-		q->permits--;
-	lock_give(&rt->mu);
-	return !atomic_load(&rt->draining);
-}
-
-/* ---- taking ---- */
-
-static void take_again_at(struct rqueue *q, int64_t mono_ms)
-{
-	struct runtime *rt = q->rt;
-
-	lock_take(&rt->mu);
-	if (!q->next_take_mono_ms || mono_ms < q->next_take_mono_ms)
-		q->next_take_mono_ms = mono_ms;
-	cond_signal(&rt->upkeep_wake);
-	lock_give(&rt->mu);
-}
-
-static void nothing_taken(struct rqueue *q, const struct bq_taken *taken)
-{
-	if (taken->limited_ms > 0)
-		take_again_at(q, clock_mono_ms() + taken->limited_ms);
-	if (taken->next_delayed_ms > 0)
-		upkeep_hint(q->rt, taken->next_delayed_ms);
-}
-
-static bool take(struct worker *w)
-{
-	struct rqueue *q = w->q;
-	struct runtime *rt = q->rt;
 	struct job_context *ctx = &w->ctx;
-	struct bq_taken taken = {0};
-	struct err err = {0};
+	struct arena clean;
 
 	context_clear(ctx);
-	id_random_hex(ctx->token, (TOKEN_SIZE - 1) / 2);
-	int rc = bq_take(rt->bq, &q->decl->queue, &q->as_worker, str_from(ctx->token), &ctx->arena, &ctx->job, &taken,
-			 runtime_deadline(rt), &err);
-	if (rc < 0) {
-		if (rc != ERR_UNAVAILABLE && rc != ERR_STOPPING)
-			LOG(rt->env.log, LOG_WARN, "take_failed", log_str("queue", q->decl->name), log_err(&err));
-		take_again_at(q, clock_mono_ms() + TAKE_AGAIN_MS);
-		return false;
-	}
-	if (!taken.got)
-		nothing_taken(q, &taken);
-	return taken.got;
+	clean = ctx->arena;
+	ctx->arena = w->next_arena;
+	w->next_arena = clean;
+	ctx->job = w->next;
+	memcpy(ctx->token, w->next_token, sizeof(ctx->token));
+	w->has_next = false;
+	w->looked = false;
 }
 
 static void list_as_running(struct worker *w)
@@ -212,28 +148,18 @@ static struct ending decide(struct job_context *ctx, enum outcome outcome)
 
 static int tell(struct worker *w, struct ending *end, struct err *err)
 {
-	struct rqueue *q = w->q;
-	struct bq *bq = q->rt->bq;
+	static const enum bq_end kinds[] = {
+		[END_COMPLETE] = BQ_END_COMPLETE, [END_FAIL] = BQ_END_FAIL, [END_DELAY] = BQ_END_DELAY, [END_RELEASE] = BQ_END_RELEASE};
 	struct job_context *ctx = &w->ctx;
-	struct str token = str_from(ctx->token);
-	int64_t deadline = runtime_deadline(q->rt);
-	struct bq_failure failure = {
+	const struct bq_failure failure = {
 		.reason = buf_str(&ctx->reason), .trace = STR_NONE, .permanent = end->permanent, .retry_after_ms = -1};
+	struct bq_ending e = {
+		.token = str_from(ctx->token), .value = buf_str(&ctx->result), .failure = &failure, .delay_ms = ctx->delay_ms};
 
-	switch (end->kind) {
-	case END_COMPLETE:
-		return bq_complete(bq, &q->decl->queue, &q->as_worker, &ctx->job, token, ctx->result.n ? buf_str(&ctx->result) : STR("null"),
-				   deadline, err);
-	case END_FAIL:
-		return bq_fail(bq, &q->decl->queue, &q->as_worker, &ctx->job, token, &failure, &end->how, deadline, err);
-	case END_DELAY:
-		return bq_delay(bq, &q->decl->queue, &ctx->job, token, ctx->delay_ms, deadline, err);
-	case END_RELEASE:
-		return bq_release(bq, &q->decl->queue, &ctx->job, token, deadline, err);
-	case END_DROP:
-		break;
-	}
-	return 0;
+	if (end->kind == END_DROP)
+		return 0;
+	e.kind = kinds[end->kind];
+	return exchange_end(w, &e, &end->how, err);
 }
 
 static bool relock_one(struct worker *w)
@@ -328,6 +254,7 @@ static void work(struct worker *w)
 {
 	struct err err = {0};
 
+	begin(w);
 	list_as_running(w);
 	LOG(w->q->rt->env.log, LOG_DEBUG, "job_active", log_strz("processor", w->q->decl->processor->log_name),
 	    log_str("queue", w->q->decl->name), log_str("jobId", w->ctx.job.id), log_int("attempt", job_attempt(&w->ctx)));
@@ -341,8 +268,11 @@ static void work(struct worker *w)
 void worker_main(void *arg)
 {
 	struct worker *w = arg;
+	bool look = false;
 
-	while (wait_permit(w))
-		while (!atomic_load(&w->q->rt->draining) && take(w))
+	while (exchange_take(w, look)) {
+		while (w->has_next)
 			work(w);
+		look = !w->looked;
+	}
 }
