@@ -1,0 +1,49 @@
+// Jobs that do nothing: the embedded runtime and BullMQ's own worker, in turns, on the same Redis (no AOF, Unix socket), from a queue
+// that was filled before. Prints the median of the rounds for each concurrency, and how many times as fast the runtime is.
+//
+//     node tests/bench/empty-bullmq.mjs [rounds] [jobs]        SLUICE_BUILD names the folder of the program (build by default)
+import { execFile } from 'node:child_process';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { Queue, Worker } from 'bullmq';
+import { cleanEnvironment, startRedis } from '../api/harness/index.mjs';
+
+const [rounds = 3, jobs = 100_000] = process.argv.slice(2).map(Number);
+const program = join(process.env.SLUICE_BUILD ?? 'build', 'tests/bench/empty');
+const median = (list) => list.toSorted((a, b) => a - b)[Math.floor(list.length / 2)];
+
+async function ours(redis, concurrency) {
+  const { stdout } = await promisify(execFile)(program, [redis.socket, String(concurrency), String(jobs)], { env: cleanEnvironment() });
+  return JSON.parse(stdout).perSecond;
+}
+
+async function theirs(redis, concurrency) {
+  const connection = redis.connect();
+  await connection.flushdb();
+  const queue = new Queue('empty', { connection });
+  for (let n = 0; n < jobs; n += 1000) {
+    await queue.addBulk(Array.from({ length: 1000 }, () => ({ name: 'empty', data: { to: 'someone@example.org', n: 1 } })));
+  }
+  let done = 0;
+  const worker = new Worker('empty', async () => {}, { connection, concurrency, autorun: false });
+  const all = new Promise((resolve) => worker.on('completed', () => ++done === jobs && resolve()));
+  const began = performance.now();
+  worker.run();
+  await all;
+  const ms = performance.now() - began;
+  await worker.close();
+  await queue.close();
+  return Math.round((jobs * 1000) / ms);
+}
+
+const redis = await startRedis();
+for (const concurrency of [1, 10, 100]) {
+  const seen = { sluice: [], bullmq: [] };
+  for (let round = 0; round < rounds; round++) {
+    seen.sluice.push(await ours(redis, concurrency));
+    seen.bullmq.push(await theirs(redis, concurrency));
+  }
+  const [sluice, bullmq] = [median(seen.sluice), median(seen.bullmq)];
+  console.log(JSON.stringify({ concurrency, sluice, bullmq, ratio: Number((sluice / bullmq).toFixed(2)), seen }));
+}
+await redis.stop();

@@ -1,0 +1,158 @@
+/* How many jobs a second the runtime takes, runs and completes when the processor does nothing.
+ *
+ *     empty SOCKET CONCURRENCY JOBS
+ *     {"jobs":100000,"ms":2010,"perSecond":49751}
+ *
+ * Empties database 0 of the Redis on that Unix socket, adds the jobs and only then starts to work on them. The clock runs
+ * from the start of the workers to the completion of the last job as Redis has it. */
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "lib/base/clock.h"
+#include "lib/log/log.h"
+#include "lib/metrics/metrics.h"
+#include "processors/runtime/runtime.h"
+
+#define PER_CALL 500
+#define PATIENCE_MS 120000
+#define DEADLINE (clock_mono_ms() + PATIENCE_MS)
+
+static _Atomic int64_t started;
+
+struct world {
+	struct raddr addr;
+	struct log *log;
+	struct metrics *metrics;
+	struct rmux *mux;
+	struct bq *bq;
+	struct declarations queues;
+	const struct declaration *queue;
+	struct err err;
+};
+
+static void die(const struct world *w, const char *what)
+{
+	fprintf(stderr, "empty: %s: %s\n", what, w->err.text);
+	exit(1);
+}
+
+static enum outcome run_nothing(void *state, struct job_context *ctx)
+{
+	(void)state;
+	(void)ctx;
+	atomic_fetch_add_explicit(&started, 1, memory_order_relaxed);
+	return OUTCOME_DONE;
+}
+
+static const struct processor NOTHING = {.name = "document", .log_name = "Nothing", .run = run_nothing};
+
+static const struct processor *lookup(struct str name)
+{
+	return str_is(name, "document") ? &NOTHING : NULL;
+}
+
+static void declare(struct world *w, unsigned concurrency)
+{
+	char file[] = "/tmp/sluice-empty-XXXXXX", text[256];
+	int fd = mkstemp(file);
+
+	snprintf(text, sizeof(text), "{\"queues\":[{\"name\":\"empty\",\"processor\":\"document\",\"concurrency\":%u}]}", concurrency);
+	if (fd < 0 || write(fd, text, strlen(text)) != (ssize_t)strlen(text) ||
+	    declarations_load(&w->queues, STR("bull"), file, STR_NONE, 0, lookup, &w->err) < 0)
+		die(w, "the declaration");
+	close(fd);
+	unlink(file);
+	w->queue = declarations_find(&w->queues, STR("empty"));
+}
+
+static void connect_to(struct world *w, const char *socket)
+{
+	snprintf(w->addr.unix_path, sizeof(w->addr.unix_path), "%s", socket);
+	w->log = log_new(STDERR_FILENO, LOG_ERROR, LOG_FORMAT_TEXT);
+	w->metrics = metrics_new();
+	const struct rmux_options options = {.addr = w->addr, .log = w->log};
+	w->mux = rmux_new(&options, &w->err);
+	w->bq = w->mux ? bq_new(w->mux, &w->err) : NULL;
+	if (!w->bq || rmux_start(w->mux, &w->err) < 0 || rmux_wait_up(w->mux, DEADLINE) < 0)
+		die(w, "no connection");
+}
+
+static void empty_database(struct world *w)
+{
+	struct rcmd cmd = RCMD_INIT;
+	struct rreplies replies;
+
+	rcmd_begin(&cmd, 1);
+	rcmd_argz(&cmd, "FLUSHDB");
+	if (rmux_call(w->mux, &cmd, DEADLINE, &replies, &w->err) < 0)
+		die(w, "FLUSHDB");
+	rreplies_release(&replies);
+	rcmd_release(&cmd);
+}
+
+static void preload(struct world *w, int64_t jobs)
+{
+	struct bq_add add[PER_CALL];
+	struct bq_add_result results[PER_CALL];
+	struct arena a;
+
+	for (size_t i = 0; i < PER_CALL; i++) {
+		add[i] = (struct bq_add){.name = STR("empty"), .data = STR("{\"to\":\"someone@example.org\",\"n\":1}")};
+		bq_opts_init(&add[i].opts);
+	}
+	arena_init(&a, 0);
+	for (int64_t n = 0; n < jobs; n += PER_CALL) {
+		size_t some = jobs - n < PER_CALL ? (size_t)(jobs - n) : PER_CALL;
+		if (bq_add_many(w->bq, &w->queue->queue, add, some, &a, results, DEADLINE, &w->err) < 0)
+			die(w, "adding");
+		arena_reset(&a);
+	}
+	arena_release(&a);
+}
+
+static void until_completed(struct world *w, int64_t jobs)
+{
+	struct bq_counts counts = {0};
+
+	for (int64_t deadline = DEADLINE; counts.n[BQ_COMPLETED] < jobs; clock_sleep_ms(1)) {
+		if (atomic_load(&started) < jobs)
+			continue; /* Redis is not asked until it is nearly over */
+		if (bq_counts(w->bq, &w->queue->queue, &counts, deadline, &w->err) < 0 || clock_mono_ms() > deadline)
+			die(w, "the jobs were not completed");
+	}
+}
+
+int main(int argc, char **argv)
+{
+	struct world w = {0};
+
+	if (argc != 4) {
+		fprintf(stderr, "usage: empty SOCKET CONCURRENCY JOBS\n");
+		return 2;
+	}
+	int64_t jobs = strtol(argv[3], NULL, 10);
+	declare(&w, (unsigned)strtoul(argv[2], NULL, 10));
+	connect_to(&w, argv[1]);
+	empty_database(&w);
+	preload(&w, jobs);
+	const struct runtime_options ro = {
+		.bq = w.bq, .redis = &w.addr, .queues = &w.queues, .run_jobs = true, .env = {.log = w.log, .metrics = w.metrics}};
+	struct runtime *rt = runtime_new(&ro, &w.err);
+	int64_t began = clock_mono_ms();
+	if (!rt || runtime_start(rt, &w.err) < 0)
+		die(&w, "the runtime");
+	until_completed(&w, jobs);
+	int64_t ms = clock_mono_ms() - began;
+	printf("{\"jobs\":%lld,\"ms\":%lld,\"perSecond\":%lld}\n", (long long)jobs, (long long)ms, (long long)(jobs * 1000 / (ms > 0 ? ms : 1)));
+	runtime_stop(rt);
+	rmux_stop(w.mux, clock_mono_ms() + 1000);
+	runtime_free(rt);
+	bq_free(w.bq);
+	rmux_free(w.mux);
+	declarations_release(&w.queues);
+	metrics_free(w.metrics);
+	log_free(w.log);
+	return 0;
+}
