@@ -39,8 +39,9 @@ struct call {
 	uint64_t seq;             /* in flight: its number */
 	redisReply **items;
 	unsigned answered; /* index of the next item to be filled */
-	bool again;        /* second round, after NOSCRIPT: only commands so answered are sent */
-	bool touched;      /* some of its commands have been executed in the first round */
+	bool again;        /* another round, after NOSCRIPT: only commands so answered are sent */
+	unsigned rounds;   /* of those */
+	bool touched;      /* some of its commands have been executed in an earlier round */
 	int rc;
 	struct err err;
 	struct parker parker;

@@ -117,7 +117,10 @@ bool flights_send_dropped(struct rmux *m, const struct rcmd *cmd)
 	return true;
 }
 
-/* ---- NOSCRIPT: the second round ---- */
+/* ---- NOSCRIPT: another round ---- */
+
+/* A flush may come again while the scripts are being loaded, which Redis does in pieces; who has none to load would never end. */
+#define NOSCRIPT_ROUNDS 10
 
 static bool is_noscript(const redisReply *r)
 {
@@ -168,10 +171,11 @@ static void append_noscript_commands(struct rmux *m, const struct call *c)
 /* true: the call goes round again. */
 static bool retry_noscript(struct rmux *m, struct call *c)
 {
-	unsigned n = c->again || m->n_scripts == 0 ? 0 : count_noscript(c);
+	unsigned n = c->rounds == NOSCRIPT_ROUNDS || m->n_scripts == 0 ? 0 : count_noscript(c);
 	if (n == 0)
 		return false;
 	c->again = true;
+	c->rounds++;
 	c->touched = n < c->commands;
 	c->answered = 0;
 	queue_put_back(m, c);
