@@ -33,7 +33,7 @@ CPPFLAGS += -I. -I$(GEN) -isystem /usr/include/libxml2 -isystem /usr/include/pos
             -include lib/base/banned.h
 CFLAGS  += -std=gnu11 -g -ffile-prefix-map=$(CURDIR)=. $(WARN) $(HARDEN) -pthread -MMD -MP
 LDFLAGS += -pie -pthread -Wl,-z,relro,-z,now,-z,noexecstack,--as-needed
-LDLIBS  := -lcivetweb -lhiredis -ljwt -ljansson -lcurl -lssl -lcrypto -lpq -lpcre2-8 -lm
+LDLIBS  := -lcivetweb -lhiredis -ljwt -ljansson -lcurl -lssl -lcrypto -lpq -lpcre2-8 -lhs -lm
 
 ifneq ($(SAN),)
 CFLAGS  += -Wno-maybe-uninitialized # the optimized build asks it; instrumented code misleads it

@@ -9,11 +9,11 @@
 #include "gateway/declared.h"
 #include "gateway/observe.h"
 #include "gateway/openapi/openapi.h"
-#include "gateway/secret_file.h"
 #include "gateway/settings.h"
 #include "gateway/version.h"
 #include "lib/base/clock.h"
 #include "lib/base/fs.h"
+#include "lib/base/secret_file.h"
 #include "lib/docstore/docstore.h"
 #include "lib/fetch/fetch.h"
 #include "lib/metrics/metrics.h"
@@ -87,7 +87,7 @@ static int keys_start(struct app *a, struct err *err)
 	if (*a->cfg->jwt_secret)
 		buf_addz(&a->secret, a->cfg->jwt_secret);
 	else
-		rc = secret_file_ensure(a->cfg->data_dir, &a->secret, err);
+		rc = secret_file_ensure(a->cfg->data_dir, SECRET_FILE_TOKENS, &a->secret, err);
 	if (rc == 0 && a->secret.failed)
 		rc = no_memory(err);
 	struct auth_options o = settings_auth(a->cfg, buf_str(&a->secret));

@@ -11,10 +11,10 @@
 
 #include "gateway/cli/doctor.h"
 #include "gateway/declared.h"
-#include "gateway/secret_file.h"
 #include "gateway/settings.h"
 #include "lib/auth/auth.h"
 #include "lib/base/clock.h"
+#include "lib/base/secret_file.h"
 #include "processors/document/helper.h"
 
 #define SPARE_DESCRIPTORS 256 /* beside one for each connection: stores, documents, tools, logs */
@@ -53,7 +53,7 @@ static void look_at_mode(struct doctor *d)
 {
 	char path[512];
 	struct stat st;
-	int n = snprintf(path, sizeof(path), "%s/" SECRET_FILE_NAME, d->cfg->data_dir);
+	int n = snprintf(path, sizeof(path), "%s/" SECRET_FILE_TOKENS, d->cfg->data_dir);
 	if (n < (int)sizeof(path) && stat(path, &st) == 0 && (st.st_mode & 077))
 		doctor_say(d, DOCTOR_FAIL, "chmod 600 it, or remove it for a new one (which ends all tokens)", "others may read %s", path);
 }
@@ -62,7 +62,7 @@ static void look_at_mode(struct doctor *d)
 static int find_secret(const struct doctor *d, struct buf *secret, struct err *err)
 {
 	if (!*d->cfg->jwt_secret)
-		return secret_file_read(d->cfg->data_dir, secret, err);
+		return secret_file_read(d->cfg->data_dir, SECRET_FILE_TOKENS, secret, err);
 	buf_addz(secret, d->cfg->jwt_secret);
 	return 0;
 }

@@ -3,8 +3,8 @@
 #include <openssl/crypto.h>
 
 #include "gateway/cli/cli.h"
-#include "gateway/secret_file.h"
 #include "gateway/settings.h"
+#include "lib/base/secret_file.h"
 
 struct token_options {
 	const char *sub, *roles, *org, *ttl;
@@ -49,9 +49,9 @@ static int read_secret(const struct config *cfg, struct buf *secret, struct err 
 		buf_addz(secret, cfg->jwt_secret);
 		return 0;
 	}
-	int rc = secret_file_read(cfg->data_dir, secret, err);
+	int rc = secret_file_read(cfg->data_dir, SECRET_FILE_TOKENS, secret, err);
 	if (rc == ERR_NOT_FOUND)
-		return err_set(err, rc, "there is no secret yet: start the gateway once, or set JWT_SECRET (%s/" SECRET_FILE_NAME " is missing)",
+		return err_set(err, rc, "there is no secret yet: start the gateway once, or set JWT_SECRET (%s/" SECRET_FILE_TOKENS " is missing)",
 			       cfg->data_dir);
 	return rc;
 }

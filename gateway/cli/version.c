@@ -1,6 +1,7 @@
 #include <civetweb.h>
 #include <curl/curl.h>
 #include <hiredis/hiredis.h>
+#include <hs/hs.h>
 #include <jansson.h>
 #include <libpq-fe.h>
 #include <openssl/crypto.h>
@@ -54,6 +55,7 @@ static const struct component {
 	{"OpenSSL", NULL, openssl_runs, "Apache-2.0", "libssl3"},
 	{"libcurl", NULL, curl_runs, "curl", "libcurl4"},
 	{"libpq", NULL, libpq_runs, "PostgreSQL", "libpq5"},
+	{"vectorscan", NULL, hs_version, "BSD-3-Clause", "libvectorscan5"},
 };
 
 static const char *version_of(const struct component *c)

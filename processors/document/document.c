@@ -59,16 +59,7 @@ static int start(const struct processor_env *env, void **state, struct err *err)
 	struct document_settings *s = calloc(1, sizeof(*s));
 	if (!s)
 		return err_set(err, ERR_NOMEM, "no memory for the document processor");
-	*s = (struct document_settings){
-		.max_bytes = c->doc_max_bytes,
-		.max_text_bytes = c->doc_max_text_bytes,
-		.max_pages = c->doc_max_pages,
-		.timeout_ms = c->doc_tool_timeout_ms,
-		.cpu_ms = c->doc_tool_cpu_ms,
-		.memory_bytes = c->doc_tool_memory_bytes,
-		.not_found_grace_ms = c->doc_not_found_grace_ms,
-		.strict_sandbox = c->doc_sandbox == CONFIG_SANDBOX_STRICT,
-	};
+	*s = document_settings_of(c);
 	*state = s;
 	return 0;
 }

@@ -8,10 +8,25 @@
 
 #include "lib/base/clock.h"
 #include "lib/base/panic.h"
+#include "lib/config/config.h"
 #include "processors/document/helper.h"
 
 /* The helper keeps its own time, and says more about what ran out of it than its death would. */
 #define HELPER_GRACE_MS 1000
+
+struct document_settings document_settings_of(const struct config *c)
+{
+	return (struct document_settings){
+		.max_bytes = c->doc_max_bytes,
+		.max_text_bytes = c->doc_max_text_bytes,
+		.max_pages = c->doc_max_pages,
+		.timeout_ms = c->doc_tool_timeout_ms,
+		.cpu_ms = c->doc_tool_cpu_ms,
+		.memory_bytes = c->doc_tool_memory_bytes,
+		.not_found_grace_ms = c->doc_not_found_grace_ms,
+		.strict_sandbox = c->doc_sandbox == CONFIG_SANDBOX_STRICT,
+	};
+}
 
 static bool fail(struct document_task *t, enum failure f, const char *fmt, ...) PRINTF_LIKE(3, 4);
 

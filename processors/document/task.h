@@ -29,6 +29,9 @@ struct document_settings {
 	bool strict_sandbox;
 };
 
+struct config;
+struct document_settings document_settings_of(const struct config *c);
+
 /* The job's data, as far as it matters here. */
 struct document_payload {
 	struct str id, filename, mime_type;

@@ -112,7 +112,7 @@ describe('a document workflow that nobody works on', () => {
   });
 
   test('is refused as a whole when one of its queues is full', async () => {
-    await sluice.client.post('/api/jobs/compliance-analysis', { documentId: 'd', userId: 'u', documentPath: '/d', mimeType: 'text/plain', complianceFrameworks: ['GDPR'] });
+    await sluice.client.post('/api/jobs/compliance-analysis', { documentId: 'd', userId: 'u', documentPath: '/documents/d', mimeType: 'text/plain', complianceFrameworks: ['GDPR'] });
     const before = await redis.admin.dbsize();
     assertProblem(await post(), 503, 'queue-full');
     assert.equal(await redis.admin.dbsize(), before);

@@ -16,7 +16,7 @@ const open = []; // everything of BullMQ's that has to be closed
 
 before(async () => {
   redis = await startRedis({ tcp: true, args: ['--maxmemory-policy', 'noeviction'] });
-  sluice = await startSluice({ env: { REDIS_URL: redis.url, SLUICE_QUEUES: declare({ name: 'notifications', processor: 'none' }) } });
+  sluice = await startSluice({ env: { REDIS_URL: redis.url, SLUICE_QUEUES: declare({ name: 'notifications', processor: 'none' }, { name: 'compliance-analysis', processor: 'none' }) } });
 });
 after(async () => {
   for (const thing of open.reverse()) await thing.close();

@@ -9,11 +9,11 @@
 
 #include "gateway/early_log.h"
 #include "gateway/redis_facts.h"
-#include "gateway/secret_file.h"
 #include "gateway/settings.h"
 #include "lib/auth/secret.h"
 #include "lib/base/fs.h"
 #include "lib/base/lock.h"
+#include "lib/base/secret_file.h"
 
 /* ---- facts ------------------------------------------------------------------------------------------------------------------ */
 
@@ -90,7 +90,7 @@ static void test_facts_unreadable(void **state)
 static void remove_secret(const char *dir)
 {
 	char path[128];
-	snprintf(path, sizeof(path), "%s/" SECRET_FILE_NAME, dir);
+	snprintf(path, sizeof(path), "%s/" SECRET_FILE_TOKENS, dir);
 	unlink(path);
 	rmdir(dir);
 }
@@ -105,7 +105,7 @@ struct maker {
 static void make(void *arg)
 {
 	struct maker *m = arg;
-	m->rc = secret_file_ensure(m->dir, &m->secret, NULL);
+	m->rc = secret_file_ensure(m->dir, SECRET_FILE_TOKENS, &m->secret, NULL);
 }
 
 static void test_secret_made_once(void **state)
@@ -115,7 +115,7 @@ static void test_secret_made_once(void **state)
 	struct maker makers[8] = {0};
 	assert_non_null(mkdtemp(dir));
 	snprintf(inner, sizeof(inner), "%s/data", dir);
-	assert_int_equal(secret_file_read(inner, &makers[0].secret, NULL), ERR_NOT_FOUND);
+	assert_int_equal(secret_file_read(inner, SECRET_FILE_TOKENS, &makers[0].secret, NULL), ERR_NOT_FOUND);
 	for (size_t i = 0; i < ARRAY_LEN(makers); i++) {
 		makers[i].dir = inner;
 		assert_int_equal(thread_start(&makers[i].thread, "maker", make, &makers[i]), 0);
@@ -129,7 +129,7 @@ static void test_secret_made_once(void **state)
 	for (size_t i = 0; i < ARRAY_LEN(makers); i++)
 		buf_release(&makers[i].secret);
 	struct stat st;
-	snprintf(path, sizeof(path), "%s/" SECRET_FILE_NAME, inner);
+	snprintf(path, sizeof(path), "%s/" SECRET_FILE_TOKENS, inner);
 	assert_int_equal(stat(path, &st), 0);
 	assert_int_equal(st.st_mode & 0777, 0600);
 	remove_secret(inner); /* which fails where a temporary file was left */

@@ -1,4 +1,4 @@
-#include "gateway/secret_file.h"
+#include "lib/base/secret_file.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -13,15 +13,15 @@
 #define SECRET_BYTES 48
 #define FILE_MAX_BYTES 4096
 
-static void secret_path(struct buf *path, const char *data_dir)
+static void secret_path(struct buf *path, const char *dir, const char *name)
 {
-	buf_addf(path, "%s/" SECRET_FILE_NAME, data_dir);
+	buf_addf(path, "%s/%s", dir, name);
 }
 
-int secret_file_read(const char *data_dir, struct buf *out, struct err *err)
+int secret_file_read(const char *dir, const char *name, struct buf *out, struct err *err)
 {
 	struct buf path = BUF_INIT;
-	secret_path(&path, data_dir);
+	secret_path(&path, dir, name);
 	int rc = path.failed ? err_set(err, ERR_NOMEM, "out of memory") : fs_read_file(path.p, FILE_MAX_BYTES, out, err);
 	if (rc == 0 && out->n && out->p[out->n - 1] == '\n')
 		out->n--;
@@ -53,17 +53,17 @@ static int make_secret(const char *path, struct err *err)
 	return rc;
 }
 
-int secret_file_ensure(const char *data_dir, struct buf *out, struct err *err)
+int secret_file_ensure(const char *dir, const char *name, struct buf *out, struct err *err)
 {
-	int rc = secret_file_read(data_dir, out, err);
+	int rc = secret_file_read(dir, name, out, err);
 	if (rc != ERR_NOT_FOUND)
 		return rc;
-	rc = fs_make_dirs(data_dir, 0700, err);
+	rc = fs_make_dirs(dir, 0700, err);
 	if (rc < 0)
 		return rc;
 	struct buf path = BUF_INIT;
-	secret_path(&path, data_dir);
+	secret_path(&path, dir, name);
 	rc = path.failed ? err_set(err, ERR_NOMEM, "out of memory") : make_secret(path.p, err);
 	buf_release(&path);
-	return rc < 0 ? rc : secret_file_read(data_dir, out, err);
+	return rc < 0 ? rc : secret_file_read(dir, name, out, err);
 }
