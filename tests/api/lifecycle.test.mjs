@@ -92,8 +92,11 @@ test('SLUICE_ROLE=worker serves health and metrics only', async () => {
 });
 
 for (const [name, content, word] of [
-  ['is not there', undefined, /does not exist/], ['is no JSON', '{', /queues/], ['has an unknown field', '{"queues":[{"name":"a","retries":1}]}', /retries/],
-  ['names no processor of ours', '{"queues":[{"name":"a","processor":"magic"}]}', /queue "a": there is no such processor/], ['has a bad schema', '{"queues":[{"name":"a","payload":{"type":"thing"}}]}', /type|thing/],
+  ['is not there', undefined, /does not exist/],
+  ['is no JSON', '{', /queues/],
+  ['has an unknown field', '{"queues":[{"name":"a","retries":1}]}', /retries/],
+  ['names no processor of ours', '{"queues":[{"name":"a","processor":"magic"}]}', /queue "a": there is no such processor/],
+  ['has a bad schema', '{"queues":[{"name":"a","payload":{"type":"thing"}}]}', /type|thing/],
 ]) {
   test(`it refuses to start on a queue declaration that ${name}, and says so`, async () => {
     const file = join(temporaryFolder(), 'queues.json');
@@ -174,7 +177,7 @@ describe('SIGTERM', () => {
     const redis = await redisFor(t);
     const sluice = await start(t, { env: { REDIS_URL: redis.url, SLUICE_DOC_TOOL_TIMEOUT: '3s' } });
     const job = await spin(sluice);
-    const { json: waiting } = await sluice.client.post('/api/jobs/notifications', notification);
+    const { json: waiting } = await sluice.client.post('/api/jobs/notifications?delay=60000', notification);
     const waits = sluice.client.get(waiting.statusUrl, { headers: { prefer: 'wait=30' } });
     sluice.child.signal('SIGTERM');
     await sluice.logged('draining', { signal: 'TERM', jobs: 1 });
@@ -187,7 +190,7 @@ describe('SIGTERM', () => {
     assert.equal((await sluice.client.get('/livez', once)).status, 200);
     const { status, headers } = await sluice.client.post('/api/jobs/notifications', notification);
     assert.deepEqual([status, headers.connection], [201, 'close']);
-    assert.equal((await waits).json.state, 'waiting', 'the wait is cut short');
+    assert.equal((await waits).json.state, 'delayed', 'the wait is cut short');
     assert.equal((await sluice.child.end(30_000)).code, 0);
     const { atm: attempts } = await redis.admin.hgetall(`bull:document-processing:${job.jobId}`);
     assert.equal(attempts, '1', 'the attempt ended and counts');

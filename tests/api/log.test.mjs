@@ -22,21 +22,27 @@ describe('the log', () => {
     const put = (body, headers = {}) => client.put('/api/documents/doc', body, { headers: { ...OCTETS, ...headers } });
     const sha256 = /^[0-9a-f]{64}$/;
     const { etag } = (await put('first')).headers;
+    const created = (target, state) => ({ action: 'job.create', target, after: { state, created: true } });
+    const added = (body) => client.post('/api/queues/notifications/jobs', body);
     for (const [change, expected] of [
-      [() => client.post('/api/jobs/document-processing?jobId=a', documentJob), { action: 'job.create', target: 'document-processing/a', after: { state: 'waiting', created: true } }],
-      [() => client.post('/api/jobs/notifications?jobId=a&delay=60000', notification), { action: 'job.create', target: 'notifications/a', after: { state: 'delayed', created: true } }],
-      [() => client.post('/api/jobs/compliance-analysis?jobId=a', analysis), { action: 'job.create', target: 'compliance-analysis/a', after: { state: 'waiting', created: true } }],
-      [() => client.post('/api/queues/notifications/jobs', { data: notification, opts: { jobId: 'b' } }), { action: 'job.create', target: 'notifications/b', after: { state: 'waiting', created: true } }],
-      [() => client.post('/api/queues/notifications/jobs', [{ data: notification }, { data: 1 }]), { action: 'job.create', target: 'notifications', after: { items: 2, created: 1 } }],
+      [() => client.post('/api/jobs/document-processing?jobId=a', documentJob), created('document-processing/a', 'waiting')],
+      [() => client.post('/api/jobs/notifications?jobId=a&delay=60000', notification), created('notifications/a', 'delayed')],
+      [() => client.post('/api/jobs/compliance-analysis?jobId=a', analysis), created('compliance-analysis/a', 'waiting')],
+      [() => added({ data: notification, opts: { jobId: 'b' } }), created('notifications/b', 'waiting')],
+      [() => added([{ data: notification }, { data: 1 }]), { action: 'job.create', target: 'notifications', after: { items: 2, created: 1 } }],
       [() => put('second', { 'if-match': etag }), { action: 'document.put', target: 'acme/doc', before: { sha256 }, after: { sha256, bytes: 6 } }],
       [() => client.delete('/api/documents/doc'), { action: 'document.delete', target: 'acme/doc', before: { sha256 } }],
     ]) {
       const { status, headers } = await change();
       const line = await sluice.logged('audit', { requestId: headers['x-request-id'] });
       assert.deepEqual([line.sub, line.org, line.status, line.ip], ['shop', 'acme', status, '127.0.0.1']);
-      for (const [name, value] of Object.entries(expected)) {
-        if (typeof value === 'string') assert.equal(line[name], value);
-        else for (const [field, wanted] of Object.entries(value)) wanted instanceof RegExp ? assert.match(line[name][field], wanted) : assert.equal(line[name][field], wanted);
+      const { action, target, ...states } = expected;
+      assert.deepEqual([line.action, line.target], [action, target]);
+      for (const [when, fields] of Object.entries(states)) {
+        for (const [name, value] of Object.entries(fields)) {
+          if (value instanceof RegExp) assert.match(line[when][name], value);
+          else assert.equal(line[when][name], value);
+        }
       }
       assert.equal(sluice.logs.filter((entry) => entry.event === 'audit' && entry.requestId === line.requestId).length, 1);
     }
