@@ -9,6 +9,7 @@
 #include "gateway/declared.h"
 #include "gateway/observe.h"
 #include "gateway/openapi/openapi.h"
+#include "gateway/sample.h"
 #include "gateway/settings.h"
 #include "gateway/version.h"
 #include "lib/base/clock.h"
@@ -156,6 +157,8 @@ static int documents_start(struct app *a, struct err *err)
 		docstore_close(a->services.documents);
 		return ERR_NOMEM;
 	}
+	if (a->cfg->sample_document)
+		sample_store(a->services.documents, a->services.log);
 	return 0;
 }
 

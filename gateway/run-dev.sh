@@ -2,11 +2,12 @@
 # What `make run` starts: the gateway on stores of its own, with settings for a developer's machine, and a page that says how to use it.
 #
 # The environment and .env decide first. What they leave open: the embedded Redis also listens on loopback, with a password, so that
-# redis-cli and BullMQ programs can join; anybody on this machine may make a token; the queues of examples/queues.json are declared;
-# notifications become files in var/outbox until a way to send them is set.
+# redis-cli and BullMQ programs can join; anybody on this machine may make a token; the queues of examples/queues.json are declared; there
+# is a document to try things with; notifications become files in var/outbox until a way to send them is set.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-SLUICE=$PWD/build/sluice
+SLUICE=${SLUICE_BIN:-$PWD/build/sluice} # tests name theirs
+unset SLUICE_BIN
 
 # The value that the gateway will see, empty when there is none.
 setting() {
@@ -44,6 +45,7 @@ fi
 preset SLUICE_QUEUES "$PWD/examples/queues.json"
 case $(setting HOST) in '' | 127.* | localhost) preset DEV_LOGIN 1 ;; esac
 [ -n "$(setting SLUICE_SMTP_URL)$(setting SLUICE_SLACK_WEBHOOK_URL)$(setting SLUICE_SMS_ACCOUNT_SID)" ] || preset SLUICE_NOTIFY_DRY_RUN 1
+preset SLUICE_SAMPLE_DOCUMENT 1
 preset LOG_FORMAT text
 
 welcome() {
