@@ -17,8 +17,8 @@ static const char *const state_names[] = {
 void ledger_write_entry(const struct ledger_entry *e, struct buf *out)
 {
 	const struct attempt *a = &e->attempt;
-	buf_addf(out, "%s|%u|%d|%d|%s|%s|%" PRId64 "|%" PRId64, state_names[e->state], e->sends, (int)a->trouble, a->code, a->enhanced, a->provider_id,
-		 a->ms, e->sent_wall_ms);
+	buf_addf(out, "%s|%u|%s|%d|%s|%s|%" PRId64 "|%" PRId64, state_names[e->state], e->sends, trouble_name(a->trouble), a->code, a->enhanced,
+		 a->provider_id, a->ms, e->sent_wall_ms);
 }
 
 static bool next_number(struct str *rest, int64_t max, int64_t *out)
@@ -49,15 +49,14 @@ static bool read_state(struct str word, enum ledger_state *out)
 bool ledger_read_entry(struct str text, struct ledger_entry *e)
 {
 	struct ledger_entry r = {0};
-	int64_t sends, trouble, code;
+	int64_t sends, code;
 	if (!read_state(str_cut(&text, '|'), &r.state) || !next_number(&text, 1000000, &sends) ||
-	    !next_number(&text, TROUBLE_COUNT - 1, &trouble) || !next_number(&text, 999, &code) ||
+	    !text.p || !trouble_find(str_cut(&text, '|'), &r.attempt.trouble) || !next_number(&text, 999, &code) ||
 	    !next_word(&text, r.attempt.enhanced, sizeof(r.attempt.enhanced)) ||
 	    !next_word(&text, r.attempt.provider_id, sizeof(r.attempt.provider_id)) || !next_number(&text, INT64_MAX, &r.attempt.ms) ||
 	    !next_number(&text, INT64_MAX, &r.sent_wall_ms))
 		return false;
 	r.sends = (unsigned)sends;
-	r.attempt.trouble = (enum trouble)trouble;
 	r.attempt.code = (int)code;
 	memcpy(r.tag, e->tag, sizeof(r.tag));
 	*e = r;

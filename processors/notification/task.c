@@ -1,6 +1,7 @@
 #include "processors/notification/task.h"
 
 #include "lib/base/clock.h"
+#include "processors/notification/children.h"
 #include "processors/notification/outbox.h"
 
 #define SETTLE_PAUSE_MS 100
@@ -225,6 +226,8 @@ enum outcome task_run(struct task *t)
 		return fail(t, TROUBLE_CHANNEL_NOT_CONFIGURED, detail);
 	}
 	trouble = find_targets(t);
+	if (trouble == TROUBLE_NONE)
+		trouble = children_tell(t->ctx, &t->m);
 	if (trouble != TROUBLE_NONE)
 		return fail(t, trouble, NULL);
 	job_progress(t->ctx, 10, "recipient resolved");

@@ -23,6 +23,16 @@ const char *trouble_name(enum trouble t)
 	return rows[t].name;
 }
 
+bool trouble_find(struct str name, enum trouble *out)
+{
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		if (str_is(name, rows[i].name)) {
+			*out = (enum trouble)i;
+			return true;
+		}
+	return false;
+}
+
 const char *trouble_sentence(enum trouble t)
 {
 	return rows[t].sentence;

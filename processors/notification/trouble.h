@@ -18,6 +18,8 @@ enum trouble {
 enum trouble_class { TROUBLE_PERMANENT, TROUBLE_RETRY, TROUBLE_LATER, TROUBLE_UNKNOWN };
 
 const char *trouble_name(enum trouble t);
+/* The trouble of this name, "NONE" among them; false when there is none. */
+bool trouble_find(struct str name, enum trouble *out);
 const char *trouble_sentence(enum trouble t);
 enum trouble_class trouble_class_of(enum trouble t);
 

@@ -5,9 +5,10 @@ import { randomBytes } from 'node:crypto';
 import { readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { FlowProducer, Worker } from 'bullmq';
 import { simpleParser } from 'mailparser';
 import { Webhook } from 'standardwebhooks';
-import { eventually, startRedis, startSluice, temporaryFolder } from './harness/index.mjs';
+import { startRedis, startSluice, temporaryFolder } from './harness/index.mjs';
 import { settled, startMailServer, startReceiver } from './harness/standins.mjs';
 
 const SECRET = `whsec_${randomBytes(32).toString('base64')}`;
@@ -403,6 +404,28 @@ describe('messages over HTTP', () => {
     const { json } = await sluice.as({ roles: ['producer'], org: 'acme' }).post('/api/jobs/notifications', { userId: 'shared', type: 'webhook', subject: 's', message: 'm' });
     assert.equal((await settled(sluice, json)).state, 'completed');
     assert.deepEqual([paths('/acme').length, paths('/default').length], [1, 0]);
+  });
+
+  test('a notification that waited for other jobs tells what became of them', async () => {
+    const name = await webhookUser({ status: 200 });
+    assert.equal((await sluice.client.put('/api/documents/told-1', 'One page.')).status, 201);
+    const flow = new FlowProducer({ connection: redis.connect() });
+    const worker = new Worker('elsewhere', () => {
+      throw new Error('NO_LUCK: the ünfortunate end\nwith a second line');
+    }, { connection: redis.connect() });
+    const { job } = await flow.add({
+      name: 'send-notification', queueName: 'notifications', data: { userId: name, type: 'webhook', subject: 's', message: 'Ready.' },
+      children: [
+        { name: 'process-document', queueName: 'document-processing', data: { documentId: 'told-1', userId: 'u', filename: 'a.txt', mimeType: 'text/plain', fileSize: 9 } },
+        { name: 'try', queueName: 'elsewhere', data: {}, opts: { ignoreDependencyOnFailure: true } },
+      ],
+    });
+    const ended = await settled(sluice, { jobId: job.id, statusUrl: `/api/jobs/status/notifications/${job.id}` });
+    await Promise.all([worker.close(), flow.close()]);
+    assert.equal(ended.state, 'completed', ended.failedReason);
+    const [first, ...lines] = JSON.parse(paths(`/${name}`)[0].text).data.message.split('\n');
+    assert.equal(first, 'Ready.');
+    assert.deepEqual(lines.sort(), ['', 'Document processed: 1 page', 'elsewhere: failed: NO_LUCK: the ünfortunate end']);
   });
 
   test('a channel that is not configured says what to set', async () => {

@@ -8,6 +8,7 @@
 
 #include "lib/fetch/smtp.h"
 #include "processors/notification/address.h"
+#include "processors/notification/children.h"
 #include "processors/notification/ledger.h"
 #include "processors/notification/mime.h"
 #include "processors/notification/trouble.h"
@@ -209,7 +210,7 @@ static void an_entry_is_read_as_it_was_written(void **state)
 	(void)state;
 	e.attempt = (struct attempt){.code = 250, .enhanced = "2.0.0", .provider_id = "<sluice.notifications.17.1@ex>", .ms = 41};
 	ledger_write_entry(&e, &b);
-	assert_string_equal(b.p, "sent|2|0|250|2.0.0|<sluice.notifications.17.1@ex>|41|1795254104088");
+	assert_string_equal(b.p, "sent|2|NONE|250|2.0.0|<sluice.notifications.17.1@ex>|41|1795254104088");
 	assert_true(ledger_read_entry(buf_str(&b), &r));
 	assert_memory_equal(r.attempt.provider_id, e.attempt.provider_id, sizeof("<sluice.notifications.17.1@ex>"));
 	assert_true(r.state == e.state && r.sends == 2 && r.attempt.code == 250 && r.attempt.ms == 41 && r.sent_wall_ms == e.sent_wall_ms);
@@ -218,14 +219,41 @@ static void an_entry_is_read_as_it_was_written(void **state)
 
 static void a_broken_entry_is_none(void **state)
 {
-	static const char *const broken[] = {"", "sent", "sent|", "gone|1|0|0|||0|0", "sent|-1|0|0|||0|0", "sent|1|99|0|||0|0", "sent|1|0|1000|||0|0",
-		"sent|1|0|0|012345678901||0|0", "sent|1|0|0|||0", "sent|1|0|0|||x|0", "sent|1|0|0|||0|0|more"};
+	static const char *const broken[] = {"", "sent", "sent|", "sent|1", "gone|1|NONE|0|||0|0", "sent|-1|NONE|0|||0|0", "sent|1|?|0|||0|0",
+		"sent|1|NONE|1000|||0|0", "sent|1|NONE|0|012345678901||0|0", "sent|1|NONE|0|||0", "sent|1|NONE|0|||x|0",
+		"sent|1|NONE|0|||0|0|more"};
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(broken); i++) {
 		struct ledger_entry e = {0};
 		bool more = i + 1 == ARRAY_LEN(broken); /* what a later version may add is passed over */
 		assert_int_equal(ledger_read_entry(str_from(broken[i]), &e), more);
 	}
+}
+
+/* ---- children ---- */
+
+static void assert_line(struct bq_child child, const char *expected)
+{
+	struct arena a;
+	struct buf b = BUF_INIT;
+	arena_init(&a, 0);
+	children_write_line(&child, &a, &b);
+	assert_string_equal(b.p, expected);
+	buf_release(&b);
+	arena_release(&a);
+}
+
+static void children_are_told_in_words(void **state)
+{
+	(void)state;
+	assert_line((struct bq_child){.queue = STR("document-processing"), .value = STR("{\"pages\":3}")}, "Document processed: 3 pages");
+	assert_line((struct bq_child){.queue = STR("document-processing"), .value = STR("{\"pages\":1}")}, "Document processed: 1 page");
+	assert_line((struct bq_child){.queue = STR("document-processing"), .value = STR("not JSON")}, "Document processed");
+	assert_line((struct bq_child){.queue = STR("document-processing"), .failed_reason = STR("CORRUPT: it is damaged\nat 0x7")},
+		    "Document not processed: CORRUPT: it is damaged");
+	assert_line((struct bq_child){.queue = STR("compliance-analysis"), .value = STR("{}")}, "Compliance analysed");
+	assert_line((struct bq_child){.queue = STR("other"), .failed_reason = STR("")}, "other: failed");
+	assert_line((struct bq_child){.queue = STR("other"), .failed_reason = STR("bad \xff byte")}, "other: failed: bad");
 }
 
 int main(void)
@@ -241,6 +269,7 @@ int main(void)
 		cmocka_unit_test(http_answers_decide_what_follows),
 		cmocka_unit_test(an_entry_is_read_as_it_was_written),
 		cmocka_unit_test(a_broken_entry_is_none),
+		cmocka_unit_test(children_are_told_in_words),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
