@@ -121,7 +121,7 @@ describe('documents', () => {
         await sendRaw(sluice.port, [half, () => eventually(() => filesIn(store).length > before || sluice.logs.length > from)], { timeout: 200 });
         await eventually(() => sluice.logs.slice(from).find((entry) => entry.event === 'http_request' && entry.status >= 400), { what: 'the end of the request' });
         assert.equal((await get('broken')).status, 404);
-        assert.equal(filesIn(store).length, before, 'no part of it is left');
+        await eventually(() => filesIn(store).length === before, { what: 'no part of it left' });
       });
     }
 

@@ -247,7 +247,8 @@ export async function balance(t, { redis, writers, executions, inFlight, timeout
   for (const [id, job] of jobs) {
     assert.equal(job.made, 1, `${id} ended ${job.made} times`);
     assert.equal(job.starts, job.stalls + 1, `${id} was taken ${job.starts} times but found stalled ${job.stalls} times`);
+    // That it ran at all is shown by Redis (starts); the log, which drops lines rather than wait for a slow reader, bounds how often.
     const runs = executions.began.get(id) ?? 0;
-    assert.ok(runs >= 1 && runs <= 1 + (caught.get(id) ?? 0), `${id} ran ${runs} times, caught by ${caught.get(id) ?? 0} kills`);
+    assert.ok(runs <= 1 + (caught.get(id) ?? 0), `${id} ran ${runs} times, caught by ${caught.get(id) ?? 0} kills`);
   }
 }
