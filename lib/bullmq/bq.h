@@ -131,10 +131,26 @@ struct bq_taken {
 	int64_t next_delayed_ms; /* wall time of the next delayed job; 0: none */
 };
 
+/* Who holds a job is known by the lock's token. Those of this program can be told from others' without a look at the job. A token is
+ * the only proof that its bearer holds the job: it is never logged. */
+#define BQ_TOKEN_SIZE 48
+#define BQ_TOKEN_SUFFIX 8 /* of these are free in a new one, for a number that is put behind it */
+void bq_token(char out[BQ_TOKEN_SIZE]); /* a new one */
+bool bq_token_is_ours(struct str token);
+
 /* moveToActive. The token is the caller's (unique per take). A job with a repeat_key is its schedule's: bq_schedule_next is due
  * before it runs. */
 int bq_take(struct bq *bq, const struct bq_queue *q, const struct bq_worker *w, struct str token, struct arena *a, struct bq_job *job,
 	    struct bq_taken *out, int64_t deadline, struct err *err) MUST_CHECK;
+
+/* The same up to n times in one round trip, each under a token of its own. What was taken stands at the front of held[]; *last is what the last
+ * attempt said. A failure only when nothing was taken. */
+struct bq_held {
+	struct bq_job job;
+	char token[BQ_TOKEN_SIZE];
+};
+int bq_take_many(struct bq *bq, const struct bq_queue *q, const struct bq_worker *w, struct arena *a, struct bq_held *held, size_t n,
+		 size_t *got, struct bq_taken *last, int64_t deadline, struct err *err) MUST_CHECK;
 
 /* Completion with the return value (JSON text). ERR_LOCK_LOST, ERR_NOT_FOUND (job gone), ERR_WRONG_STATE (not active, or it has pending or
  * failed children). */
@@ -177,6 +193,28 @@ int bq_extend_locks(struct bq *bq, const struct bq_queue *q, const struct str *i
 /* After an outage: takes expired locks again for jobs still in active whose lock nobody has. taken[i] tells which are ours. */
 int bq_relock(struct bq *bq, const struct bq_queue *q, const struct str *ids, const struct str *tokens, size_t n, int64_t lock_ms,
 	      bool *taken, int64_t deadline, struct err *err) MUST_CHECK;
+
+/* ---- cancelling ----
+ * The wish that a job which somebody of this program holds should stop is a key of its own beside the job, for whichever process has it. It
+ * says which job is meant (by its creation time), so it does not reach a later job of the same id. */
+int bq_cancel_ask(struct bq *bq, const struct bq_queue *q, const struct bq_job *job, int64_t ttl_ms, int64_t deadline, struct err *err)
+	MUST_CHECK;
+/* asked[i]: is the job ids[i] of that creation time to stop? One round trip. */
+int bq_cancel_asked(struct bq *bq, const struct bq_queue *q, const struct str *ids, const int64_t *timestamps, size_t n, bool *asked,
+		    int64_t deadline, struct err *err) MUST_CHECK;
+/* The job has heeded it, or has ended otherwise. */
+int bq_cancel_forget(struct bq *bq, const struct bq_queue *q, struct str id, int64_t deadline, struct err *err) MUST_CHECK;
+
+/* Renews one lock and asks in the same round trip whether the job is to be cancelled. ERR_LOCK_LOST. */
+int bq_heartbeat(struct bq *bq, const struct bq_queue *q, struct str id, struct str token, int64_t lock_ms, bool *cancel, int64_t deadline,
+		 struct err *err) MUST_CHECK;
+/* The token under which the job is held now, in the arena; .p NULL: nobody holds it. */
+int bq_holder(struct bq *bq, const struct bq_queue *q, struct str id, struct arena *a, struct str *token, int64_t deadline, struct err *err)
+	MUST_CHECK;
+
+/* Removes a job that nobody holds, with its children: *removed is false when it, or one of its children, is held. ERR_WRONG_STATE: it is
+ * the next job of a scheduler. */
+int bq_remove(struct bq *bq, const struct bq_queue *q, struct str id, bool *removed, int64_t deadline, struct err *err) MUST_CHECK;
 
 /* ---- what BullMQ's workers do for the queue as a whole ---- */
 /* The stalled check (once per interval_ms among everybody): how many were put back (they stand in stalled_ids, in the arena). */

@@ -47,26 +47,63 @@ int bq_read_taken(const redisReply *r, struct arena *a, struct bq_job *job, stru
 	return 0;
 }
 
-int bq_take(struct bq *bq, const struct bq_queue *q, const struct bq_worker *w, struct str token, struct arena *a, struct bq_job *job,
-	    struct bq_taken *out, int64_t deadline, struct err *err)
+static void put_take(struct rcmd *cmd, const struct bq_queue *q, const struct bq_worker *w, struct str token)
 {
 	const struct bq_script_call call = {.queue = q};
-	struct rcmd cmd = RCMD_INIT;
 	struct buf packed = BUF_INIT;
 	struct mp_map m = mp_map_open(&packed);
-	struct rreplies replies;
-	int rc;
 
 	bq_pack_worker(&m, w, token);
 	mp_map_close(&m);
-	bq_script_begin(&cmd, BQ_SCRIPT_MOVE_TO_ACTIVE, &call, 3);
-	rcmd_arg(&cmd, q->keys[BQ_KEY_BASE]);
-	rcmd_argi(&cmd, clock_wall_ms());
-	bq_arg_packed(&cmd, &packed);
+	bq_script_begin(cmd, BQ_SCRIPT_MOVE_TO_ACTIVE, &call, 3);
+	rcmd_arg(cmd, q->keys[BQ_KEY_BASE]);
+	rcmd_argi(cmd, clock_wall_ms());
+	bq_arg_packed(cmd, &packed);
+}
+
+int bq_take(struct bq *bq, const struct bq_queue *q, const struct bq_worker *w, struct str token, struct arena *a, struct bq_job *job,
+	    struct bq_taken *out, int64_t deadline, struct err *err)
+{
+	struct rcmd cmd = RCMD_INIT;
+	struct rreplies replies;
+	int rc;
+
+	put_take(&cmd, q, w, token);
 	rc = bq_call(bq, &cmd, deadline, &replies, err);
 	if (rc < 0)
 		return rc;
 	rc = bq_read_taken(replies.items[0], a, job, out, err);
 	rreplies_release(&replies);
 	return rc;
+}
+
+int bq_take_many(struct bq *bq, const struct bq_queue *q, const struct bq_worker *w, struct arena *a, struct bq_held *held, size_t n,
+		 size_t *got, struct bq_taken *last, int64_t deadline, struct err *err)
+{
+	struct rcmd cmd = RCMD_INIT;
+	struct rreplies replies;
+	struct err why = {0};
+	int rc;
+
+	*got = 0;
+	*last = (struct bq_taken){0};
+	for (size_t i = 0; i < n; i++) {
+		bq_token(held[i].token);
+		put_take(&cmd, q, w, str_from(held[i].token));
+	}
+	rc = bq_call(bq, &cmd, deadline, &replies, err);
+	if (rc < 0)
+		return rc;
+	for (size_t i = 0; i < n; i++) {
+		int read = bq_read_taken(replies.items[i], a, &held[*got].job, last, &why);
+
+		if (read < 0)
+			rc = read;
+		else if (last->got)
+			memmove(held[(*got)++].token, held[i].token, BQ_TOKEN_SIZE);
+	}
+	rreplies_release(&replies);
+	if (rc == 0 || *got > 0)
+		return 0;
+	return err_set(err, rc, "%s", why.text);
 }

@@ -3,10 +3,10 @@
  * It waits only for queues that have an idle worker; a marker that it cannot use goes back at once, so that a Node worker
  * beside a busy Sluice is woken in its stead. When a queue gets an idle worker again while the watcher blocks without it,
  * rblock_refresh makes it look anew. */
+#include "lib/bullmq/marker.h"
 #include "processors/runtime/private.h"
 
-#define BLOCK_S "5"            /* BullMQ's drainDelay */
-#define BLOCK_MS 5000
+#define BLOCK_MS 5000          /* BullMQ's drainDelay */
 #define BLOCK_GRACE_MS 3000    /* over BLOCK_MS: the connection is dead */
 #define OPEN_TIMEOUT_MS 1000
 #define REOPEN_PAUSE_MS 200
@@ -38,14 +38,13 @@ static bool choose(struct runtime *rt, struct rcmd *cmd, size_t first)
 		n += q->watched;
 	}
 	if (n) {
-		rcmd_begin(cmd, n + 2);
-		rcmd_argz(cmd, "BZPOPMIN");
+		bq_marker_wait(cmd, n);
 		for (size_t i = 0; i < rt->n_queues; i++) {
 			const struct rqueue *q = &rt->queues[(first + i) % rt->n_queues];
 			if (q->watched)
 				rcmd_arg(cmd, q->decl->queue.keys[BQ_KEY_MARKER]);
 		}
-		rcmd_argz(cmd, BLOCK_S);
+		bq_marker_wait_end(cmd, BLOCK_MS);
 	}
 	lock_give(&rt->mu);
 	return n > 0;
@@ -59,47 +58,31 @@ static struct rqueue *queue_of_marker(struct runtime *rt, struct str key)
 	return NULL;
 }
 
-static void ignore_reply(void *arg UNUSED, int rc UNUSED, const struct rreplies *replies UNUSED, const struct err *err UNUSED)
-{
-}
-
 void watcher_put_back(const struct rqueue *q)
 {
-	struct runtime *rt = q->rt;
-	struct rcmd cmd = RCMD_INIT;
+	const struct bq_marker now = {.key = q->decl->queue.keys[BQ_KEY_MARKER]};
 
-	rcmd_begin(&cmd, 4);
-	rcmd_argz(&cmd, "ZADD");
-	rcmd_arg(&cmd, q->decl->queue.keys[BQ_KEY_MARKER]);
-	rcmd_argz(&cmd, "0");
-	rcmd_argz(&cmd, "0");
-	rmux_send(bq_mux(rt->bq), &cmd, runtime_deadline(rt), ignore_reply, NULL);
-	rcmd_release(&cmd);
+	bq_marker_put_back(q->rt->bq, &now, runtime_deadline(q->rt));
 }
 
-/* [key, member, score]: member "0" says that jobs may be ready, "1" that one is due at `score`. */
-static void use_marker(struct runtime *rt, const redisReply *reply, size_t *first)
+/* A due time is for promotion, a marker for now for an idle worker. */
+static void use_marker(struct runtime *rt, const struct bq_marker *marker, size_t *first)
 {
-	struct rqueue *q = queue_of_marker(rt, rreply_str(rreply_at(reply, 0)));
-	struct str score = rreply_str(rreply_at(reply, 2));
-	int64_t due_ms = 0;
+	struct rqueue *q = queue_of_marker(rt, marker->key);
 
-	if (!q || !score.p)
+	if (!q)
 		return;
 	*first = (size_t)(q - rt->queues) + 1;
-	if (str_is(rreply_str(rreply_at(reply, 1)), "1"))
-		due_ms = (int64_t)strtod(score.p, NULL);
-	if (due_ms > clock_wall_ms()) {
-		upkeep_hint(rt, due_ms);
-		return;
-	}
-	if (!exchange_look(q))
+	if (marker->due_wall_ms)
+		upkeep_hint(rt, marker->due_wall_ms);
+	else if (!exchange_look(q))
 		watcher_put_back(q);
 }
 
 static void watch(struct runtime *rt, struct rcmd *cmd, size_t *first)
 {
 	struct rreplies replies;
+	struct bq_marker marker;
 	struct err err = {0};
 	int64_t began = clock_mono_ms();
 
@@ -109,8 +92,8 @@ static void watch(struct runtime *rt, struct rcmd *cmd, size_t *first)
 			LOG(rt->env.log, LOG_WARN, "watcher_connection_lost", log_err(&err));
 		return;
 	}
-	if (!rreply_is_nil(replies.items[0]))
-		use_marker(rt, replies.items[0], first);
+	if (bq_marker_read(replies.items[0], &marker))
+		use_marker(rt, &marker, first);
 	else if (clock_mono_ms() - began >= BLOCK_MS)
 		look_everywhere(rt); /* as BullMQ does: look without a marker now and then */
 	rreplies_release(&replies);
