@@ -64,6 +64,11 @@ const struct processor_env *job_env(const struct job_context *ctx)
 	return &ctx->q->rt->env;
 }
 
+const void *job_settings(const struct job_context *ctx)
+{
+	return ctx->q->settings;
+}
+
 struct arena *job_arena(struct job_context *ctx)
 {
 	return &ctx->arena;
@@ -107,6 +112,16 @@ unsigned job_attempts(const struct job_context *ctx)
 int64_t job_deadline_mono_ms(const struct job_context *ctx)
 {
 	return ctx->deadline_mono_ms;
+}
+
+struct str job_token(const struct job_context *ctx)
+{
+	return str_from(ctx->token);
+}
+
+int64_t job_lock_ms(const struct job_context *ctx)
+{
+	return ctx->q->decl->lock_ms;
 }
 
 int64_t job_added_wall_ms(const struct job_context *ctx)

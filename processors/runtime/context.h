@@ -34,6 +34,8 @@ struct processor_env {
 struct job_context;
 
 const struct processor_env *job_env(const struct job_context *ctx);
+/* What the processor's settings_new made of this queue's settings. */
+const void *job_settings(const struct job_context *ctx);
 struct arena *job_arena(struct job_context *ctx); /* reset when the job ends */
 struct str job_id(const struct job_context *ctx);
 struct str job_queue(const struct job_context *ctx);
@@ -43,6 +45,9 @@ const struct jdoc *job_data(const struct job_context *ctx);
 unsigned job_attempt(const struct job_context *ctx);  /* 1 for the first */
 unsigned job_attempts(const struct job_context *ctx); /* allowed */
 int64_t job_deadline_mono_ms(const struct job_context *ctx);
+/* The proof that the job is held, for OUTCOME_HANDED_OVER: whoever has it may finish the job. Never log it. */
+struct str job_token(const struct job_context *ctx);
+int64_t job_lock_ms(const struct job_context *ctx); /* how long the lock lives without being renewed */
 int64_t job_added_wall_ms(const struct job_context *ctx); /* the job's timestamp */
 
 /* True when the job must stop: cancelled, its lock lost, its deadline passed, or the process is shutting down past its grace.

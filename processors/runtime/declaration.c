@@ -11,9 +11,10 @@ EMBED_FILE(queues_schema, "processors/runtime/queues.schema.json");
 #define MAX_FILE_BYTES ((size_t)4 << 20)
 #define MAX_QUEUES 1000
 
+#define METRICS_POINTS 20160 /* of metrics:*, minutes: two weeks, as BullMQ's documentation suggests */
+
 /* What a queue has when neither the file nor the built-in list says otherwise. */
 #define DEFAULT_CONCURRENCY 4
-#define DEFAULT_LOCK_MS 30000
 #define DEFAULT_STALLED_INTERVAL_MS 30000
 #define DEFAULT_MAX_STALLED 3
 #define DEFAULT_TIMEOUT_MS 60000
@@ -89,7 +90,7 @@ static struct declaration *add(struct loader *l, struct str name)
 	q->job_name = q->name;
 	q->processor_name = STR("none");
 	q->concurrency = DEFAULT_CONCURRENCY;
-	q->lock_ms = DEFAULT_LOCK_MS;
+	q->lock_ms = DECLARATION_LOCK_MS;
 	q->stalled_interval_ms = DEFAULT_STALLED_INTERVAL_MS;
 	q->max_stalled = DEFAULT_MAX_STALLED;
 	q->timeout_ms = DEFAULT_TIMEOUT_MS;
@@ -125,6 +126,14 @@ static int read_processor(struct loader *l, uint32_t node, struct declaration *q
 	if (!q->processor && !str_is(name, "none"))
 		return fail(l, q->name, "there is no such processor; `sluice dump queues` lists them");
 	return 0;
+}
+
+static void read_settings(const struct loader *l, uint32_t node, struct declaration *q)
+{
+	uint32_t settings = q->processor ? jdoc_get(&l->doc, node, q->processor->name) : JDOC_NONE;
+
+	if (settings != JDOC_NONE)
+		q->settings = jdoc_raw(&l->doc, settings);
 }
 
 static int read_payload(struct loader *l, uint32_t node, struct declaration *q)
@@ -171,6 +180,7 @@ static int read_queue(struct loader *l, uint32_t node)
 		q->job_name = job_name;
 	read_numbers(l, node, q);
 	int rc = read_processor(l, node, q);
+	read_settings(l, node, q);
 	if (rc == 0)
 		rc = read_payload(l, node, q);
 	if (rc == 0)
@@ -281,4 +291,14 @@ void declarations_release(struct declarations *d)
 const struct declaration *declarations_find(const struct declarations *d, struct str name)
 {
 	return table_get(&d->by_name, name);
+}
+
+struct bq_worker declaration_worker(const struct declaration *decl, struct str name)
+{
+	return (struct bq_worker){.name = name,
+				  .lock_ms = decl->lock_ms,
+				  .limiter = decl->limiter,
+				  .keep_completed = decl->defaults.remove_on_complete,
+				  .keep_failed = decl->defaults.remove_on_fail,
+				  .metrics_points = METRICS_POINTS};
 }

@@ -15,6 +15,7 @@ struct declaration {
 	struct str name, job_name;  /* job_name: the name given by the creation endpoints */
 	const struct processor *processor; /* NULL: "none"; jobs wait for other workers */
 	struct str processor_name;
+	struct str settings;        /* the processor's own: a JSON object; .p NULL: none given */
 	unsigned concurrency;
 	struct bq_opts defaults;    /* attempts, backoff, removeOnComplete, removeOnFail, … of the declaration */
 	int64_t lock_ms, stalled_interval_ms, max_stalled, timeout_ms, max_waiting;
@@ -29,6 +30,11 @@ struct declarations {
 	struct arena arena;
 	struct bq_opts defaults;    /* BULLMQ_DEFAULT_JOB_OPTIONS */
 };
+
+#define DECLARATION_LOCK_MS 30000    /* of a queue that says nothing else */
+
+/* What a worker of this queue brings along; name as bq_worker's. */
+struct bq_worker declaration_worker(const struct declaration *decl, struct str name);
 
 typedef const struct processor *processor_lookup(struct str name);
 

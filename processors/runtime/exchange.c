@@ -3,11 +3,9 @@
  * One call is under way at a time. What ends meanwhile gathers and goes into the next call, which the thread that has the answer
  * sends; whoever finds no call under way sends at once, so nobody waits for company. A call takes as many jobs as there are
  * workers free: those whose jobs it ends, and those that are idle. Only workers that got something are woken. */
-#include "lib/base/id.h"
 #include "processors/runtime/private.h"
 
 #define LOOK_AGAIN_MS 1000
-#define STEM_SIZE 25 /* 96 random bits in hex; a token has "-100" behind */
 
 /* ---- sending ---- */
 
@@ -42,11 +40,11 @@ static void send(struct rqueue *q)
 {
 	const struct bq_end_args *endings[BQ_WORK_PER_CALL];
 	struct rcmd cmd = RCMD_INIT;
-	char stem[STEM_SIZE];
+	char stem[BQ_TOKEN_SIZE]; /* the script puts a number behind it for each job */
 	struct bq_work work = {
 		.queue = &q->decl->queue, .worker = &q->as_worker, .free = q->told_idle, .frees = q->told_frees, .endings = endings};
 
-	id_random_hex(stem, (STEM_SIZE - 1) / 2);
+	bq_token(stem);
 	work.token_stem = str_from(stem);
 	for (const struct worker *w = q->told; w; w = w->beside)
 		endings[work.n_endings++] = &w->ending;
@@ -63,7 +61,7 @@ static void give(struct rqueue *q, struct worker *w, const struct bq_work_answer
 	struct err err = {0};
 
 	arena_reset(&w->next_arena);
-	if (bq_work_taken(answer, i, &w->next_arena, &w->next, &token, &err) < 0 || token.n >= TOKEN_SIZE) {
+	if (bq_work_taken(answer, i, &w->next_arena, &w->next, &token, &err) < 0 || token.n >= BQ_TOKEN_SIZE) {
 		LOG(q->rt->env.log, LOG_ERROR, "take_failed", log_str("queue", q->decl->name), log_err(&err));
 		return;
 	}

@@ -17,7 +17,6 @@
 /* Why a job must stop. The first reason stays. */
 enum cancel { CANCEL_NONE, CANCEL_ASKED, CANCEL_TIMEOUT, CANCEL_LOCK_LOST, CANCEL_SHUTDOWN };
 
-#define TOKEN_SIZE 33
 #define JOB_ARENA_BYTES ((size_t)64 << 20)
 
 struct rqueue;
@@ -34,7 +33,7 @@ struct job_context {
 	int64_t progress_due_mono_ms; /* not before */
 	int64_t started_mono_ms;
 	/* set before the job is listed as running, read by others while it is */
-	char token[TOKEN_SIZE];
+	char token[BQ_TOKEN_SIZE];
 	struct str id;
 	int64_t deadline_mono_ms;
 	int cancel_fd;
@@ -59,7 +58,7 @@ struct worker {
 	bool has_next;
 	struct bq_job next;     /* taken for this worker, which has not begun with it */
 	struct arena next_arena;
-	char next_token[TOKEN_SIZE];
+	char next_token[BQ_TOKEN_SIZE];
 	/* protected by runtime.mu */
 	struct worker *beside;  /* the next one of the list in which it waits */
 };
@@ -70,6 +69,7 @@ struct rqueue {
 	struct runtime *rt;
 	const struct declaration *decl;
 	void *processor_state;
+	void *settings;         /* the processor's, for this queue */
 	struct bq_worker as_worker;
 	char worker_name[64];
 	struct worker *workers; /* decl->concurrency of them, NULL when no job is run here */
@@ -87,7 +87,7 @@ struct rqueue {
 	bool told_frees;        /* and one for each of the told */
 	int64_t next_look_mono_ms;    /* (rate limit), 0: none */
 	/* the upkeep thread only */
-	int64_t locks_mono_ms, promote_mono_ms, stalled_mono_ms, trim_mono_ms; /* when each duty is due */
+	int64_t locks_mono_ms, cancel_mono_ms, promote_mono_ms, stalled_mono_ms, trim_mono_ms; /* when each duty is due */
 	struct rconn *presence; /* the idle connection by which getWorkers sees us */
 };
 

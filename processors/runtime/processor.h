@@ -16,6 +16,7 @@ enum outcome {
 	OUTCOME_RETRY,     /* failed; may be tried again under the job's policy */
 	OUTCOME_PERMANENT, /* failed; trying again is useless */
 	OUTCOME_DELAY,     /* not now: back to delayed for ctx's delay without using up an attempt */
+	OUTCOME_HANDED_OVER, /* somebody who was given job_token goes on: the job stays active, its lock is that one's to renew */
 };
 
 struct processor {
@@ -28,6 +29,10 @@ struct processor {
 	/* Runs on a processor thread (1 MiB stack). The data has passed the schema. On failure it has called
 	 * job_fail(ctx, "CODE", "sentence"). */
 	enum outcome (*run)(void *state, struct job_context *ctx);
+	/* Reads the settings that a queue's declaration has under the processor's name (a JSON object that fits queues.schema.json; .p NULL: there
+	 * is none), once at start for each queue whose jobs run here. *settings is what job_settings gives. NULL: there are none. */
+	int (*settings_new)(struct str json, void **settings, struct err *err);
+	void (*settings_free)(void *settings);
 };
 
 #endif

@@ -8,7 +8,6 @@
 
 #define DEFAULT_REDIS_TIMEOUT_MS 5000
 #define PRESENCE_MAX 32       /* named connections in all */
-#define METRICS_POINTS 20160  /* of metrics:*, minutes: two weeks, as BullMQ's documentation suggests */
 #define CANCEL_GRACE_MS 3000  /* for processors to notice that they must stop */
 
 /* ---- building ---- */
@@ -62,12 +61,7 @@ static int init_queue(struct runtime *rt, size_t index, struct err *err)
 	if (gethostname(host, sizeof(host) - 1) < 0)
 		host[0] = '\0';
 	snprintf(q->worker_name, sizeof(q->worker_name), "sluice-%s-%d", host, (int)getpid());
-	q->as_worker = (struct bq_worker){.name = str_from(q->worker_name),
-					  .lock_ms = decl->lock_ms,
-					  .limiter = decl->limiter,
-					  .keep_completed = decl->defaults.remove_on_complete,
-					  .keep_failed = decl->defaults.remove_on_fail,
-					  .metrics_points = METRICS_POINTS};
+	q->as_worker = declaration_worker(decl, str_from(q->worker_name));
 	if (!rt->run_jobs || !decl->processor)
 		return 0;
 	init_series(q);
@@ -115,6 +109,8 @@ static void free_queue(struct rqueue *q)
 		arena_release(&q->workers[i].next_arena);
 		bq_end_release(&q->workers[i].ending);
 	}
+	if (q->settings)
+		q->decl->processor->settings_free(q->settings);
 	free(q->workers);
 	rconn_free(q->presence);
 }
@@ -156,6 +152,16 @@ static int start_processor(struct runtime *rt, struct rqueue *q, struct err *err
 	return q->decl->processor->start ? q->decl->processor->start(&rt->env, &q->processor_state, err) : 0;
 }
 
+static int read_settings(struct rqueue *q, struct err *err)
+{
+	const struct processor *p = q->decl->processor;
+	struct err why = {0};
+
+	if (!p->settings_new || p->settings_new(q->decl->settings, &q->settings, &why) == 0)
+		return 0;
+	return err_set(err, why.code, "queue %.*s: %s: %s", STR_ARG(q->decl->name), p->name, why.text);
+}
+
 static int start_workers(struct rqueue *q, struct err *err)
 {
 	char name[16];
@@ -177,7 +183,9 @@ int runtime_start(struct runtime *rt, struct err *err)
 	for (size_t i = 0; rc == 0 && i < rt->n_queues; i++)
 		if (rt->queues[i].workers) {
 			any = true;
-			rc = start_processor(rt, &rt->queues[i], err);
+			rc = read_settings(&rt->queues[i], err);
+			if (rc == 0)
+				rc = start_processor(rt, &rt->queues[i], err);
 		}
 	for (size_t i = 0; rc == 0 && i < rt->n_queues; i++)
 		if (rt->queues[i].workers)

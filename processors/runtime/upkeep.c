@@ -6,6 +6,7 @@
 
 #define TICK_MAX_MS 500        /* and so: how late a delayed job of another process may be noticed */
 #define STALLED_MARGIN_MS 5    /* the throttle key of the last check must have expired */
+#define CANCEL_INTERVAL_MS 1000
 #define TRIM_INTERVAL_MS 10000
 #define TRIM_STEPS 5           /* of <= 1000 jobs */
 #define PRESENCE_INTERVAL_MS 5000
@@ -31,7 +32,8 @@ void upkeep_hint(struct runtime *rt, int64_t due_wall_ms)
 
 struct held {
 	struct str *ids, *tokens;
-	bool *flags; /* what the script says of each */
+	int64_t *timestamps;
+	bool *flags; /* what Redis says of each */
 	size_t n;
 };
 
@@ -40,8 +42,11 @@ static bool list_running(struct rqueue *q, struct arena *a, struct held *h)
 {
 	unsigned max = q->decl->concurrency;
 
-	*h = (struct held){arena_array(a, max, sizeof(struct str)), arena_array(a, max, sizeof(struct str)), arena_array(a, max, sizeof(bool)), 0};
-	if (!h->ids || !h->tokens || !h->flags)
+	*h = (struct held){.ids = arena_array(a, max, sizeof(*h->ids)),
+			   .tokens = arena_array(a, max, sizeof(*h->tokens)),
+			   .timestamps = arena_array(a, max, sizeof(*h->timestamps)),
+			   .flags = arena_array(a, max, sizeof(*h->flags))};
+	if (!h->ids || !h->tokens || !h->timestamps || !h->flags)
 		return false;
 	lock_take(&q->rt->mu);
 	for (unsigned i = 0; i < max; i++) {
@@ -50,6 +55,7 @@ static bool list_running(struct rqueue *q, struct arena *a, struct held *h)
 			continue;
 		h->ids[h->n] = arena_dup(a, ctx->id);
 		h->tokens[h->n] = arena_dup(a, str_from(ctx->token));
+		h->timestamps[h->n] = ctx->job.timestamp;
 		if (h->ids[h->n].p && h->tokens[h->n].p)
 			h->n++;
 	}
@@ -57,20 +63,31 @@ static bool list_running(struct rqueue *q, struct arena *a, struct held *h)
 	return h->n > 0;
 }
 
-static void lock_is_lost(struct rqueue *q, struct str token)
+/* Tells the worker that holds this token to stop, if it still does. */
+static bool stop_holder(struct rqueue *q, struct str token, enum cancel why)
 {
-	struct runtime *rt = q->rt;
+	bool found = false;
 
-	lock_take(&rt->mu);
+	lock_take(&q->rt->mu);
 	for (unsigned i = 0; i < q->decl->concurrency; i++) {
 		struct job_context *ctx = &q->workers[i].ctx;
 		if (!ctx->running || !str_eq(str_from(ctx->token), token))
 			continue;
-		context_cancel(ctx, CANCEL_LOCK_LOST);
-		metrics_add(rt->env.metrics, M_LOCK_RENEW_FAILURES, 1, (struct str[]){q->decl->name});
-		LOG(rt->env.log, LOG_WARN, "lock_lost", log_str("queue", q->decl->name), log_str("jobId", ctx->id));
+		context_cancel(ctx, why);
+		found = true;
 	}
-	lock_give(&rt->mu);
+	lock_give(&q->rt->mu);
+	return found;
+}
+
+static void lock_is_lost(struct rqueue *q, struct str id, struct str token)
+{
+	struct runtime *rt = q->rt;
+
+	if (!stop_holder(q, token, CANCEL_LOCK_LOST))
+		return;
+	metrics_add(rt->env.metrics, M_LOCK_RENEW_FAILURES, 1, (struct str[]){q->decl->name});
+	LOG(rt->env.log, LOG_WARN, "lock_lost", log_str("queue", q->decl->name), log_str("jobId", id));
 }
 
 /* Takes expired locks again where nobody has the job; the others are lost. 0, or the connection's failure. */
@@ -81,7 +98,7 @@ static int relock(struct rqueue *q, struct held *h)
 
 	for (size_t i = 0; rc == 0 && i < h->n; i++)
 		if (!h->flags[i])
-			lock_is_lost(q, h->tokens[i]);
+			lock_is_lost(q, h->ids[i], h->tokens[i]);
 	return rc;
 }
 
@@ -97,7 +114,7 @@ static int renew(struct rqueue *q, struct arena *a, bool after_outage)
 	int rc = bq_extend_locks(q->rt->bq, &q->decl->queue, h.ids, h.tokens, h.n, q->decl->lock_ms, h.flags, runtime_deadline(q->rt), &err);
 	if (rc < 0)
 		return rc;
-	gone = (struct held){h.ids, h.tokens, h.flags, 0};
+	gone = (struct held){.ids = h.ids, .tokens = h.tokens, .flags = h.flags};
 	for (size_t i = 0; i < h.n; i++)
 		if (h.flags[i]) {
 			gone.ids[gone.n] = h.ids[i];
@@ -114,6 +131,22 @@ static int duty_locks(struct rqueue *q, struct arena *a, int64_t *again_ms)
 {
 	*again_ms = q->decl->lock_ms / 2;
 	return renew(q, a, false);
+}
+
+/* Somebody else's process may have been told to cancel what runs here. */
+static int duty_cancel(struct rqueue *q, struct arena *a, int64_t *again_ms)
+{
+	struct held h;
+	struct err err = {0};
+
+	*again_ms = CANCEL_INTERVAL_MS;
+	if (!q->workers || !list_running(q, a, &h))
+		return 0;
+	int rc = bq_cancel_asked(q->rt->bq, &q->decl->queue, h.ids, h.timestamps, h.n, h.flags, runtime_deadline(q->rt), &err);
+	for (size_t i = 0; rc == 0 && i < h.n; i++)
+		if (h.flags[i])
+			stop_holder(q, h.tokens[i], CANCEL_ASKED);
+	return rc;
 }
 
 static int duty_promote(struct rqueue *q, struct arena *a UNUSED, int64_t *again_ms)
@@ -172,6 +205,7 @@ static const struct duty {
 	duty_fn *fn;
 } DUTIES[] = {
 	{offsetof(struct rqueue, locks_mono_ms), duty_locks},
+	{offsetof(struct rqueue, cancel_mono_ms), duty_cancel},
 	{offsetof(struct rqueue, promote_mono_ms), duty_promote},
 	{offsetof(struct rqueue, stalled_mono_ms), duty_stalled},
 	{offsetof(struct rqueue, trim_mono_ms), duty_trim},

@@ -76,6 +76,18 @@ static bool data_is_valid(struct job_context *ctx)
 	return false;
 }
 
+/* A job that was held before may have been told to stop while its holder vanished. */
+static void heed_cancel(struct job_context *ctx)
+{
+	struct rqueue *q = ctx->q;
+	struct err err = {0};
+	bool asked = false;
+
+	if (ctx->job.attempts_started > 1 && bq_cancel_asked(q->rt->bq, &q->decl->queue, &ctx->job.id, &ctx->job.timestamp, 1, &asked,
+							     runtime_deadline(q->rt), &err) == 0 && asked)
+		context_cancel(ctx, CANCEL_ASKED);
+}
+
 static enum outcome run(struct worker *w)
 {
 	struct rqueue *q = w->q;
@@ -83,6 +95,7 @@ static enum outcome run(struct worker *w)
 	struct job_context *ctx = &w->ctx;
 	struct err err = {0};
 
+	heed_cancel(ctx);
 	if (job_cancelled(ctx))
 		return OUTCOME_RETRY;
 	if (ctx->job.repeat_key.p && bq_schedule_next(rt->bq, &q->decl->queue, &ctx->job, runtime_deadline(rt), &err) < 0)
@@ -104,7 +117,7 @@ static enum outcome run(struct worker *w)
 
 /* What is to be told to Redis about the job's end; told again until it is known to have arrived. */
 struct ending {
-	enum { END_COMPLETE, END_FAIL, END_DELAY, END_RELEASE, END_DROP } kind;
+	enum { END_COMPLETE, END_FAIL, END_DELAY, END_RELEASE, END_HAND_OVER, END_DROP } kind;
 	bool permanent;
 	enum bq_failed how; /* filled when failing */
 };
@@ -131,6 +144,8 @@ static struct ending decide(struct job_context *ctx, enum outcome outcome)
 		return (struct ending){.kind = END_DROP};
 	if (outcome == OUTCOME_DONE)
 		return (struct ending){.kind = END_COMPLETE};
+	if (outcome == OUTCOME_HANDED_OVER) /* whoever has it now hears of the wish to cancel it with the next heartbeat */
+		return (struct ending){.kind = END_HAND_OVER};
 	if (why == CANCEL_NONE && outcome == OUTCOME_DELAY)
 		return (struct ending){.kind = END_DELAY};
 	if (why == CANCEL_NONE || outcome == OUTCOME_PERMANENT) {
@@ -146,6 +161,16 @@ static struct ending decide(struct job_context *ctx, enum outcome outcome)
 	return (struct ending){.kind = (unsigned)rule->kind, .permanent = rule->permanent};
 }
 
+static int extend_once(const struct worker *w, struct err *err)
+{
+	const struct rqueue *q = w->q;
+	bool cancel; /* the next heartbeat tells it to whom it concerns */
+	int rc = bq_heartbeat(q->rt->bq, &q->decl->queue, w->ctx.job.id, str_from(w->ctx.token), q->decl->lock_ms, &cancel,
+			      runtime_deadline(q->rt), err);
+
+	return rc == ERR_LOCK_LOST ? 0 : rc; /* it has finished the job already */
+}
+
 static int tell(struct worker *w, struct ending *end, struct err *err)
 {
 	static const enum bq_end kinds[] = {
@@ -158,6 +183,8 @@ static int tell(struct worker *w, struct ending *end, struct err *err)
 
 	if (end->kind == END_DROP)
 		return 0;
+	if (end->kind == END_HAND_OVER)
+		return extend_once(w, err);
 	e.kind = kinds[end->kind];
 	return exchange_end(w, &e, &end->how, err);
 }
@@ -212,6 +239,7 @@ static const struct ending_row *ending_row(const struct ending *end)
 		[END_FAIL] = {"job_failed", "failed", "failed", LOG_WARN},
 		[END_DELAY] = {"job_delayed", "delayed", NULL, LOG_INFO},
 		[END_RELEASE] = {"job_released", "released", NULL, LOG_INFO},
+		[END_HAND_OVER] = {"job_handed_over", "handed_over", NULL, LOG_INFO},
 		[END_DROP] = {"job_dropped", "dropped", NULL, LOG_WARN},
 	};
 	static const struct ending_row retry = {"job_retry", "retried", NULL, LOG_INFO};
@@ -250,6 +278,17 @@ static void report(struct worker *w, const struct ending *end, int rc, const str
 		metrics_add(rt->env.metrics, M_JOBS_FINISHED, 1, (struct str[]){q->decl->name, str_from(row->outcome)});
 }
 
+/* Told and heeded: a later attempt, should an operator want one, is not cancelled again. */
+static void forget_cancel(const struct job_context *ctx)
+{
+	struct rqueue *q = ctx->q;
+	struct err err = {0};
+
+	if (bq_cancel_forget(q->rt->bq, &q->decl->queue, ctx->job.id, runtime_deadline(q->rt), &err) < 0)
+		LOG(q->rt->env.log, LOG_DEBUG, "cancel_not_forgotten", log_str("queue", q->decl->name), log_str("jobId", ctx->job.id),
+		    log_err(&err));
+}
+
 static void work(struct worker *w)
 {
 	struct err err = {0};
@@ -261,6 +300,8 @@ static void work(struct worker *w)
 	struct ending end = decide(&w->ctx, run(w));
 	context_flush_progress(&w->ctx);
 	int rc = tell_until_known(w, &end, &err);
+	if (rc == 0 && end.kind == END_FAIL && atomic_load(&w->ctx.cancel) == CANCEL_ASKED)
+		forget_cancel(&w->ctx);
 	unlist(w);
 	report(w, &end, rc, &err);
 }

@@ -95,11 +95,41 @@ static struct str needs_n(void)
 	return STR("{\"type\":\"object\",\"required\":[\"n\"],\"properties\":{\"n\":{\"type\":\"integer\"}}}");
 }
 
+static char handed_token[BQ_TOKEN_SIZE]; /* written before starts counts */
+
+/* Gives the job away, as a webhook answered with 202 does. */
+static enum outcome run_hand_over(void *state, struct job_context *ctx)
+{
+	(void)state;
+	snprintf(handed_token, sizeof(handed_token), "%.*s", STR_ARG(job_token(ctx)));
+	note_start();
+	note_end();
+	return OUTCOME_HANDED_OVER;
+}
+
+/* The settings of the queue are the result. */
+static enum outcome run_settings(void *state, struct job_context *ctx)
+{
+	(void)state;
+	job_return(ctx, str_from(job_settings(ctx)));
+	return OUTCOME_DONE;
+}
+
+static int settings_new(struct str json, void **settings, struct err *err)
+{
+	*settings = json.p ? strndup(json.p, json.n) : NULL;
+	return *settings ? 0 : err_set(err, ERR_INVALID, "settings are needed");
+}
+
 static const struct processor PROCESSORS[] = {
-	{"document", "DocumentTest", NULL, NULL, NULL, run_echo}, /* the built-in queues name these */
-	{"notification", "NotificationTest", needs_n, NULL, NULL, run_echo},
-	{"echo", "EchoTest", needs_n, NULL, NULL, run_echo},	  {"flaky", "FlakyTest", NULL, NULL, NULL, run_flaky},
-	{"refuse", "RefuseTest", NULL, NULL, NULL, run_refuse},	  {"hold", "HoldTest", NULL, NULL, NULL, run_hold},
+	{.name = "document", .log_name = "DocumentTest", .run = run_echo}, /* the built-in queues name these */
+	{.name = "notification", .log_name = "NotificationTest", .payload_schema = needs_n, .run = run_echo},
+	{.name = "echo", .log_name = "EchoTest", .payload_schema = needs_n, .run = run_echo},
+	{.name = "flaky", .log_name = "FlakyTest", .run = run_flaky},
+	{.name = "refuse", .log_name = "RefuseTest", .run = run_refuse},
+	{.name = "hold", .log_name = "HoldTest", .run = run_hold},
+	{.name = "hand-over", .log_name = "HandOverTest", .run = run_hand_over},
+	{.name = "webhook", .log_name = "SettingsTest", .run = run_settings, .settings_new = settings_new, .settings_free = free},
 };
 
 static const struct processor *lookup(struct str name)
@@ -117,6 +147,8 @@ static const char QUEUES[] =
 	"{\"name\":\"refuse\",\"processor\":\"refuse\",\"attempts\":5},"
 	"{\"name\":\"hold\",\"processor\":\"hold\",\"concurrency\":2,\"lockDuration\":600,\"stalledInterval\":300,\"timeout\":60000},"
 	"{\"name\":\"brief\",\"processor\":\"hold\",\"timeout\":200,\"attempts\":1},"
+	"{\"name\":\"given\",\"processor\":\"hand-over\",\"concurrency\":1,\"lockDuration\":3000},"
+	"{\"name\":\"set\",\"processor\":\"webhook\",\"webhook\":{\"url\":\"http://localhost/\"}},"
 	"{\"name\":\"aged\",\"processor\":\"echo\",\"removeOnComplete\":{\"age\":1}}"
 	"]}";
 
@@ -391,6 +423,48 @@ static void cancelling_ends_a_running_job(void **state)
 	assert_true(str_starts(until_state(w, "hold", id, BQ_FAILED).failed_reason, STR("CANCELLED: ")));
 }
 
+/* The wish is in Redis, where a process that does not run the job has put it. */
+static void a_wish_from_elsewhere_cancels_a_running_job(void **state)
+{
+	struct world *w = *state;
+	const struct bq_queue *q = &queue(w, "hold")->queue;
+	struct str id = add(w, "hold", "{}", 0);
+
+	until_starts(1);
+	struct bq_job job = look(w, "hold", id);
+	assert_int_equal(bq_cancel_ask(w->bq, q, &job, 60000, clock_mono_ms() + TIMEOUT_MS, &w->err), 0);
+	job = until_state(w, "hold", id, BQ_FAILED);
+	assert_true(str_starts(job.failed_reason, STR("CANCELLED: ")));
+}
+
+/* The slot is free for the next job; the job stays active until whoever has the token ends it. */
+static void a_job_that_is_handed_over_stays_active(void **state)
+{
+	struct world *w = *state;
+	const struct declaration *d = queue(w, "given");
+	struct bq_worker as = declaration_worker(d, STR_NONE);
+	struct str first = add(w, "given", "{}", 0);
+	char token[BQ_TOKEN_SIZE];
+
+	until_starts(1);
+	memcpy(token, handed_token, sizeof(token));
+	struct str second = add(w, "given", "{}", 0);
+	until_starts(2);
+	struct bq_job job = look(w, "given", first);
+	assert_int_equal(job.state, BQ_ACTIVE);
+	assert_int_equal(look(w, "given", second).state, BQ_ACTIVE);
+	assert_int_equal(bq_complete(w->bq, &d->queue, &as, &job, str_from(token), STR("\"later\""), clock_mono_ms() + TIMEOUT_MS, &w->err), 0);
+	assert_true(str_is(until_state(w, "given", first, BQ_COMPLETED).returnvalue, "\"later\""));
+}
+
+static void a_queue_has_settings_of_its_own(void **state)
+{
+	struct world *w = *state;
+	struct bq_job job = until_state(w, "set", add(w, "set", "{}", 0), BQ_COMPLETED);
+
+	assert_true(str_is(job.returnvalue, "{\"url\":\"http://localhost/\"}"));
+}
+
 static void draining_puts_running_jobs_back_unharmed(void **state)
 {
 	struct world *w = *state;
@@ -515,6 +589,9 @@ int main(void)
 		T(a_job_past_its_timeout_is_stopped),
 		T(locks_are_renewed_while_a_job_runs),
 		T(cancelling_ends_a_running_job),
+		T(a_wish_from_elsewhere_cancels_a_running_job),
+		T(a_job_that_is_handed_over_stays_active),
+		T(a_queue_has_settings_of_its_own),
 		T(draining_puts_running_jobs_back_unharmed),
 		T(draining_lets_a_running_job_finish),
 		T(an_outage_neither_fails_nor_repeats_a_running_job),
