@@ -48,6 +48,7 @@ static void drain(void *arg)
 	struct app *a = arg;
 	int64_t deadline = clock_mono_ms() + a->cfg->drain_grace_ms;
 	server_drain_begin(a->server);
+	lease_hub_close(a->services.leases); /* workers elsewhere get no more jobs; what they hold they may still finish */
 	runtime_drain(a->services.runtime, deadline);
 	hub_stop(a->services.hub);
 	int64_t requests_deadline = clock_mono_ms() + a->cfg->request_timeout_ms;

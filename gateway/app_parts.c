@@ -314,6 +314,27 @@ static void hub_end(struct app *a)
 	hub_stop(a->services.hub);
 }
 
+static int leases_make(struct app *a, struct err *err)
+{
+	a->services.leases = lease_hub_new(a->services.bq, &a->redis, a->services.log, err);
+	return a->services.leases ? 0 : ERR_NOMEM;
+}
+
+static void leases_unmake(struct app *a)
+{
+	lease_hub_free(a->services.leases);
+}
+
+static int leases_begin(struct app *a, struct err *err)
+{
+	return lease_hub_start(a->services.leases, err);
+}
+
+static void leases_end(struct app *a)
+{
+	lease_hub_stop(a->services.leases);
+}
+
 static int runtime_make(struct app *a, struct err *err)
 {
 	int rc = settings_program_dir(&a->helper_path, err);
@@ -434,10 +455,12 @@ const struct app_part APP_PARTS[] = {
 	{"redis scripts", mux_start, mux_stop},
 	{"counts", counts_make, counts_unmake},
 	{"events", hub_make, hub_unmake},
+	{"leases", leases_make, leases_unmake},
 	{"runtime", runtime_make, runtime_unmake},
 	{"redis connection", connection_start, connection_stop},
 	{"admission", admission_begin, admission_end},
 	{"event reader", hub_begin, hub_end},
+	{"lease hub", leases_begin, leases_end},
 	{"processors", runtime_begin, runtime_end},
 	{"http", http_start, http_stop},
 };

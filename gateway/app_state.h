@@ -8,6 +8,7 @@
 #include "gateway/http/server.h"
 #include "gateway/openapi/schemas.h"
 #include "gateway/realtime/hub.h"
+#include "gateway/realtime/lease.h"
 #include "gateway/routes/health.h"
 #include "gateway/services.h"
 #include "gateway/sweeper.h"

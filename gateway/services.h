@@ -13,6 +13,7 @@ struct counts;
 struct declarations;
 struct docstore;
 struct hub;
+struct lease_hub;
 struct log;
 struct metrics;
 struct runtime;
@@ -27,6 +28,7 @@ struct services {
 	struct docstore *documents;
 	struct counts *counts;         /* of declared queues */
 	struct hub *hub;               /* waits for jobs' events */
+	struct lease_hub *leases;      /* waits for jobs, on behalf of workers */
 	struct admission *admission;   /* may jobs be created now? */
 	struct runtime *runtime;
 	const char *prefix;            /* BULLMQ_PREFIX */

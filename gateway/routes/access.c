@@ -1,5 +1,6 @@
 #include "gateway/routes/access.h"
 
+#include "gateway/http/route.h"
 #include "lib/json/jdoc.h"
 
 int queue_ref_or_reply(struct request *r, struct response *res, struct str name, struct queue_ref *out)
@@ -39,9 +40,31 @@ struct str job_owner(const struct bq_job *job)
 	return job->opts.org.p ? job->opts.org : STR("default");
 }
 
+#define LEASE_PREFIX "lease:"
+
+struct str lease_name(struct request *r, struct str worker_id)
+{
+	return str_from(arena_printf(r->arena, LEASE_PREFIX "%.*s:%s:%s", STR_ARG(worker_id), r->who.org, r->who.sub));
+}
+
+/* Neither a worker's id nor an organization has a colon. */
+static bool holds(const struct request *r, const struct bq_job *job)
+{
+	struct str rest = job->processed_by;
+
+	if (job->state != BQ_ACTIVE || !str_starts(rest, STR(LEASE_PREFIX)))
+		return false;
+	str_cut(&rest, ':');
+	str_cut(&rest, ':');
+	struct str org = str_cut(&rest, ':');
+	return str_is(org, r->who.org) && rest.p && str_is(rest, r->who.sub);
+}
+
 bool may_see(const struct request *r, const struct bq_job *job)
 {
-	return principal_sees_org(&r->who, job_owner(job));
+	if ((r->who.roles & READERS) && principal_sees_org(&r->who, job_owner(job)))
+		return true;
+	return (r->who.roles & ROLE_WORKER) && holds(r, job);
 }
 
 /* Job ids of other clients may hold any byte: whatever is not unreserved (RFC 3986 2.3) is escaped. */
@@ -116,9 +139,8 @@ static void write_stacktrace(struct request *r, struct jwrite *w, struct str tra
 	jw_kraw(w, "stacktrace", usable ? trace : STR("[]"));
 }
 
-void write_job(struct request *r, struct jwrite *w, struct str queue, const struct bq_job *job, bool with_payload)
+void write_job_fields(struct request *r, struct jwrite *w, struct str queue, const struct bq_job *job, bool with_payload)
 {
-	jw_open(w, '{');
 	jw_kstr(w, "id", job->id);
 	jw_kstr(w, "queue", queue);
 	jw_kstr(w, "name", job->name);
@@ -141,6 +163,12 @@ void write_job(struct request *r, struct jwrite *w, struct str queue, const stru
 	jw_kstr(w, "org", job_owner(job));
 	jw_kstr(w, "submittedBy", job->opts.sub);
 	jw_kstrz(w, "source", "redis");
+}
+
+void write_job(struct request *r, struct jwrite *w, struct str queue, const struct bq_job *job, bool with_payload)
+{
+	jw_open(w, '{');
+	write_job_fields(r, w, queue, job, with_payload);
 	jw_close(w, '}');
 }
 

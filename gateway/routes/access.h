@@ -20,7 +20,11 @@ void queue_ref_release(struct queue_ref *q);
 
 /* The job's organization: "default" where another client made it. */
 struct str job_owner(const struct bq_job *job);
-/* May the caller see this job? Another organization's job is answered as if it did not exist. */
+/* By what name a job is held that the caller has leased: "lease:<worker>:<org>:<sub>", BullMQ's processedBy. In the request's arena; .p NULL without
+ * memory. */
+struct str lease_name(struct request *r, struct str worker_id);
+
+/* May the caller see this job? Workers see what they hold. Another organization's job is answered as if it did not exist. */
 bool may_see(const struct request *r, const struct bq_job *job);
 
 /* The relative URL of a job's status, in the request's arena; "" without memory. */
@@ -28,6 +32,8 @@ struct str status_url(struct request *r, struct str queue, struct str id);
 
 /* Writes the job as DESIGN's contract shows it: every field present, unknown is null. */
 void write_job(struct request *r, struct jwrite *w, struct str queue, const struct bq_job *job, bool with_payload);
+/* The same without the braces, for an object that has more. */
+void write_job_fields(struct request *r, struct jwrite *w, struct str queue, const struct bq_job *job, bool with_payload);
 /* A time in ms, null when it is negative. */
 void write_time(struct jwrite *w, const char *key, int64_t ms);
 void write_counts(struct jwrite *w, const struct bq_counts *c);
