@@ -13,8 +13,7 @@ export const PEERS = join(import.meta.dirname, '../peers');
 
 // {redis, targets: {sluice, ...peers}, empty(), stop()}; a target is {url, pid, token}.
 export async function startStage({ mode = 'memory', peers = [], env = {} } = {}) {
-  const redis = await startRedis({ args: ['--maxmemory-policy', 'noeviction', '--auto-aof-rewrite-percentage', '0', ...REDIS_MODES[mode]] });
-  redis.pid = redis.child.pid;
+  const redis = await startStore(mode);
   const targets = { sluice: await startGateway(redis, env) };
   for (const peer of peers) targets[peer] = await startPeer(peer, redis);
   const stop = async () => {
@@ -24,17 +23,23 @@ export async function startStage({ mode = 'memory', peers = [], env = {} } = {})
   return { redis, targets, stop, empty: () => redis.admin.flushall() };
 }
 
+export async function startStore(mode) {
+  const redis = await startRedis({ args: ['--maxmemory-policy', 'noeviction', '--auto-aof-rewrite-percentage', '0', ...REDIS_MODES[mode]] });
+  redis.pid = redis.child.pid;
+  return redis;
+}
+
 // It logs warnings only, as the peers do, so the line "listening" cannot be waited for.
-async function startGateway(redis, env) {
+export async function startGateway(redis, env, program = SLUICE) {
   const port = await freePort();
   const url = `http://127.0.0.1:${port}`;
   const secret = randomBytes(32).toString('hex');
   const folder = temporaryFolder();
-  const child = new Child(SLUICE, ['serve'], {
+  const child = new Child(program, ['serve'], {
     cwd: folder,
     env: cleanEnvironment({ HOST: '127.0.0.1', PORT: port, DATA_DIR: folder, JWT_SECRET: secret, REDIS_URL: redis.url, LOG_LEVEL: 'warn', ...env }),
   });
-  await eventually(async () => (await fetch(`${url}/readyz`)).ok, { what: `${SLUICE} being ready` });
+  await eventually(async () => (await fetch(`${url}/readyz`)).ok, { what: `${program} being ready` });
   return { url, pid: child.pid, token: makeToken(secret, { roles: ['producer', 'operator'] }), stop: () => end(child) };
 }
 
