@@ -16,7 +16,7 @@ struct str request_header(const struct request *r, const char *name)
 {
 	const struct mg_request_info *info = r->x_->info;
 	for (int i = 0; i < info->num_headers; i++)
-		if (str_ieq(str_from(info->http_headers[i].name), str_from(name)))
+		if (str_ieqz(info->http_headers[i].name, name))
 			return str_trim(str_from(info->http_headers[i].value));
 	return STR_NONE;
 }

@@ -46,8 +46,12 @@ void buf_reserve(struct buf *b, size_t more)
 
 void buf_add(struct buf *b, const void *p, size_t n)
 {
-	buf_reserve(b, n);
-	if (b->failed || n == 0)
+	if (b->failed || b->max || n >= b->cap - b->n) { /* the NUL needs a byte too */
+		buf_reserve(b, n);
+		if (b->failed)
+			return;
+	}
+	if (n == 0)
 		return;
 	memcpy(b->p + b->n, p, n);
 	b->n += n;
@@ -66,7 +70,12 @@ void buf_addz(struct buf *b, const char *z)
 
 void buf_addc(struct buf *b, char c)
 {
-	buf_add(b, &c, 1);
+	if (b->failed || b->max || b->cap - b->n < 2) {
+		buf_add(b, &c, 1);
+		return;
+	}
+	b->p[b->n++] = c;
+	b->p[b->n] = '\0';
 }
 
 void buf_addu(struct buf *b, uint64_t v)

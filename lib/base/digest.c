@@ -2,13 +2,29 @@
 
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
+#include <stdatomic.h>
 
 #include "lib/base/err.h"
 #include "lib/base/panic.h"
 
+/* Looking an algorithm up costs as much as a short digest, so it is done once. */
+static const EVP_MD *sha256(void)
+{
+	static EVP_MD *_Atomic known;
+	EVP_MD *md = atomic_load_explicit(&known, memory_order_acquire);
+	if (md)
+		return md;
+	EVP_MD *fetched = EVP_MD_fetch(NULL, "SHA256", NULL);
+	bug_on(!fetched);
+	if (atomic_compare_exchange_strong_explicit(&known, &md, fetched, memory_order_acq_rel, memory_order_acquire))
+		return fetched;
+	EVP_MD_free(fetched); /* another thread was first */
+	return md;
+}
+
 void digest_sha256(struct str in, unsigned char out[SHA256_BYTES])
 {
-	bug_on(!EVP_Digest(in.n ? in.p : "", in.n, out, NULL, EVP_sha256(), NULL));
+	bug_on(!EVP_Digest(in.n ? in.p : "", in.n, out, NULL, sha256(), NULL));
 }
 
 static void add_part(EVP_MD_CTX *ctx, struct str part)
@@ -23,7 +39,7 @@ static void add_part(EVP_MD_CTX *ctx, struct str part)
 void digest_sha256_parts(const struct str *parts, size_t n, unsigned char out[SHA256_BYTES])
 {
 	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-	bug_on(!ctx || !EVP_DigestInit_ex(ctx, EVP_sha256(), NULL));
+	bug_on(!ctx || !EVP_DigestInit_ex(ctx, sha256(), NULL));
 	for (size_t i = 0; i < n; i++)
 		add_part(ctx, parts[i]);
 	bug_on(!EVP_DigestFinal_ex(ctx, out, NULL));

@@ -52,11 +52,39 @@ static uint64_t next_stamp(void)
 	return next;
 }
 
+/* For identifiers only, which are no secrets: the kernel is asked once for many. */
+static uint64_t next_random(void)
+{
+	static _Thread_local struct {
+		uint64_t words[32];
+		unsigned left;
+	} pool;
+	if (pool.left == 0) {
+		id_random(pool.words, sizeof(pool.words));
+		pool.left = ARRAY_LEN(pool.words);
+	}
+	return pool.words[--pool.left];
+}
+
+static char *put_hex(char *at, uint64_t v, unsigned n_digits)
+{
+	for (unsigned i = n_digits; i-- > 0; v >>= 4)
+		at[i] = "0123456789abcdef"[v & 15];
+	return at + n_digits;
+}
+
 void id_uuid7(char out[ID_UUID_SIZE])
 {
 	uint64_t stamp = next_stamp();
-	uint64_t tail = (id_random_u64() & (UINT64_MAX >> 2)) | UINT64_C(1) << 63; /* variant 10 */
-	(void)snprintf(out, ID_UUID_SIZE, "%08x-%04x-7%03x-%04x-%012llx", (unsigned)(stamp >> 28),
-		       (unsigned)(stamp >> 12 & 0xffff), (unsigned)(stamp & 0xfff), (unsigned)(tail >> 48),
-		       (unsigned long long)(tail & 0xffffffffffff));
+	uint64_t tail = (next_random() & (UINT64_MAX >> 2)) | UINT64_C(1) << 63; /* variant 10 */
+	const struct {
+		uint64_t value;
+		unsigned n_digits;
+	} groups[] = {{stamp >> 28, 8}, {stamp >> 12, 4}, {0x7000 | (stamp & 0xfff), 4}, {tail >> 48, 4}, {tail, 12}};
+	char *at = out;
+	for (size_t i = 0; i < ARRAY_LEN(groups); i++) {
+		at = put_hex(at, groups[i].value, groups[i].n_digits);
+		*at++ = '-';
+	}
+	at[-1] = '\0';
 }

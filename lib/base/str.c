@@ -27,6 +27,15 @@ bool str_ieq(struct str a, struct str b)
 	return true;
 }
 
+bool str_ieqz(const char *a, const char *b)
+{
+	while (*a && lower(*a) == lower(*b)) {
+		a++;
+		b++;
+	}
+	return *a == *b;
+}
+
 static bool is_blank(char c)
 {
 	return c == ' ' || c == '\t';

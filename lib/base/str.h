@@ -42,6 +42,7 @@ static inline struct str str_sub(struct str s, size_t from, size_t n)
 bool str_starts(struct str s, struct str prefix);
 bool str_ends(struct str s, struct str suffix);
 bool str_ieq(struct str a, struct str b); /* ASCII letters compare without case */
+bool str_ieqz(const char *a, const char *b); /* the same of texts that end in NUL; most differ at once */
 struct str str_trim(struct str s);        /* without spaces and tabs at both ends */
 
 /* Cuts *rest at the first `sep`: returns what is before it and leaves what is behind it; the whole when there is no sep

@@ -99,7 +99,9 @@ static void add_labels(struct buf *b, const struct row *row, const struct str *v
 	struct str rest = str_from(row->labels);
 	for (size_t i = 0; rest.n; i++) {
 		struct str name = str_cut(&rest, ',');
-		buf_addf(b, "%s%.*s=\"", i ? "," : "", STR_ARG(name));
+		buf_addz(b, i ? "," : "");
+		buf_adds(b, name);
+		buf_addz(b, "=\"");
 		add_label_value(b, values ? values[i] : OVERFLOW_VALUE);
 		buf_addc(b, '"');
 	}

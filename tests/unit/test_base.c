@@ -106,6 +106,11 @@ static void test_str_compares(void **state)
 	assert_true(str_ends(STR("abc"), STR("")));
 	assert_true(str_ieq(STR("Content-TYPE"), STR("content-type")));
 	assert_false(str_ieq(STR("a["), STR("a{")));
+	assert_true(str_ieqz("Content-TYPE", "content-type"));
+	assert_true(str_ieqz("", ""));
+	assert_false(str_ieqz("Host", "Hos"));
+	assert_false(str_ieqz("Hos", "Host"));
+	assert_false(str_ieqz("a[", "a{"));
 	assert_true(str_is(str_trim(STR(" \t x y \t")), "x y"));
 	assert_int_equal(str_trim(STR("  ")).n, 0);
 }
@@ -194,6 +199,11 @@ static void test_buf_limit_is_sticky(void **state)
 	buf_drop(&b, 4);
 	buf_addz(&b, "f");
 	assert_int_equal(b.n, 0);
+	buf_clear(&b);
+	for (int i = 0; i < 5; i++)
+		buf_addc(&b, 'c'); /* there is room for it, but it is over the limit */
+	assert_true(b.failed);
+	assert_string_equal(b.p, "cccc");
 	buf_clear(&b);
 	buf_addf(&b, "%d", 12345);
 	assert_true(b.failed);
@@ -327,6 +337,8 @@ static void test_uuid7_is_ordered_and_marked(void **state)
 		memcpy(before, next, sizeof(next));
 	}
 	assert_int_equal(strlen(next), 36);
+	for (size_t i = 0; i < 36; i++)
+		assert_non_null(strchr(i == 8 || i == 13 || i == 18 || i == 23 ? "-" : "0123456789abcdef", next[i]));
 	assert_int_equal(next[14], '7');
 	assert_non_null(strchr("89ab", next[19]));
 	char head[14];
