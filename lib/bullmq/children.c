@@ -119,6 +119,8 @@ static int read_blamed(struct walk *w, const redisReply *reply, size_t parent)
 		if (!child)
 			break;
 		child->failed_reason = STR(""); /* its own job tells, one level down */
+		if (parent != BQ_CHILD_OF_JOB)
+			w->out->items[parent].by_child = !w->out->items[parent].value.p;
 	}
 	return rc;
 }

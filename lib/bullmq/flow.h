@@ -47,6 +47,7 @@ struct bq_child {
 	struct str queue, id;     /* the queue's bare name */
 	struct str value;         /* the return value, JSON text; .p NULL: it failed */
 	struct str failed_reason; /* .p NULL: it completed; "" when the child is gone and nobody noted the reason */
+	bool by_child;            /* it failed because a child of its own did, which stands further down; its reason only names that child's key */
 	size_t parent;            /* the place in the list of the child that waited for this one; BQ_CHILD_OF_JOB: a direct child */
 	struct str key;           /* "P:Q:id" */
 };

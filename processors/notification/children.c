@@ -59,7 +59,7 @@ void children_write_line(const struct bq_child *child, struct arena *a, struct b
 		add_count(w, child->value, a, out);
 		return;
 	}
-	struct str reason = reason_of(child);
+	struct str reason = child->by_child ? STR("") : reason_of(child); /* said before, in the child's own line */
 	if (w)
 		buf_addz(out, w->failed);
 	else

@@ -119,8 +119,10 @@ static void a_cause_is_found_two_levels_down(void **state)
 	assert_int_equal(c.n, 2);
 	analyse = child_called(&c, "analyse");
 	assert_str(analyse->failed_reason, "child bull:orders:read failed");
+	assert_true(analyse->by_child);
 	cause = child_called(&c, "read");
 	assert_str(cause->failed_reason, "CORRUPT: the file is cut off");
+	assert_false(cause->by_child);
 	assert_ptr_equal(&c.items[cause->parent], analyse);
 	assert_int_equal(children("notify", 1).n, 1);
 	/* of the parent that was made to fail, one level is enough for the reason */
