@@ -187,10 +187,12 @@ static void a_request_arrives_as_it_was_given(void **state)
 	assert_int_equal(rs.retry_after_ms, 7000);
 	assert_true(rs.sent && !rs.truncated);
 	assert_string_equal(rs.body.p, "hello");
+	lock_take(&w.server.mu);
 	assert_memory_equal(w.server.last.p, "PUT /a/b?c=d HTTP/1.1\r\n", 23);
 	assert_non_null(strstr(w.server.last.p, "\r\nContent-Type: application/json\r\nX-One: a b\r\nX-None:\r\n"));
 	assert_non_null(strstr(w.server.last.p, "\r\n\r\n{\"a\":1}"));
 	assert_null(strstr(w.server.last.p, "Expect"));
+	lock_give(&w.server.mu);
 	fetch_response_release(&rs);
 	world_release(&w);
 }
