@@ -163,7 +163,7 @@ void documents_get(struct request *r, struct response *res)
 	send_file(res, fd, info.bytes, "application/octet-stream");
 }
 
-void documents_text(struct request *r, struct response *res)
+static void send_derived(struct request *r, struct response *res, const char *kind, const char *content_type)
 {
 	const struct services *s = app_services(r->app);
 	struct str id;
@@ -173,10 +173,20 @@ void documents_text(struct request *r, struct response *res)
 
 	if (!document_id_or_reply(r, res, &id))
 		return;
-	if (docstore_get_derived(s->documents, meant_org(r), id, "text", &fd, &bytes, &err) < 0)
+	if (docstore_get_derived(s->documents, meant_org(r), id, kind, &fd, &bytes, &err) < 0)
 		document_failed(r, res, &err);
 	else
-		send_file(res, fd, bytes, "text/plain; charset=utf-8");
+		send_file(res, fd, bytes, content_type);
+}
+
+void documents_text(struct request *r, struct response *res)
+{
+	send_derived(r, res, "text", "text/plain; charset=utf-8");
+}
+
+void documents_findings(struct request *r, struct response *res)
+{
+	send_derived(r, res, "findings.json", "application/json");
 }
 
 /* ---- DELETE ---- */

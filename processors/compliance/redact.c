@@ -6,7 +6,8 @@
 #include "lib/base/panic.h"
 
 #define MAX_VALUE_BYTES 16384
-#define MAX_SHOWN 16 /* stars in a row */
+#define MAX_STARS 16
+#define LEAST_HIDDEN 5
 
 static void hash_one(struct finding *f, struct str text, struct str key, struct str org, char *value)
 {
@@ -57,7 +58,7 @@ size_t finding_sample(const struct finding *f, struct str text, char out[SAMPLE_
 	size_t signs = 0, seen = 0, stars = 0, n = 0;
 	for (size_t i = 0; i < value.n; i++)
 		signs += is_sign(value.p[i]) || value.p[i] == '*';
-	bool show = signs >= 2 * (size_t)(e->head + e->tail);
+	bool show = signs >= (size_t)(e->head + e->tail) + LEAST_HIDDEN;
 	for (size_t i = 0; i < value.n && n < SAMPLE_SIZE; i++) {
 		char c = value.p[i];
 		if (!is_sign(c) && c != '*')
@@ -66,7 +67,7 @@ size_t finding_sample(const struct finding *f, struct str text, char out[SAMPLE_
 		bool shown = show && (unsigned char)c < 0x80 && (seen <= e->head || seen + e->tail > signs);
 		if (shown)
 			out[n++] = c;
-		else if (stars++ < MAX_SHOWN)
+		else if (stars++ < MAX_STARS)
 			out[n++] = '*';
 	}
 	return n;

@@ -13,7 +13,7 @@ void findings_hash(struct findings *f, struct str text, struct str key, struct s
 /* offsets: where each page begins, ascending. Without any, the pages are what form feeds divide. */
 void findings_paginate(struct findings *f, struct str text, const int64_t *offsets, size_t n);
 
-/* "411111******1111": as much of it as the entity's row allows, never more than half of it; how many bytes. Not terminated. */
+/* "411111******1111": as much of it as the entity's row allows, five characters are hidden at least; how many bytes. Not terminated. */
 size_t finding_sample(const struct finding *f, struct str text, char out[SAMPLE_SIZE]);
 
 #endif
