@@ -129,7 +129,7 @@ describe('the guide', () => {
     const document = { ...DEMO, userId: 'node' };
     const { result, messages } = await newMessages(async () => {
       const node = await producer.add({
-        name: 'send-notification', queueName: 'notifications', data: { userId: 'node', type: 'email', subject: 'Done', message: 'From Node.' },
+        name: 'send-notification', queueName: 'notifications', data: { userId: 'node', type: 'email', subject: 'Done', message: 'Made in Node.' },
         children: [{
           name: 'analyze-compliance', queueName: 'compliance-analysis', opts: { continueParentOnFailure: true },
           data: { documentId: DEMO.documentId, userId: 'node', documentPath: '/documents/demo-doc-123', mimeType: DEMO.mimeType, complianceFrameworks: ['GDPR'] },
@@ -143,6 +143,6 @@ describe('the guide', () => {
     assert.deepEqual(result.map((job) => [job.state, job.failedReason]), QUEUES.map(() => ['completed', null]));
     assert.deepEqual(result.map((job) => job.parent?.queue ?? null), ['compliance-analysis', 'notifications', null]);
     assert.equal(messages.length, 1);
-    assert.match(messages[0], /From Node\.[^]*Document processed: 2 pages/);
+    assert.match(messages[0], /Made in Node\.[^]*Document processed: 2 pages/);
   });
 });
