@@ -3,6 +3,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
@@ -18,6 +19,9 @@
 #define CIVETWEB_STACK_BYTES ((size_t)102400) /* -DUSE_STACK_SIZE of Debian's build */
 #define HIGHEST_LISTENER 1024 /* it is opened at start, when few descriptors are in use */
 #define LINGER_MS 1000
+#define BACKLOG_MS 1000
+#define TCP_FLAGS_AT 13 /* in the header (RFC 9293 3.1), where the filter of a TCP socket begins */
+#define TCP_SYN 0x02
 #define LINGER_BYTES (256 << 10)
 
 static _Thread_local struct {
@@ -193,8 +197,28 @@ void wire_shut_connections(unsigned port)
 			shutdown(fd, SHUT_RD);
 }
 
+/* Connections that the kernel has completed, but nobody has accepted, would be reset by the end of the listener. So the kernel is told to
+ * complete no more (who calls now calls again a second later, and is refused), and the accepting thread is given the time to take them. */
+static void empty_backlog(int listener)
+{
+	static const struct sock_filter no_syn[] = {
+		BPF_STMT(BPF_LD | BPF_B | BPF_ABS, TCP_FLAGS_AT),
+		BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, TCP_SYN, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, 0),
+		BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
+	};
+	struct sock_fprog program = {ARRAY_LEN(no_syn), (struct sock_filter *)(uintptr_t)no_syn};
+	struct pollfd p = {.fd = listener, .events = POLLIN};
+	int64_t deadline = clock_mono_ms() + BACKLOG_MS;
+
+	(void)setsockopt(listener, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)); /* refused in some sandboxes: then as good as it goes */
+	while (poll(&p, 1, 0) > 0 && clock_mono_ms() < deadline)
+		clock_sleep_ms(1);
+}
+
 int wire_close_listener(int fd)
 {
+	empty_backlog(fd);
 	int listener = fcntl(fd, F_DUPFD_CLOEXEC, 0), pair[2] = {-1, -1};
 	if (listener >= 0 && socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0) {
 		dup3(pair[0], fd, O_CLOEXEC);

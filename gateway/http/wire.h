@@ -43,7 +43,7 @@ int wire_listener(unsigned port);
 /* Ends the input of all of this process' connections to the port, so that whoever waits for it wakes up. Any thread. */
 void wire_shut_connections(unsigned port);
 
-/* Stops listening. The number stays taken, by one end of a socket pair, so that civetweb's accepting thread, which would spin on a closed
+/* Stops listening, after what waits to be accepted has been. The number stays taken, by one end of a socket pair, so that civetweb's accepting thread, which would spin on a closed
  * listener, sleeps on until the other end is closed: that one is returned, -1 on failure. Any thread. */
 int wire_close_listener(int fd);
 
