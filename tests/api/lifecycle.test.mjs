@@ -161,7 +161,7 @@ describe('SIGTERM', () => {
         }
       }
     };
-    const clients = Array.from({ length: 16 }, (_, n) => client(n));
+    const clients = Array.from({ length: 64 }, (_, n) => client(n));
     await eventually(() => accepted.length > 200, { what: 'some load' });
     sluice.child.signal('SIGTERM');
     await Promise.all(clients);
