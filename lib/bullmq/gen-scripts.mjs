@@ -74,11 +74,11 @@ function officialCalls(names) {
 }
 
 function expand(line) {
-  const call = line.match(/^--@call (.+)$/);
+  const call = line.match(/^ *--@call (.+)$/);
   if (call) return officialCalls(call[1].split(' '));
-  const from = line.match(/^--@from ([\w.]+) (.+)$/);
+  const from = line.match(/^ *--@from ([\w.]+) (.+)$/);
   if (from) return from[2].split(' ').map((name) => functionOf(from[1], name)).join('\n');
-  if (line.startsWith('--@')) fail(`what is ${line}?`);
+  if (line.trimStart().startsWith('--@')) fail(`what is ${line}?`);
   return line;
 }
 

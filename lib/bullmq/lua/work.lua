@@ -24,7 +24,33 @@
 --   release id token
 -- Reply: {for each ending the official script's number or the text of an error, for each job taken {its fields, id, token},
 -- rate limit in ms, due time in ms of the next delayed job or 0, what went wrong besides or ""}.
---@call moveToFinished moveToActive moveToDelayed retryJob moveJobFromActiveToWait
+local rcall = redis.call
+--@from moveToFinished getNextDelayedTimestamp addBaseMarkerIfNeeded getOrSetMaxEvents trimEvents batches collectMetrics
+
+-- What few runs need is not made in the others: making functions is most of what a short run costs.
+local made = {}
+local function once(name, make)
+  made[name] = made[name] or make()
+  return made[name]
+end
+
+local function makeOfficial()
+  --@call moveToFinished moveToActive moveToDelayed retryJob moveJobFromActiveToWait
+  return {
+    finish = moveToFinishedScript, take = moveToActiveScript, delay = moveToDelayedScript, retry = retryJobScript,
+    release = moveJobFromActiveToWaitScript, promote = promoteDelayedJobs,
+  }
+end
+
+local function makeRemoval()
+  --@from moveToFinished addJobInTargetList isQueuePausedOrMaxed getJobIdFromKey getJobKeyPrefix removeJobKeys _moveParentToWait
+  --@from moveToFinished removeParentDependencyKey removeJob removeJobsByMaxAge removeJobsByMaxCount
+  return {keys = removeJobKeys, byAge = removeJobsByMaxAge, byCount = removeJobsByMaxCount}
+end
+
+local function bullmq() return once("official", makeOfficial) end
+local function removal() return once("removal", makeRemoval) end
+
 local FIRST_ENDING = 11
 local REWRITE_FROM = 8
 local WIDTH = {complete = 7, fail = 5, delay = 6, retry = 5, release = 3}
@@ -68,7 +94,7 @@ end
 local function takeOfficially(n)
   for _ = 1, n do
     local token = newToken()
-    if noteFetched(moveToActiveScript(KEYS, {base, now, cmsgpack.pack(workerOpts(token))}), token) then return end
+    if noteFetched(bullmq().take(KEYS, {base, now, cmsgpack.pack(workerOpts(token))}), token) then return end
   end
 end
 
@@ -115,7 +141,10 @@ local function take(n)
   if max or ARGV[5] ~= "" then return takeOfficially(n) end
   if concurrency then n = math.min(n, tonumber(concurrency) - rcall("LLEN", active)) end
   local mayTake = not paused and n > 0
-  promoteDelayedJobs(delayed, marker, wait, prioritized, events, base, now, pc, not mayTake)
+  local due = getNextDelayedTimestamp(delayed)
+  if due and due < now + 1 then
+    bullmq().promote(delayed, marker, wait, prioritized, events, base, now, pc, not mayTake)
+  end
   if not mayTake then return end
   local ids = moveToActiveList(n)
   if not ids then return takeOfficially(n) end
@@ -134,7 +163,7 @@ end
 
 local function finish(id, failed, value, opts, fields, fetch)
   local keys = keysAt(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, failed and 13 or 12, base .. id, failed and 15 or 14, 11)
-  return moveToFinishedScript(keys, {id, now, failed and "failedReason" or "returnvalue", value,
+  return bullmq().finish(keys, {id, now, failed and "failedReason" or "returnvalue", value,
     failed and "failed" or "completed", fetch and "1" or "0", base, opts, fields})
 end
 
@@ -150,14 +179,14 @@ local official = {
     return finish(e[2], true, e[3], e[4], e[5], fetch), fetch and cmsgpack.unpack(e[4])["token"]
   end,
   delay = function(e)
-    return moveToDelayedScript(keysAt(11, 2, 3, 7, base .. e[2], 4, 9, 5, 1, 6, 10),
+    return bullmq().delay(keysAt(11, 2, 3, 7, base .. e[2], 4, 9, 5, 1, 6, 10),
       {base, now, e[2], e[3], e[4], e[5], e[6], "0", ""})
   end,
   retry = function(e)
-    return retryJobScript(keysAt(2, 1, 8, base .. e[2], 9, 4, 7, 3, 10, 11, 5), {base, now, e[4], e[2], e[3], e[5]})
+    return bullmq().retry(keysAt(2, 1, 8, base .. e[2], 9, 4, 7, 3, 10, 11, 5), {base, now, e[4], e[2], e[3], e[5]})
   end,
   release = function(e)
-    return moveJobFromActiveToWaitScript(keysAt(2, 1, 5, 8, 9, 6, 3, 11, 4), {e[2], e[3], base .. e[2]})
+    return bullmq().release(keysAt(2, 1, 5, 8, 9, 6, 3, 11, 4), {e[2], e[3], base .. e[2]})
   end,
 }
 
@@ -205,10 +234,10 @@ end
 
 local function removeSurplus(count, age, limit, n)
   for _ = 1, age and n or 0 do
-    removeJobsByMaxAge(now, age, KEYS[12], base, limit or 1000)
     if rcall("ZCOUNT", KEYS[12], "-inf", now - age * 1000) == 0 then break end
+    removal().byAge(now, age, KEYS[12], base, limit or 1000)
   end
-  if count and count > 0 then removeJobsByMaxCount(count, KEYS[12], base) end
+  if count and count > 0 and rcall("ZCARD", KEYS[12]) > count then removal().byCount(count, KEYS[12], base) end
 end
 
 local function addDrainedIfEmpty()
@@ -252,7 +281,7 @@ local function completeOne(place, keeps, members)
     members[#members + 1] = now
     members[#members + 1] = id
   else
-    removeJobKeys(jobKey)
+    removal().keys(jobKey)
   end
   rcall("XADD", events, "*", "event", "completed", "jobId", id, "returnvalue", value, "prev", "active")
   codes[place] = 0
