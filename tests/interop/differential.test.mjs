@@ -6,73 +6,19 @@
 //
 // A failing sequence prints its seed and is run again, compared after every step, to name the first step that differs.
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
-import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { after, before, describe, test } from 'node:test';
 import { FlowProducer, Queue, UnrecoverableError, Worker } from 'bullmq';
-import { CronExpressionParser } from 'cron-parser';
-import { BUILD, cleanEnvironment, startRedis } from '../api/harness/index.mjs';
+import { startRedis } from '../api/harness/index.mjs';
+import { Driver, NAME, Random, SEED, SEQUENCES } from './support.mjs';
 
-const SEQUENCES = Number(process.env.SLUICE_DIFF_SEQUENCES ?? 200);
-const SEED = Number(process.env.SLUICE_DIFF_SEED ?? 1);
 const STEPS = 25;
 const START = Date.UTC(2026, 10, 21, 9);
-const NAME = 'orders';
 const KEY = `bull:${NAME}:`;
 
-// ---- chance and time ----
-class Random {
-  constructor(seed) {
-    this.state = seed >>> 0;
-  }
-
-  next() { // mulberry32
-    this.state = (this.state + 0x6d2b79f5) | 0;
-    let t = Math.imul(this.state ^ (this.state >>> 15), 1 | this.state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
-  }
-
-  below(n) {
-    return Math.floor(this.next() * n);
-  }
-
-  chance(p) {
-    return this.next() < p;
-  }
-
-  pick(list) {
-    return list[this.below(list.length)];
-  }
-}
-
+// ---- time ----
 const realNow = Date.now;
 let standing = null; // ms; null: the real clock
 Date.now = () => standing ?? realNow();
-
-// ---- our side ----
-class Driver {
-  #answers = [];
-
-  constructor(socket, db) {
-    this.process = spawn(join(BUILD, 'tests/bqdrive'), [socket, String(db)], { stdio: ['pipe', 'pipe', 'inherit'], env: cleanEnvironment() });
-    createInterface({ input: this.process.stdout }).on('line', (line) => this.#answers.shift()(JSON.parse(line)));
-  }
-
-  call(op, more = {}) {
-    return new Promise((resolve) => {
-      this.#answers.push(resolve);
-      this.process.stdin.write(`${JSON.stringify({ op, queue: NAME, now: Date.now(), ...more })}\n`);
-    });
-  }
-
-  async end() {
-    const ended = new Promise((resolve) => this.process.once('exit', resolve));
-    this.process.stdin.end();
-    return ended;
-  }
-}
 
 // ---- comparing ----
 // What a run must have seen, so that it compares more than empty queues.
@@ -517,59 +463,6 @@ async function run(world, seed, everyStep) {
   }
 }
 
-// ---- cron ----
-// Zones whose rules have been settled for years: Node and the system bring their own data.
-const ZONES = ['UTC', 'Europe/Berlin', 'America/New_York', 'America/Havana', 'America/Sao_Paulo', 'America/St_Johns', 'Australia/Lord_Howe',
-  'Africa/Cairo', 'Asia/Kathmandu', 'Asia/Beirut', 'Asia/Tehran', 'Europe/Dublin', 'Pacific/Apia', 'Pacific/Chatham', 'Antarctica/Troll', 'UTC+3', 'utc-03:30', 'No/Where'];
-const RANGES = [[0, 59], [0, 59], [0, 23], [1, 31], [1, 12], [0, 7]];
-
-function cronField(r, i) {
-  const [min, max] = RANGES[i];
-  const value = () => min + r.below(max - min + 1 + (r.chance(0.02) ? 3 : 0));
-  const range = () => [value(), value()].sort((a, b) => (r.chance(0.02) ? b - a : a - b)).join('-');
-  const names = ['jan', 'Jul', 'DEC', 'mon', 'Fri', 'sun', 'xyz'];
-  const forms = [
-    () => '*', () => '*', () => `${value()}`, () => `${value()}`, range, () => `${range()}/${1 + r.below(9)}`, () => `*/${1 + r.below(20)}`, () => `${value()}/${r.below(9)}`,
-    () => `${value()},${value()}`, () => `${range()},${value()}`, () => '?',
-    () => (i === 3 ? r.pick(['L', '1,L', '31L']) : i === 5 ? r.pick([`${value()}L`, `${value()}#${1 + r.below(5)}`, 'L', 'fri#2', '1,5L']) : `${value()}`),
-    () => (i > 3 && r.chance(0.5) ? r.pick(names) : `${value()}`),
-  ];
-  return r.pick(forms)();
-}
-
-function cronPattern(r) {
-  if (r.chance(0.05)) return r.pick(['@daily', '@weekly', '@monthly', '@yearly', '@hourly', '@weekdays', '@weekends', '@minutely', '@never', '']);
-  // Mostly patterns that run rarely: those meet the changes of clocks.
-  if (r.chance(0.5)) return `${r.pick(['', '0 ', '30 '])}${r.below(60)} ${r.pick(['0', '1', '2', '3', '1,2', '1-3', '23', '0,2', '*/2', '*', '0-22'])} * * *`;
-  const from = r.pick([0, 1, 1, 1, 2]);
-  return RANGES.slice(from).map((_, i) => cronField(r, i + from)).join(' ');
-}
-
-// Around the nights when clocks change in 2026 and far from now.
-function cronStart(r) {
-  const nights = [[2026, 2, 8], [2026, 2, 29], [2026, 9, 25], [2026, 10, 1], [2026, 3, 5], [2026, 8, 27], [2011, 11, 29], [2026, 2, 22], [2040, 9, 28]];
-  const [y, m, d] = r.pick(nights);
-  return r.chance(0.7) ? Date.UTC(y, m, d - 1, 12) + r.below(36 * 3600) * 1000 + r.pick([0, 0, 1, 999]) : Date.UTC(1990, 0, 1) + r.below(2 ** 31) * 900;
-}
-
-// Each time from a fresh expression, as BullMQ asks: one that goes on remembers changes of clocks it came across.
-function officialCron({ pattern, tz, after, end, count }) {
-  const times = [];
-  const parse = () => CronExpressionParser.parse(pattern, { currentDate: new Date(times.at(-1) ?? after), tz, ...(end && { endDate: new Date(end) }) });
-  try {
-    parse();
-  } catch {
-    return { rc: 'INVALID', times };
-  }
-  try {
-    while (times.length < count) times.push(parse().next().getTime());
-  } catch (error) {
-    // It turns in circles where clocks go back by half an hour; ours goes on, so only what came before is compared.
-    if (/loop limit/.test(error.message)) return { rc: 'OK', times, gaveUp: true };
-  }
-  return { rc: 'OK', times };
-}
-
 describe('lib/bullmq and the official client', () => {
   const world = { events: new Set(), sizes: new Set() };
 
@@ -622,17 +515,5 @@ describe('lib/bullmq and the official client', () => {
     standing = null;
     for (const producer of producers) await producer.close();
     if (SEQUENCES >= 100) assert.ok(released > 0, 'no parent was ever released at once');
-  });
-
-  test(`agree on ${SEQUENCES * 20} cron patterns`, { timeout: 60_000 + SEQUENCES * 1_000 }, async () => {
-    const r = new Random(SEED);
-    for (let i = 0; i < SEQUENCES * 20; i++) {
-      const after = cronStart(r);
-      const query = { pattern: cronPattern(r), tz: r.pick(ZONES), after, count: 3, ...(r.chance(0.2) && { end: after + r.below(2 ** 30) }) };
-      const { gaveUp, ...theirs } = officialCron(query);
-      const { rc, times: found, error } = await world.driver.call('cron', query);
-      const times = gaveUp ? found.slice(0, theirs.times.length) : found;
-      assert.deepEqual({ rc, times }, theirs, `${JSON.stringify(query)} ${error} ours ${times.map((t) => new Date(t).toISOString())} theirs ${theirs.times.map((t) => new Date(t).toISOString())}`);
-    }
   });
 });
