@@ -12,6 +12,7 @@ static const struct {
 } checks[] = {
 	{"queues", doctor_queues},       {"keys", doctor_keys},   {"redis", doctor_redis},
 	{"documents", doctor_documents}, {"tools", doctor_tools}, {"sandbox", doctor_sandbox},
+	{"rules", doctor_rules},
 	{"descriptors", doctor_descriptors}, {"clock", doctor_clock},
 };
 

@@ -39,6 +39,7 @@ void doctor_redis(struct doctor *d);
 void doctor_documents(struct doctor *d);
 void doctor_tools(struct doctor *d);
 void doctor_sandbox(struct doctor *d);
+void doctor_rules(struct doctor *d);
 void doctor_descriptors(struct doctor *d);
 void doctor_clock(struct doctor *d);
 

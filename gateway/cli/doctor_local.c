@@ -15,6 +15,7 @@
 #include "lib/auth/auth.h"
 #include "lib/base/clock.h"
 #include "lib/base/secret_file.h"
+#include "processors/compliance/rules.h"
 #include "processors/document/helper.h"
 
 #define SPARE_DESCRIPTORS 256 /* beside one for each connection: stores, documents, tools, logs */
@@ -172,6 +173,37 @@ void doctor_sandbox(struct doctor *d)
 			   end.remarks.p ? end.remarks.p : "");
 	helper_end_release(&end);
 	buf_release(&path);
+}
+
+/* ---- rules ---- */
+
+/* Every rule's own examples, under the engine that runs everywhere. */
+static void try_rules(struct doctor *d, const struct rulebook *rules)
+{
+	struct buf faults = BUF_INIT;
+	struct err err = {0};
+	struct scanner *s = scanner_new(SCANNER_PCRE2, rulebook_phrases(rules), rulebook_phrases_count(rules), &err);
+	int examples = s ? rulebook_check(rules, s, &faults, &err) : err.code;
+	if (examples < 0)
+		doctor_say(d, DOCTOR_FAIL, NULL, "the rules cannot be tried: %s", err.text);
+	else if (faults.n)
+		doctor_say(d, DOCTOR_FAIL, "correct the rule or its example", "%.*s", STR_ARG(str_trim(buf_str(&faults))));
+	else
+		doctor_say(d, DOCTOR_OK, NULL, "%zu compliance frameworks are loaded, and their %d examples are answered rightly", rulebook_count(rules),
+			   examples);
+	scanner_free(s);
+	buf_release(&faults);
+}
+
+void doctor_rules(struct doctor *d)
+{
+	struct err err = {0};
+	struct rulebook *rules = rulebook_new(d->cfg->compliance_rules_dir, &err);
+	if (rules)
+		try_rules(d, rules);
+	else
+		doctor_say(d, DOCTOR_FAIL, "correct the file; jobs are not run before that", "%s", err.text);
+	rulebook_free(rules);
 }
 
 /* ---- system ---- */

@@ -171,7 +171,7 @@ bool check_aba(struct str d)
 static unsigned vin_value(char c)
 {
 	static const unsigned char letters[] = {1, 2, 3, 4, 5, 6, 7, 8, 0, 1, 2, 3, 4, 5, 0, 7, 0, 9, 2, 3, 4, 5, 6, 7, 8, 9};
-	return c <= '9' ? digit(c) : letters[c - 'A'];
+	return c >= 'A' && c <= 'Z' ? letters[c - 'A'] : digit(c);
 }
 
 bool check_vin(struct str s)

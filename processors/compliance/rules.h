@@ -67,6 +67,7 @@ struct framework {
 struct rulebook;
 
 struct rulebook *rulebook_new(const char *dir, struct err *err);
+struct rulebook *rulebook_parse(const char *origin, struct str text, struct err *err); /* one file's text alone */
 void rulebook_free(struct rulebook *b);
 size_t rulebook_count(const struct rulebook *b);
 const struct framework *rulebook_at(const struct rulebook *b, size_t i);

@@ -403,17 +403,19 @@ static int load_all(struct loader *l, const char *dir)
 		{"hipaa.json", EMBEDDED(rules_hipaa)},
 		{"pci-dss.json", EMBEDDED(rules_pci_dss)},
 	};
-	l->shape = schema_compile(EMBEDDED(rules_schema), l->err);
-	int rc = l->shape ? 0 : ERR_BUG;
+	int rc = 0;
 	for (size_t i = 0; rc == 0 && i < ARRAY_LEN(builtin); i++)
 		rc = load_text(l, builtin[i].name, builtin[i].content);
-	if (rc == 0 && dir && *dir)
-		rc = load_dir(l, dir);
-	schema_free(l->shape);
-	return rc;
+	return rc == 0 && dir && *dir ? load_dir(l, dir) : rc;
 }
 
-struct rulebook *rulebook_new(const char *dir, struct err *err)
+/* What loads: all files, or one text. */
+struct origin {
+	const char *dir, *name;
+	struct str text; /* .p NULL: the files */
+};
+
+static struct rulebook *load(const struct origin *from, struct err *err)
 {
 	struct err why = {0};
 	struct rulebook *b = calloc(1, sizeof(*b));
@@ -422,13 +424,24 @@ struct rulebook *rulebook_new(const char *dir, struct err *err)
 		return NULL;
 	}
 	arena_init(&b->memory, 0);
-	struct loader l = {.book = b, .err = &why};
-	int rc = load_all(&l, dir);
+	struct loader l = {.book = b, .err = &why, .shape = schema_compile(EMBEDDED(rules_schema), &why)};
+	int rc = !l.shape ? ERR_BUG : from->text.p ? load_text(&l, from->name, from->text) : load_all(&l, from->dir);
+	schema_free(l.shape);
 	if (rc == 0)
 		return b;
 	err_set(err, rc, "%s", why.text);
 	rulebook_free(b);
 	return NULL;
+}
+
+struct rulebook *rulebook_new(const char *dir, struct err *err)
+{
+	return load(&(struct origin){.dir = dir}, err);
+}
+
+struct rulebook *rulebook_parse(const char *origin, struct str text, struct err *err)
+{
+	return load(&(struct origin){.name = origin, .text = text}, err);
 }
 
 void rulebook_free(struct rulebook *b)
