@@ -97,10 +97,8 @@ static struct str needs_n(void)
 
 static char handed_token[BQ_TOKEN_SIZE]; /* written before starts counts */
 
-/* Gives the job away, as a webhook answered with 202 does. */
-static enum outcome run_hand_over(void *state, struct job_context *ctx)
+static enum outcome run_hand_over(void *state UNUSED, struct job_context *ctx)
 {
-	(void)state;
 	snprintf(handed_token, sizeof(handed_token), "%.*s", STR_ARG(job_token(ctx)));
 	note_start();
 	note_end();
@@ -108,9 +106,8 @@ static enum outcome run_hand_over(void *state, struct job_context *ctx)
 }
 
 /* The settings of the queue are the result. */
-static enum outcome run_settings(void *state, struct job_context *ctx)
+static enum outcome run_settings(void *state UNUSED, struct job_context *ctx)
 {
-	(void)state;
 	job_return(ctx, str_from(job_settings(ctx)));
 	return OUTCOME_DONE;
 }
@@ -430,8 +427,7 @@ static void a_wish_from_elsewhere_cancels_a_running_job(void **state)
 	const struct bq_queue *q = &queue(w, "hold")->queue;
 	struct str id = add(w, "hold", "{}", 0);
 
-	until_starts(1);
-	struct bq_job job = look(w, "hold", id);
+	struct bq_job job = until_state(w, "hold", id, BQ_ACTIVE);
 	assert_int_equal(bq_cancel_ask(w->bq, q, &job, 60000, clock_mono_ms() + TIMEOUT_MS, &w->err), 0);
 	job = until_state(w, "hold", id, BQ_FAILED);
 	assert_true(str_starts(job.failed_reason, STR("CANCELLED: ")));
@@ -442,7 +438,7 @@ static void a_job_that_is_handed_over_stays_active(void **state)
 {
 	struct world *w = *state;
 	const struct declaration *d = queue(w, "given");
-	struct bq_worker as = declaration_worker(d, STR_NONE);
+	const struct bq_worker as = declaration_worker(d, STR_NONE);
 	struct str first = add(w, "given", "{}", 0);
 	char token[BQ_TOKEN_SIZE];
 
