@@ -223,7 +223,6 @@ objects: $(OBJECTS)
 programs: $(OUT)/sluice $(OUT)/sluice-helper
 test-programs: $(UNIT_BIN) $(FUZZ_BIN) $(DRIVER_BIN)
 fuzz-programs: $(FUZZ_BIN)
-bench-programs: $(patsubst tests/%.c,$(OUT)/tests/%,$(BENCH_SRC))
 bench-programs: $(BENCH_BIN)
 
 -include $(shell find $(OUT)/obj -name '*.d' 2>/dev/null)
