@@ -121,6 +121,7 @@ static int settings_new(struct str json, void **settings, struct err *err)
 static const struct processor PROCESSORS[] = {
 	{.name = "document", .log_name = "DocumentTest", .run = run_echo}, /* the built-in queues name these */
 	{.name = "notification", .log_name = "NotificationTest", .payload_schema = needs_n, .run = run_echo},
+	{.name = "compliance", .log_name = "ComplianceTest", .payload_schema = needs_n, .run = run_echo},
 	{.name = "echo", .log_name = "EchoTest", .payload_schema = needs_n, .run = run_echo},
 	{.name = "flaky", .log_name = "FlakyTest", .run = run_flaky},
 	{.name = "refuse", .log_name = "RefuseTest", .run = run_refuse},
