@@ -92,13 +92,13 @@ static void pack_dedup_key(struct buf *b, const struct bq_queue *q, struct str d
 
 /* The array that every official add script takes as ARGV[1]: prefix, id, name, timestamp, parent key, key of the parent's
  * dependencies, parent, scheduler's key, deduplication key, whether the parent's release is put off. */
-static void put_packed(struct rcmd *cmd, const struct bq_queue *q, const struct bq_add *job, int64_t timestamp, bool in_flow)
+static void put_packed(struct rcmd *cmd, const struct bq_queue *q, const struct bq_add *job, struct str id, int64_t timestamp, bool in_flow)
 {
 	struct buf b = BUF_INIT;
 
 	mp_array(&b, 10);
 	mp_str(&b, q->keys[BQ_KEY_BASE]);
-	mp_str(&b, job->opts.job_id.p ? job->opts.job_id : STR(""));
+	mp_str(&b, id);
 	mp_str(&b, job->name);
 	mp_int(&b, timestamp);
 	if (job->parent.id.p) {
@@ -153,10 +153,11 @@ static void put_packed_opts(struct rcmd *cmd, const struct bq_add *job)
 
 void bq_add_encode(struct rcmd *args, const struct bq_queue *q, const struct bq_add *job)
 {
+	struct str id = job->opts.job_id.p ? job->opts.job_id : STR("");
 	int64_t timestamp = timestamp_of(job);
 
 	rcmd_argz(args, is_plain(job) ? plain_kind(job) : bq_add_kind(job));
-	rcmd_arg(args, job->opts.job_id.p ? job->opts.job_id : STR(""));
+	rcmd_arg(args, id);
 	rcmd_arg(args, job->opts.org.p ? job->opts.org : STR("default"));
 	rcmd_argz(args, job->opts.dedup_id.p ? "1" : "");
 	rcmd_argi(args, job->max_waiting);
@@ -169,14 +170,14 @@ void bq_add_encode(struct rcmd *args, const struct bq_queue *q, const struct bq_
 		rcmd_arg(args, job->name);
 		put_json_opts(args, job);
 	} else {
-		put_packed(args, q, job, timestamp, false);
+		put_packed(args, q, job, id, timestamp, false);
 		put_packed_opts(args, job);
 	}
 }
 
-void bq_add_encode_official(struct rcmd *args, const struct bq_queue *q, const struct bq_add *job, bool in_flow)
+void bq_add_encode_in_flow(struct rcmd *args, const struct bq_queue *q, const struct bq_add *job, struct str id)
 {
-	put_packed(args, q, job, timestamp_of(job), in_flow);
+	put_packed(args, q, job, id, timestamp_of(job), true);
 	rcmd_arg(args, job->data);
 	put_packed_opts(args, job);
 }

@@ -20,8 +20,9 @@ void bq_add_begin(struct rcmd *cmd, const struct bq_queue *q, const struct str *
 void bq_add_encode(struct rcmd *args, const struct bq_queue *q, const struct bq_add *job);
 /* Which official script adds it: "standard", "delayed", "prioritized" or "parent". */
 const char *bq_add_kind(const struct bq_add *job);
-/* What that script takes: its packed arguments, the data, the packed options. in_flow: a parent is not released by its first child. */
-void bq_add_encode_official(struct rcmd *args, const struct bq_queue *q, const struct bq_add *job, bool in_flow);
+/* What that script takes of a flow's job: its packed arguments, the data, the packed options. A flow's parent is not released by its first
+ * child. The id may be one that stands in no options. */
+void bq_add_encode_in_flow(struct rcmd *args, const struct bq_queue *q, const struct bq_add *job, struct str id);
 /* One job's part of the reply. */
 int bq_add_read(const redisReply *r, struct arena *a, struct bq_added *out, struct err *err) MUST_CHECK;
 

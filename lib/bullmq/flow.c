@@ -10,7 +10,8 @@
 
 /* A flow on its way to the wire; each array has room for every job. */
 struct draft {
-	struct bq_add *jobs; /* completed: ids, parents */
+	struct bq_add *jobs; /* with their parents */
+	struct str *ids;     /* given, or made; only a given one stands in the options */
 	size_t *queue_of;
 	const struct bq_queue **queues; /* without repeats */
 	size_t n_queues;
@@ -31,15 +32,16 @@ static size_t number_of(struct draft *d, const struct bq_queue *q)
 	return d->n_queues++;
 }
 
-static int set_id(struct bq_add *job, struct arena *a, struct err *err)
+static int set_id(struct str *id, struct str given, struct arena *a, struct err *err)
 {
 	char uuid[ID_UUID_SIZE];
 
-	if (job->opts.job_id.p)
+	*id = given;
+	if (given.p)
 		return 0;
 	id_uuid7(uuid);
-	job->opts.job_id = arena_dup(a, str_from(uuid));
-	return job->opts.job_id.p ? 0 : err_set(err, ERR_NOMEM, "no memory for a job id");
+	*id = arena_dup(a, str_from(uuid));
+	return id->p ? 0 : err_set(err, ERR_NOMEM, "no memory for a job id");
 }
 
 static int draft_job(struct draft *d, const struct bq_flow *flow, size_t i, struct arena *a, struct err *err)
@@ -55,11 +57,11 @@ static int draft_job(struct draft *d, const struct bq_flow *flow, size_t i, stru
 	d->queue_of[i] = number_of(d, from->queue);
 	rc = bq_add_check(job, err);
 	if (rc == 0)
-		rc = set_id(job, a, err);
+		rc = set_id(&d->ids[i], job->opts.job_id, a, err);
 	if (rc < 0 || i == 0)
 		return rc;
 	d->jobs[from->parent].waits_for_children = true;
-	job->parent = (struct bq_parent){d->jobs[from->parent].opts.job_id, queue_key(flow->jobs[from->parent].queue)};
+	job->parent = (struct bq_parent){d->ids[from->parent], queue_key(flow->jobs[from->parent].queue)};
 	return 0;
 }
 
@@ -85,12 +87,12 @@ static void put_job(struct rcmd *cmd, const struct draft *d, size_t i)
 	rcmd_argi(cmd, (int64_t)d->queue_of[i] + 1);
 	rcmd_argz(cmd, bq_add_kind(job));
 	rcmd_arg(cmd, q->keys[BQ_KEY_BASE]);
-	rcmd_arg(cmd, job->opts.job_id);
+	rcmd_arg(cmd, d->ids[i]);
 	rcmd_arg(cmd, job->opts.org.p ? job->opts.org : STR("default"));
 	rcmd_argi(cmd, job->max_waiting);
 	rcmd_arg(cmd, job->parent.id.p ? job->parent.queue_key : STR(""));
 	rcmd_arg(cmd, job->parent.id.p ? job->parent.id : STR(""));
-	bq_add_encode_official(cmd, q, job, true);
+	bq_add_encode_in_flow(cmd, q, job, d->ids[i]);
 }
 
 static int put_flow(struct rcmd *cmd, const struct draft *d, const struct bq_flow *flow, struct arena *a, struct err *err)
@@ -139,10 +141,11 @@ static int draft_flow(struct draft *d, const struct bq_flow *flow, struct arena 
 	bug_on(flow->n == 0 || flow->n > BQ_FLOW_MAX);
 	*d = (struct draft){
 		.jobs = arena_array(a, flow->n, sizeof(*d->jobs)),
+		.ids = arena_array(a, flow->n, sizeof(*d->ids)),
 		.queue_of = arena_array(a, flow->n, sizeof(*d->queue_of)),
 		.queues = arena_array(a, flow->n, sizeof(const struct bq_queue *)),
 	};
-	if (!d->jobs || !d->queue_of || !d->queues)
+	if (!d->jobs || !d->ids || !d->queue_of || !d->queues)
 		return err_set(err, ERR_NOMEM, "no memory for a flow");
 	for (size_t i = 0; i < flow->n && rc == 0; i++)
 		rc = draft_job(d, flow, i, a, err);

@@ -193,6 +193,7 @@ static void a_flow_is_a_chain_of_parents(void **state)
 	for (size_t i = 0; i < flow.n; i++)
 		assert_int_equal(added.ids[i].n, 36); /* UUIDs */
 	assert_int_equal(status(added.ids[0]).state, BQ_WAITING_CHILDREN);
+	assert_null(status(added.ids[0]).opts.job_id.p); /* FlowProducer writes only an id that was given */
 	middle = status(added.ids[1]);
 	assert_int_equal(middle.state, BQ_WAITING_CHILDREN);
 	assert_true(str_eq(middle.parent_id, added.ids[0]));
