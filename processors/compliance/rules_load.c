@@ -334,20 +334,28 @@ static struct framework *place_for(struct loader *l, struct str id)
 	return NULL;
 }
 
-static int load_text(struct loader *l, const char *origin, struct str content)
+/* The text stays, since names point into it; the nodes are needed only while it is read. */
+static int read_text(struct loader *l, struct str content, struct arena *nodes, struct framework *f)
 {
 	struct jdoc_fault fault;
+	if (jdoc_parse(&l->doc, nodes, content, &JDOC_LIMITS, &fault) < 0)
+		return err_set(l->err, ERR_INVALID, "%s: byte %u: %s", l->origin, fault.offset, fault.reason);
+	int rc = check_shape(l);
+	return rc < 0 ? rc : read_framework(l, f);
+}
+
+static int load_text(struct loader *l, const char *origin, struct str content)
+{
+	struct arena nodes;
 	struct framework f;
 	l->origin = origin;
 	l->control = STR("the file");
 	content = arena_dup(&l->book->memory, content);
 	if (!content.p)
 		return no_memory(l);
-	if (jdoc_parse(&l->doc, &l->book->memory, content, &JDOC_LIMITS, &fault) < 0)
-		return err_set(l->err, ERR_INVALID, "%s: byte %u: %s", origin, fault.offset, fault.reason);
-	int rc = check_shape(l);
-	if (rc == 0)
-		rc = read_framework(l, &f);
+	arena_init(&nodes, 0);
+	int rc = read_text(l, content, &nodes, &f);
+	arena_release(&nodes);
 	if (rc < 0)
 		return rc;
 	struct framework *place = place_for(l, f.id);
