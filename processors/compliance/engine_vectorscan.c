@@ -1,4 +1,5 @@
 #include <hs/hs.h>
+#include <malloc.h>
 
 #include "processors/compliance/engine.h"
 
@@ -48,6 +49,7 @@ static int compile_all(struct engine *e, const struct engine_pattern *patterns, 
 	else if (hs_alloc_scratch(e->database, &e->scratch) != HS_SUCCESS)
 		rc = err_set(err, ERR_NOMEM, "no memory for scanning");
 	hs_free_compile_error(why);
+	malloc_trim(0); /* compiling takes many times what is left of it */
 	free(regexes);
 	free(numbers);
 	return rc;
