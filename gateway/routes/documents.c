@@ -44,13 +44,19 @@ static void write_document(struct response *res, int status, struct str id, cons
 
 /* ---- PUT ---- */
 
-/* If-Match: "<sha256>": what the present document must be. STR_NONE when absent or "*". */
-static const char *if_match(struct request *r)
+/* If-Match: what the present document must be, "" for what none can be; NULL without the header. "*" means the one that is there, if any
+ * (RFC 9110 13.1.1). */
+static const char *if_match(struct request *r, const struct docinfo *present)
 {
-	struct str tag = str_trim(request_header(r, "If-Match"));
+	struct str tag = request_header(r, "If-Match");
 
-	if (tag.n < 2 || tag.p[0] != '"')
+	if (!tag.p)
 		return NULL;
+	tag = str_trim(tag);
+	if (str_is(tag, "*"))
+		return present ? present->sha256 : "";
+	if (tag.n < 2 || tag.p[0] != '"')
+		return "";
 	return arena_dupz(r->arena, str_sub(tag, 1, tag.n - 2));
 }
 
@@ -118,7 +124,7 @@ void documents_put(struct request *r, struct response *res)
 	if (rc < 0)
 		docwrite_abort(w);
 	else
-		rc = docwrite_commit(w, if_match(r), &info, &created, &err);
+		rc = docwrite_commit(w, if_match(r, replaces ? &before : NULL), &info, &created, &err);
 	if (rc < 0) {
 		document_failed(r, res, &err);
 		return;

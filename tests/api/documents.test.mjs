@@ -57,6 +57,15 @@ describe('documents', () => {
       assert.equal((await get('other')).text, 'first');
     });
 
+    test('If-Match: * replaces whatever is there, and makes nothing new', async () => {
+      assert.equal((await put('whatever', 'first')).status, 201);
+      assert.equal((await put('whatever', 'second', { 'if-match': '*' })).status, 200);
+      assert.equal((await get('whatever')).text, 'second');
+      assert.equal((await put('not-yet', 'x', { 'if-match': '*' })).status, 412);
+      assert.equal((await put('whatever', 'third', { 'if-match': 'no-tag' })).status, 412);
+      assert.equal((await get('whatever')).text, 'second');
+    });
+
     test('other bytes replace the ones that If-Match names, and only those', async () => {
       const { headers: { etag } } = await put('replaced', 'first');
       assert.equal((await put('replaced', 'second', { 'if-match': '"0000"' })).json.code, 'precondition-failed');
