@@ -17,7 +17,7 @@ const { arrays, reading, running, submit } = await import('./parts/versus.mjs');
 
 const quick = Boolean(process.env.QUICK);
 const FULL = {
-  rounds: 5, seconds: 3, connections: [1, 50, 200], backlogs: [1000, 100_000, 1_000_000], emptyJobs: 50_000, steadyRate: 2000,
+  rounds: 4, seconds: 2, connections: [1, 50, 200], backlogs: [1000, 100_000, 1_000_000], emptyJobs: 30_000, steadyRate: 2000,
   lengths: [0, 100_000, 500_000], sizes: [200, 10_000, 500_000], queues: [3, 100, 900], startups: 15,
 };
 const QUICK = {

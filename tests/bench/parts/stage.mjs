@@ -29,7 +29,7 @@ export async function startStore(mode) {
   return redis;
 }
 
-// It logs warnings only, as the peers do, so the line "listening" cannot be waited for.
+// It runs no jobs and logs warnings only, as the peers do; so the line "listening" cannot be waited for.
 export async function startGateway(redis, env, program = SLUICE) {
   const port = await freePort();
   const url = `http://127.0.0.1:${port}`;
@@ -37,7 +37,9 @@ export async function startGateway(redis, env, program = SLUICE) {
   const folder = temporaryFolder();
   const child = new Child(program, ['serve'], {
     cwd: folder,
-    env: cleanEnvironment({ HOST: '127.0.0.1', PORT: port, DATA_DIR: folder, JWT_SECRET: secret, REDIS_URL: redis.url, LOG_LEVEL: 'warn', ...env }),
+    env: cleanEnvironment({
+      HOST: '127.0.0.1', PORT: port, DATA_DIR: folder, JWT_SECRET: secret, REDIS_URL: redis.url, SLUICE_ROLE: 'api', LOG_LEVEL: 'warn', ...env,
+    }),
   });
   await eventually(async () => (await fetch(`${url}/readyz`)).ok, { what: `${program} being ready` });
   return { url, pid: child.pid, token: makeToken(secret, { roles: ['producer', 'operator'] }), stop: () => end(child) };
