@@ -44,7 +44,7 @@ const wanted = process.argv.slice(2);
 const isWanted = (name) => !wanted.length || wanted.includes(name);
 const parts = { versus: [] };
 for (const [name, measure] of Object.entries(VERSUS)) {
-  if (isWanted(name)) parts.versus.push(...(await step(name, measure)));
+  if (isWanted(name)) parts.versus.push(...((await step(name, measure)) ?? []));
 }
 for (const [name, measure] of Object.entries(ALONE)) {
   if (isWanted(name)) parts[name] = await step(name, measure);
@@ -52,14 +52,20 @@ for (const [name, measure] of Object.entries(ALONE)) {
 
 async function step(name, measure) {
   const began = performance.now();
-  const result = await measure();
-  console.error(`${name}: ${((performance.now() - began) / 1000).toFixed(0)} s`);
-  return result;
+  try {
+    return await measure();
+  } catch (error) {
+    console.error(`${name} failed: ${error.stack}`);
+    process.exitCode = 1; // the other parts are measured and printed all the same, but nothing is written
+    return undefined;
+  } finally {
+    console.error(`${name}: ${((performance.now() - began) / 1000).toFixed(0)} s`);
+  }
 }
 
 const text = markdown(parts, plan);
 console.log(text);
-if (!quick && !wanted.length) {
+if (!quick && !wanted.length && !process.exitCode) {
   const page = resolve(root, 'docs/performance.md');
   const markers = /(<!-- figures -->\n)[\s\S]*(<!-- end of figures -->)/;
   writeFileSync(page, readFileSync(page, 'utf8').replace(markers, (_, begin, end) => `${begin}\n${text}\n\n${end}`));
