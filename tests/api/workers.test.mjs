@@ -105,7 +105,9 @@ describe('a lease', () => {
 
     const due = lease({ wait: 20 });
     const delayed = await add({}, { opts: { delay: 300 } });
-    assert.equal((await due)[0]?.id, delayed);
+    const [dueJob] = await due;
+    assert.equal(dueJob.id, delayed);
+    await tell(dueJob, 'complete');
 
     await add({}, { name: 'limited' });
     await add({}, { name: 'limited' });
