@@ -1,6 +1,7 @@
 #include "gateway/app.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/eventfd.h>
@@ -118,6 +119,7 @@ int app_run(const struct config *cfg, struct err *err)
 	if (rc >= 0)
 		rc = start_parts(&a, err);
 	if (rc >= 0) {
+		malloc_trim(0); /* reading settings, schemas and rules took several times what is left of them */
 		serve_until_signal(&a, signals);
 		stop_parts(&a);
 	}

@@ -201,7 +201,7 @@ static void write_success(struct writer *o, const struct route *r)
 	uint32_t media = extras(o, r, "media");
 	jw_open(&o->w, '{');
 	jw_kstrz(&o->w, "description", "Done");
-	if (r->response_schema && !schemas_find(o->schemas, r->response_schema))
+	if (r->response_schema && !schemas_has(o->schemas, r->response_schema))
 		fail(o, r, "schema", r->response_schema);
 	jw_key(&o->w, "content");
 	jw_open(&o->w, '{');
@@ -256,7 +256,7 @@ static void write_request_body(struct writer *o, const struct route *r)
 {
 	if (r->body == BODY_NONE)
 		return;
-	if (r->body_schema && !schemas_find(o->schemas, r->body_schema))
+	if (r->body_schema && !schemas_has(o->schemas, r->body_schema))
 		fail(o, r, "schema", r->body_schema);
 	jw_key(&o->w, "requestBody");
 	jw_open(&o->w, '{');

@@ -1,6 +1,7 @@
 #include "gateway/openapi/schemas.h"
 
 #include "lib/base/embed.h"
+#include "lib/base/lock.h"
 #include "lib/base/table.h"
 
 EMBED_FILE(schemas_json, "gateway/openapi/schemas.json");
@@ -12,10 +13,15 @@ struct added {
 };
 
 struct schemas {
+	/* set before the first request */
 	struct arena arena;
 	struct jdoc document;
-	struct table by_name; /* const struct schema * */
+	uint32_t all;         /* the object of schemas in it */
 	struct added *added;  /* in the order of adding */
+	/* protected by mu */
+	struct lock mu;
+	struct table by_name; /* what is compiled or added: const struct schema * */
+	struct arena compiled;
 };
 
 static int put(struct schemas *s, struct str name, const struct schema *schema, struct err *err)
@@ -30,9 +36,11 @@ static void free_schema(void *schema)
 	schema_free(schema);
 }
 
-/* References among the schemas are written "#/$defs/name", so each is compiled beside all the others. */
-static int compile(struct schemas *s, struct str name, struct str all, struct err *err)
+/* References among the schemas are written "#/$defs/name", so each is compiled beside all the others: much for a schema that only the
+ * OpenAPI document shows, so it is done when a schema is first asked for (the server asks for every route's at its start). */
+static int compile(struct schemas *s, struct str name, struct err *err)
 {
+	struct str all = jdoc_raw(&s->document, s->all);
 	struct buf text = BUF_INIT;
 	buf_addf(&text, "{\"$ref\":\"#/$defs/%.*s\",\"$defs\":", STR_ARG(name));
 	buf_adds(&text, all);
@@ -41,23 +49,17 @@ static int compile(struct schemas *s, struct str name, struct str all, struct er
 	buf_release(&text);
 	if (!schema)
 		return ERR_INVALID;
-	if (arena_defer(&s->arena, free_schema, schema) < 0)
+	if (arena_defer(&s->compiled, free_schema, schema) < 0)
 		return err_set(err, ERR_NOMEM, "no memory for the schemas");
 	return put(s, name, schema, err);
 }
 
-static int compile_all(struct schemas *s, struct err *err)
+static int read_document(struct schemas *s, struct err *err)
 {
 	struct jdoc_fault fault = {0};
-	struct str text = EMBEDDED(schemas_json);
-	if (jdoc_parse(&s->document, &s->arena, text, &JDOC_LIMITS, &fault) < 0)
+	if (jdoc_parse(&s->document, &s->arena, EMBEDDED(schemas_json), &JDOC_LIMITS, &fault) < 0)
 		return err_set(err, ERR_BUG, "schemas.json, byte %u: %s", fault.offset, fault.reason);
-	uint32_t all = jdoc_get(&s->document, JDOC_ROOT, "schemas");
-	for (uint32_t c = jdoc_first(&s->document, all); c != JDOC_NONE; c = jdoc_next(&s->document, all, c)) {
-		int rc = compile(s, jdoc_key(&s->document, c, &s->arena), jdoc_raw(&s->document, all), err);
-		if (rc < 0)
-			return rc;
-	}
+	s->all = jdoc_get(&s->document, JDOC_ROOT, "schemas");
 	return 0;
 }
 
@@ -69,8 +71,10 @@ struct schemas *schemas_new(struct err *err)
 		return NULL;
 	}
 	arena_init(&s->arena, 0);
+	arena_init(&s->compiled, 0);
+	lock_init(&s->mu);
 	table_init(&s->by_name);
-	if (compile_all(s, err) < 0) {
+	if (read_document(s, err) < 0) {
 		schemas_free(s);
 		return NULL;
 	}
@@ -82,6 +86,8 @@ void schemas_free(struct schemas *s)
 	if (!s)
 		return;
 	table_release(&s->by_name);
+	lock_release(&s->mu);
+	arena_release(&s->compiled);
 	arena_release(&s->arena);
 	free(s);
 }
@@ -89,7 +95,7 @@ void schemas_free(struct schemas *s)
 int schemas_add(struct schemas *s, struct str name, const struct schema *schema, struct err *err)
 {
 	struct added *a = arena_zalloc(&s->arena, sizeof(*a));
-	if (table_get(&s->by_name, name))
+	if (table_get(&s->by_name, name) || jdoc_find(&s->document, s->all, name) != JDOC_NONE)
 		return err_set(err, ERR_EXISTS, "there are two schemas named %.*s", STR_ARG(name));
 	if (!a || !(a->name = arena_dup(&s->arena, name)).p)
 		return err_set(err, ERR_NOMEM, "no memory for the schemas");
@@ -101,10 +107,21 @@ int schemas_add(struct schemas *s, struct str name, const struct schema *schema,
 	return put(s, name, schema, err);
 }
 
+bool schemas_has(const struct schemas *s, const char *name)
+{
+	return table_get(&s->by_name, str_from(name)) || jdoc_get(&s->document, s->all, name) != JDOC_NONE;
+}
+
 const struct schema *schemas_find(const void *schemas, const char *name)
 {
-	const struct schemas *s = schemas;
-	return table_get(&s->by_name, str_from(name));
+	struct schemas *s = (struct schemas *)(uintptr_t)schemas;
+	struct str key = str_from(name);
+	lock_take(&s->mu);
+	const struct schema *found = table_get(&s->by_name, key);
+	if (!found && jdoc_get(&s->document, s->all, name) != JDOC_NONE && compile(s, key, NULL) == 0)
+		found = table_get(&s->by_name, key);
+	lock_give(&s->mu);
+	return found;
 }
 
 const struct jdoc *schemas_document(const struct schemas *s)

@@ -1,4 +1,4 @@
-/* The JSON Schemas of request and response bodies: schemas.json, embedded and compiled at start, and the payload schemas of the declared
+/* The JSON Schemas of request and response bodies: schemas.json, embedded and compiled as they are needed, and the payload schemas of the declared
  * queues under the names "payload-<queue>".
  *
  *     struct schemas *s = schemas_new(&err);
@@ -20,7 +20,8 @@ struct schemas *schemas_new(struct err *err);
 void schemas_free(struct schemas *s);
 /* The schema stays the caller's and outlives the set. The name is copied. A name that is taken: ERR_EXISTS. */
 int schemas_add(struct schemas *s, struct str name, const struct schema *schema, struct err *err) MUST_CHECK;
-/* Fits schema_lookup of server.h: `schemas` is a struct schemas. NULL: there is none. */
+bool schemas_has(const struct schemas *s, const char *name);
+/* Fits schema_lookup of server.h: `schemas` is a struct schemas. NULL: there is none, or no memory for it. */
 const struct schema *schemas_find(const void *schemas, const char *name);
 
 /* For the OpenAPI document (schemas.json also says which parameters and media types the operations have): the embedded file, and the added schemas one by one (NULL past the end). */
