@@ -8,7 +8,7 @@ import { declare, eventually, temporaryFolder } from '../api/harness/index.mjs';
 import { settled, startMailServer } from '../api/harness/standins.mjs';
 import { LONG, durableRedis, gateway } from './support.mjs';
 
-const ROUNDS = LONG ? 40 : 6;
+const ROUNDS = LONG ? 200 : 50;
 
 async function world(t, policy = 'retry') {
   const mail = await startMailServer();

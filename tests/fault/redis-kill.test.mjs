@@ -29,7 +29,7 @@ test('Redis killed again and again', { timeout: 10 * 60_000 }, async (t) => {
   const sluice = await gateway(t, { env: { REDIS_URL: redis.url, SLUICE_QUEUES: queueFile() } });
   const pid = sluice.child.pid;
   const books = await killRepeatedly(t, {
-    kills: LONG ? 200 : 25, sluice,
+    kills: LONG ? 200 : 50, sluice,
     kill: async () => {
       await redis.kill();
       await redis.start();
