@@ -6,6 +6,14 @@
 #include "lib/json/jdoc.h"
 #include "lib/json/jwrite.h"
 
+/* The official scripts take "0" for a caller that needs no lock, which nobody here is: a token may come from a client. */
+static int check_token(struct str token, struct err *err)
+{
+	if (token.n == 0 || str_is(token, "0"))
+		return err_set(err, ERR_LOCK_LOST, "the job's lock is gone or belongs to another worker");
+	return 0;
+}
+
 /* ---- moveToFinished ---- */
 struct finish {
 	const struct bq_job *job;
@@ -121,8 +129,9 @@ int bq_complete(struct bq *bq, const struct bq_queue *q, const struct bq_worker 
 		struct str returnvalue, int64_t deadline, struct err *err)
 {
 	const struct finish f = completion(w, job, token, returnvalue);
+	int rc = check_token(token, err);
 
-	return move_to_finished(bq, q, &f, deadline, err);
+	return rc < 0 ? rc : move_to_finished(bq, q, &f, deadline, err);
 }
 
 /* A number: 0, nothing was there to take, or the script's failure; else the next job. */
@@ -146,8 +155,10 @@ int bq_complete_take(struct bq *bq, const struct bq_queue *q, const struct bq_wo
 	struct finish f = completion(w, job, token, returnvalue);
 	struct rcmd cmd = RCMD_INIT;
 	struct rreplies replies;
-	int rc;
+	int rc = check_token(token, err);
 
+	if (rc < 0)
+		return rc;
 	f.take_next = true;
 	put_finish(&cmd, q, &f);
 	rc = bq_call(bq, &cmd, deadline, &replies, err);
@@ -251,10 +262,13 @@ enum bq_failed bq_failure_kind(const struct bq_job *job, const struct bq_failure
 int bq_fail(struct bq *bq, const struct bq_queue *q, const struct bq_worker *w, const struct bq_job *job, struct str token,
 	    const struct bq_failure *f, enum bq_failed *how, int64_t deadline, struct err *err)
 {
-	struct buf fields = bq_pack_failure(job, f);
 	struct rcmd cmd = RCMD_INIT;
 	int64_t delay_ms = 0;
+	int rc = check_token(token, err);
 
+	if (rc < 0)
+		return rc;
+	struct buf fields = bq_pack_failure(job, f);
 	*how = bq_failure_kind(job, f, &delay_ms);
 	if (*how == BQ_FAILED_FINAL) {
 		const struct finish finish = {
@@ -280,7 +294,10 @@ int bq_delay(struct bq *bq, const struct bq_queue *q, const struct bq_job *job, 
 	     struct err *err)
 {
 	struct rcmd cmd = RCMD_INIT;
+	int rc = check_token(token, err);
 
+	if (rc < 0)
+		return rc;
 	put_delay(&cmd, q, job->id, token, delay_ms > 0 ? delay_ms : 0, true, NULL);
 	return bq_call_done(bq, &cmd, deadline, err);
 }
@@ -290,7 +307,10 @@ int bq_release(struct bq *bq, const struct bq_queue *q, const struct bq_job *job
 	const struct bq_script_call call = {.queue = q, .id = job->id};
 	struct rcmd cmd = RCMD_INIT;
 	struct buf key = BUF_INIT;
+	int rc = check_token(token, err);
 
+	if (rc < 0)
+		return rc;
 	bq_script_begin(&cmd, BQ_SCRIPT_MOVE_JOB_FROM_ACTIVE_TO_WAIT, &call, 3);
 	rcmd_arg(&cmd, job->id);
 	rcmd_arg(&cmd, token);
