@@ -49,6 +49,8 @@ enum bq_failed bq_failure_kind(const struct bq_job *job, const struct bq_failure
 /* ---- job.c: hash fields ---- */
 #define BQ_JOB_FIELD_COUNT 21
 
+/* A job of which nothing is known. */
+void bq_job_init(struct bq_job *job);
 /* HMGET of every field, or of all but data, returnvalue and stacktrace. */
 void bq_job_fetch(struct rcmd *cmd, const struct bq_queue *q, struct str id, bool with_payload);
 /* Reads its reply: ERR_NOT_FOUND when nothing is there, ERR_NOMEM. */

@@ -37,7 +37,7 @@ static const struct field FIELDS[BQ_JOB_FIELD_COUNT] = {
 	{"stc", INT_AT(stalled_count), false},
 };
 
-static void job_init(struct bq_job *job)
+void bq_job_init(struct bq_job *job)
 {
 	*job = (struct bq_job){.processed_on = -1, .finished_on = -1, .state = BQ_STATE_UNKNOWN};
 	bq_opts_init(&job->opts);
@@ -150,7 +150,7 @@ int bq_job_from_values(struct bq_job *job, struct str id, bool with_payload, con
 	bool found = false;
 	size_t at = 0;
 
-	job_init(job);
+	bq_job_init(job);
 	for (size_t i = 0; i < BQ_JOB_FIELD_COUNT; i++) {
 		const redisReply *value;
 
@@ -166,7 +166,7 @@ int bq_job_from_values(struct bq_job *job, struct str id, bool with_payload, con
 
 int bq_job_from_pairs(struct bq_job *job, struct str id, const redisReply *pairs, struct arena *a)
 {
-	job_init(job);
+	bq_job_init(job);
 	for (size_t at = 0; rreply_at(pairs, at + 1); at += 2) {
 		struct str name = rreply_str(rreply_at(pairs, at));
 

@@ -75,6 +75,7 @@ static int read_status(struct bq_job *job, struct str id, bool with_payload, red
 {
 	int rc;
 
+	bq_job_init(job);
 	if (is_no_hash(replies[AT_HASH]))
 		return ERR_NOT_FOUND;
 	for (size_t i = 0; i < COMMANDS_PER_JOB; i++) {

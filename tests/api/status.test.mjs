@@ -221,6 +221,12 @@ describe('reading jobs', () => {
       assert.equal(all[2].state, 'waiting', 'an admin sees every organization');
     });
 
+    test('the names of the queue\'s own keys are no jobs', async () => {
+      await create();
+      const { json: { jobs } } = await batch(['wait', 'meta', 'events', 'id'].map((jobId) => ({ queue: 'plain', jobId })), sluice.client);
+      for (const job of jobs) assert.deepEqual(job, { queue: 'plain', jobId: job.jobId, state: null, attemptsMade: 0, finishedOn: null, failedReason: null });
+    });
+
     test('500 are taken; none and 501 are refused', async () => {
       const ids = Array.from({ length: 501 }, (_, i) => ({ queue: 'plain', jobId: `no-${i}` }));
       assert.equal((await batch(ids.slice(1))).json.jobs.length, 500);
