@@ -60,9 +60,14 @@ static bool holds(const struct request *r, const struct bq_job *job)
 	return str_is(org, r->who.org) && rest.p && str_is(rest, r->who.sub);
 }
 
+bool may_reach_org(const struct request *r, struct str org)
+{
+	return (r->who.roles & r->route->roles & ROLES_EVERY_ORG) || str_is(org, r->who.org);
+}
+
 bool may_see(const struct request *r, const struct bq_job *job)
 {
-	if ((r->who.roles & READERS) && principal_sees_org(&r->who, job_owner(job)))
+	if ((r->who.roles & READERS) && may_reach_org(r, job_owner(job)))
 		return true;
 	return (r->who.roles & ROLE_WORKER) && holds(r, job);
 }

@@ -24,6 +24,9 @@ struct str job_owner(const struct bq_job *job);
  * memory. */
 struct str lease_name(struct request *r, struct str worker_id);
 
+/* Is the organization's own within the caller's reach here? Another's is by a role that sees every organization and has this route too: who
+ * may read everything and make jobs of their own may not delete other organizations' documents. */
+bool may_reach_org(const struct request *r, struct str org);
 /* May the caller see this job? Workers see what they hold. Another organization's job is answered as if it did not exist. */
 bool may_see(const struct request *r, const struct bq_job *job);
 

@@ -8,12 +8,12 @@
 
 #define CHUNK_BYTES ((size_t)64 << 10)
 
-/* The organization whose documents are meant: the caller's own; who sees every organization may name one with ?org=. */
+/* The organization whose documents are meant: the caller's own; who reaches others may name one with ?org=. */
 static struct str meant_org(const struct request *r)
 {
 	struct str org = request_query(r, "org");
 
-	return org.n && principal_sees_org(&r->who, org) ? org : str_from(r->who.org);
+	return org.n && may_reach_org(r, org) ? org : str_from(r->who.org);
 }
 
 /* The id from the path; false (and the response written) when no document can have it. */

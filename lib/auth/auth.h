@@ -46,11 +46,6 @@ struct principal {
 	int64_t expires_s;
 };
 
-static inline bool principal_sees_org(const struct principal *p, struct str org)
-{
-	return (p->roles & ROLES_EVERY_ORG) != 0 || str_eq(str_from(p->org), org);
-}
-
 struct auth_options {
 	struct str secret;          /* JWT_SECRET: HS256 */
 	const char *public_key_file; /* JWT_PUBLIC_KEY_FILE; NULL or "" for none */

@@ -191,6 +191,14 @@ describe('documents', () => {
       assert.equal((await sluice.as({ roles: ['viewer'] }).get('/api/documents/asked-for?org=acme')).text, 'acme\'s');
       assert.equal((await rival.get('/api/documents/asked-for?org=acme')).status, 404);
     });
+
+    test('are not deleted by who may only read them', async () => {
+      await put('looked-at', 'acme\'s');
+      const reader = sluice.as({ roles: ['viewer', 'operator', 'producer'], org: 'rival' });
+      assert.equal((await reader.get('/api/documents/looked-at?org=acme')).text, 'acme\'s');
+      assert.equal((await reader.delete('/api/documents/looked-at?org=acme')).status, 404);
+      assert.equal((await sluice.as({ roles: ['admin'], org: 'rival' }).delete('/api/documents/looked-at?org=acme')).status, 204);
+    });
   });
 
   for (const id of ['.hidden', '-dash', 'a b', 'a/b', '../up', '..', 'a\\b', 'ä', 'x'.repeat(129), '.part', 'a\u0001']) {

@@ -328,6 +328,7 @@ describe('cancelling', () => {
   test('is not for another organization, nor for what does not exist', async () => {
     const id = await add();
     refused(await cancel(id, sluice.as({ roles: ['producer'], org: 'rival' })), 'not-found', 404);
+    refused(await cancel(id, sluice.as({ roles: ['producer', 'viewer'], org: 'rival' })), 'not-found', 404);
     refused(await cancel('never-was'), 'not-found', 404);
     refused(await cancel(id, worker), 'forbidden', 403);
     assert.equal((await cancel(id)).json.outcome, 'removed');
