@@ -43,6 +43,15 @@ void bq_job_init(struct bq_job *job)
 	bq_opts_init(&job->opts);
 }
 
+/* Numbers beyond those of JavaScript are nobody's honest ones; within them a clock or a count can be added without looking. */
+static void set_int(const redisReply *value, int64_t *out)
+{
+	int64_t v;
+
+	if (rreply_int(value, &v))
+		*out = v > MAX_SAFE_INTEGER ? MAX_SAFE_INTEGER : v < -MAX_SAFE_INTEGER ? -MAX_SAFE_INTEGER : v;
+}
+
 static int set_field(struct bq_job *job, const struct field *f, const redisReply *value, struct arena *a)
 {
 	char *at = (char *)job + f->at;
@@ -50,8 +59,10 @@ static int set_field(struct bq_job *job, const struct field *f, const redisReply
 
 	if (!s.p)
 		return 0;
-	if (f->kind == FIELD_INT)
-		return rreply_int(value, (int64_t *)(void *)at) ? 0 : 1;
+	if (f->kind == FIELD_INT) {
+		set_int(value, (int64_t *)(void *)at);
+		return 0;
+	}
 	*(struct str *)(void *)at = arena_dup(a, s);
 	return ((struct str *)(void *)at)->p ? 0 : ERR_NOMEM;
 }

@@ -16,6 +16,8 @@
 #include "lib/base/buf.h"
 #include "lib/base/str.h"
 
+#define MAX_SAFE_INTEGER ((INT64_C(1) << 53) - 1) /* the greatest that JavaScript keeps exactly */
+
 void mp_nil(struct buf *b);
 void mp_bool(struct buf *b, bool v);
 void mp_int(struct buf *b, int64_t v);

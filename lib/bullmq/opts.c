@@ -5,7 +5,6 @@
 #include "lib/bullmq/opts_fields.h"
 
 #define AT(member) offsetof(struct bq_opts, member)
-#define MAX_SAFE_INTEGER ((INT64_C(1) << 53) - 1)
 #define MAX_PRIORITY ((1 << 21) - 1) /* PRIORITY_LIMIT of bullmq's job.js */
 #define MAX_BACKOFF_MS (INT64_C(1) << 52)
 

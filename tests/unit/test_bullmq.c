@@ -302,6 +302,21 @@ static void older_hashes_are_read(void **state)
 	assert_int_equal(job.state, BQ_WAITING);
 }
 
+/* Whatever a neighbour wrote, a clock can be added to it. */
+static void numbers_stay_within_javascripts(void **state)
+{
+	struct bq_job job;
+
+	(void)state;
+	REDIS("HSET", "bull:orders:10", "name", "odd", "data", "{}", "opts", "{}", "timestamp", "-9223372036854775808", "atm",
+	      "9223372036854775807", "ats", "99999999999999999999", "stc", "many");
+	job = status(STR("10"));
+	assert_int_equal(job.timestamp, -9007199254740991);
+	assert_int_equal(job.attempts_made, 9007199254740991);
+	assert_int_equal(job.attempts_started, 0);
+	assert_int_equal(job.stalled_count, 0);
+}
+
 static void logs_are_kept_to_their_number(void **state)
 {
 	struct bq_add job = a_job();
@@ -379,6 +394,7 @@ int main(void)
 		TEST(unknown_jobs_are_not_found),
 		TEST(the_queues_own_keys_are_no_jobs),
 		TEST(older_hashes_are_read),
+		TEST(numbers_stay_within_javascripts),
 		TEST(logs_are_kept_to_their_number),
 		TEST(a_queue_is_announced),
 		TEST(scripts_come_back_after_a_flush),
