@@ -72,6 +72,11 @@ bool may_see(const struct request *r, const struct bq_job *job)
 	return (r->who.roles & ROLE_WORKER) && holds(r, job);
 }
 
+int no_such_job(const struct bq_queue *q, struct str id, struct err *err)
+{
+	return err_set(err, ERR_NOT_FOUND, "there is no job %.*s in the queue %.*s", STR_ARG(id), STR_ARG(q->name));
+}
+
 /* Job ids of other clients may hold any byte: whatever is not unreserved (RFC 3986 2.3) is escaped. */
 static void add_escaped(struct buf *b, struct str s)
 {

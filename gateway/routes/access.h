@@ -29,6 +29,8 @@ struct str lease_name(struct request *r, struct str worker_id);
 bool may_reach_org(const struct request *r, struct str org);
 /* May the caller see this job? Workers see what they hold. Another organization's job is answered as if it did not exist. */
 bool may_see(const struct request *r, const struct bq_job *job);
+/* What is said of a job that the caller may not see: word for word what bq_status says of one that is not there. */
+int no_such_job(const struct bq_queue *q, struct str id, struct err *err);
 
 /* The relative URL of a job's status, in the request's arena; "" without memory. */
 struct str status_url(struct request *r, struct str queue, struct str id);

@@ -76,7 +76,7 @@ static int try_once(struct cancelling *c, struct err *err)
 	if (rc < 0)
 		return rc;
 	if (!may_see(r, &c->job))
-		return err_set(err, ERR_NOT_FOUND, "there is no job \"%.*s\"", STR_ARG(c->id));
+		return no_such_job(c->q.queue, c->id, err);
 	if (c->job.state == BQ_COMPLETED || c->job.state == BQ_FAILED)
 		return err_set(err, ERR_WRONG_STATE, "the job has ended already: it is %s", bq_state_word(c->job.state));
 	return c->job.state == BQ_ACTIVE ? signal_holder(c, err) : remove_job(c, err);

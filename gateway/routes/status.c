@@ -52,7 +52,7 @@ static int read_job(struct request *r, const struct queue_ref *q, struct str id,
 
 	int rc = bq_status(s->bq, q->queue, id, with_payload, r->arena, job, r->deadline_mono_ms, err);
 	if (rc == 0 && !may_see(r, job))
-		rc = err_set(err, ERR_NOT_FOUND, "there is no job \"%.*s\"", STR_ARG(id));
+		rc = no_such_job(q->queue, id, err);
 	return rc;
 }
 

@@ -124,6 +124,15 @@ describe('reading jobs', () => {
       assert.deepEqual(await read(`${statusUrl}?data=0`), { ...whole, data: null });
     });
 
+    test('nothing tells another organization\'s job from none', async () => {
+      const { jobId } = await create();
+      const rival = sluice.as({ roles: ['producer'], org: 'rival' });
+      const details = async (id) => [
+        (await rival.get(`/api/jobs/status/plain/${id}`)).json.detail, (await rival.post(`/api/queues/plain/jobs/${id}/cancel`)).json.detail,
+      ].map((detail) => detail.replace(id, 'ID'));
+      assert.deepEqual(await details(jobId), await details('never-was'));
+    });
+
     test('another organization\'s job, an unknown job and an unknown queue are all not found', async () => {
       const { statusUrl } = await create();
       const rival = sluice.as({ roles: ['producer'], org: 'rival' });
