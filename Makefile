@@ -144,7 +144,7 @@ $(PEER_MODULES): tests/bench/peers/package-lock.json tests/bench/peers/package.j
 
 # ---- targets ----------------------------------------------------------------------------------------------------------------
 .PHONY: FORCE help run build bench test test-one test-long test-tsan test-fuzz unit lint tidy install clean \
-        programs test-programs fuzz-programs bench-programs objects landcheck
+        programs test-programs fuzz-programs bench-programs objects
 FORCE:
 
 help: ## list the targets
@@ -215,9 +215,6 @@ install: programs ## into DESTDIR and PREFIX (/usr/local)
 
 clean: ## remove what was built (not var/, which holds the data)
 	rm -rf $(BUILD) tests/node_modules tests/bench/peers/node_modules
-
-landcheck: ## compile everything that is there, link nothing
-	@$(submake) $(parallel) objects
 
 objects: $(OBJECTS)
 programs: $(OUT)/sluice $(OUT)/sluice-helper

@@ -85,6 +85,10 @@ static void document_failed(struct request *r, struct response *res, const struc
 		{ERR_LIMIT, PROBLEM_TOO_LARGE},	       {ERR_TIMEOUT, PROBLEM_TIMEOUT},		    {ERR_PROTOCOL, PROBLEM_BAD_REQUEST},
 	};
 
+	if (err->code == ERR_NOT_FOUND) {
+		response_problem(r, res, PROBLEM_NOT_FOUND, "there is no such document, or nothing of this kind was made of it: a document-processing job makes the text");
+		return;
+	}
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
 		if (rows[i].code == err->code) {
 			response_problem(r, res, rows[i].problem, "%s", err->text);
