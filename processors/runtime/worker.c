@@ -31,8 +31,8 @@ static void list_as_running(struct worker *w)
 	ctx->deadline_mono_ms = ctx->started_mono_ms + q->decl->timeout_ms;
 	lock_take(&q->rt->mu);
 	ctx->running = true;
-	lock_give(&q->rt->mu);
 	atomic_fetch_add(&q->rt->busy, 1);
+	lock_give(&q->rt->mu);
 	series_add(q->m_busy, 1);
 	series_observe(q->m_wait_seconds, (double)(clock_wall_ms() - ctx->job.timestamp) / 1000.0);
 	if (atomic_load(&q->rt->stopping)) /* it was taken while the others were being told to stop */
@@ -45,9 +45,9 @@ static void unlist(struct worker *w)
 
 	lock_take(&q->rt->mu);
 	w->ctx.running = false;
+	atomic_fetch_sub(&q->rt->busy, 1); /* before it is told: who drains looks at it then */
 	cond_broadcast(&q->rt->idle_changed);
 	lock_give(&q->rt->mu);
-	atomic_fetch_sub(&q->rt->busy, 1);
 	series_add(q->m_busy, -1);
 	series_observe(q->m_run_seconds, (double)(clock_mono_ms() - w->ctx.started_mono_ms) / 1000.0);
 }
