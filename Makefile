@@ -2,6 +2,7 @@
 #
 #   SAN=asan|tsan|fuzz   builds into build/asan, build/tsan, build/fuzz (which is clang's)
 #   V=1                  shows the commands
+#   WITH_UI=0            leaves the web page out, and needs none of its packages
 #   QUICK=1, PARTS=...   for bench: two minutes; only the parts named (see tests/bench/run.mjs)
 #
 # A folder's own rules stand in its .mk file: generated sources are added to GENERATED, and a file that is embedded is
@@ -11,6 +12,7 @@ BUILD   ?= build
 SAN     ?=
 V       ?=
 QUICK   ?=
+WITH_UI ?= 1
 PARTS   ?=
 Q       := $(if $(V),,@)
 say      = $(if $(V),,@echo "  $(1)")
@@ -70,7 +72,7 @@ ARCHIVE_OBJ  = $(call obj,$(LIB_SRC) $(PROC_SRC) $(GATEWAY_SRC))
 
 # ---- generated sources (build outputs, never committed) ------------------------------------------------------------------
 GENERATED   :=
--include lib/*/*.mk gateway/*.mk gateway/*/*.mk processors/*.mk processors/*/*.mk
+-include lib/*/*.mk gateway/*.mk gateway/*/*.mk processors/*.mk processors/*/*.mk admin-ui/*.mk
 
 OBJECTS     := $(ARCHIVE_OBJ) $(call obj,$(wildcard gateway/main.c) $(HELPER_SRC) $(UNIT_SRC) $(FUZZ_SRC) $(DRIVER_SRC) $(BENCH_SRC) \
                $(wildcard tests/fuzz/replay.c))

@@ -7,10 +7,12 @@
 #include "gateway/app_state.h"
 #include "gateway/counts.h"
 #include "gateway/declared.h"
+#include "gateway/login_codes.h"
 #include "gateway/observe.h"
 #include "gateway/openapi/openapi.h"
 #include "gateway/sample.h"
 #include "gateway/settings.h"
+#include "gateway/ui/ui.h"
 #include "gateway/version.h"
 #include "lib/base/clock.h"
 #include "lib/base/fs.h"
@@ -398,13 +400,38 @@ static int documents_readable(void *arg, struct err *err)
 	return docstore_check(a->services.documents, err);
 }
 
+static int logins_make(struct app *a, struct err *err)
+{
+	a->services.logins = login_codes_new();
+	return a->services.logins ? 0 : no_memory(err);
+}
+
+static void logins_unmake(struct app *a)
+{
+	login_codes_free(a->services.logins);
+}
+
+/* In development, the address that signs a browser in as administrator; once, and soon. */
+static void add_login_link(struct app *a, struct buf *out)
+{
+	const struct principal who = {.sub = "developer", .org = AUTH_ORG_DEFAULT, .roles = ROLE_ADMIN};
+	char code[LOGIN_CODE_SIZE];
+	if (!a->cfg->dev_login || a->cfg->role == CONFIG_ROLE_WORKER)
+		return;
+	login_codes_make(a->services.logins, &who, clock_mono_ms(), code);
+	buf_addf(out, "%s/login?code=%s", a->url.p, code);
+}
+
 static void say_where(struct app *a)
 {
+	struct buf link = BUF_INIT;
 	struct log *direct = log_new(STDOUT_FILENO, (enum log_level)a->cfg->log_level, a->log_format);
 	static const char *const roles[] = {[CONFIG_ROLE_API] = "api", [CONFIG_ROLE_WORKER] = "worker", [CONFIG_ROLE_ALL] = "all"};
+	add_login_link(a, &link);
 	LOG(direct, LOG_INFO, "listening", log_str("url", buf_str(&a->url)), log_strz("version", SLUICE_VERSION),
-	    log_strz("role", roles[a->cfg->role]), log_int("pid", getpid()));
+	    log_strz("role", roles[a->cfg->role]), log_int("pid", getpid()), log_str("login", link.n ? buf_str(&link) : STR_NONE));
 	log_free(direct);
+	buf_release(&link);
 	early_log_end(&a->early);
 	log_look_again(a->services.log);
 }
@@ -424,6 +451,7 @@ static int http_start(struct app *a, struct err *err)
 		.schema = schemas_find,
 		.schemas = a->schemas,
 		.observe = observe,
+		.page = ui_serve,
 		.health = &a->health,
 		.openapi = buf_str(&a->openapi),
 	};
@@ -462,6 +490,7 @@ const struct app_part APP_PARTS[] = {
 	{"event reader", hub_begin, hub_end},
 	{"lease hub", leases_begin, leases_end},
 	{"processors", runtime_begin, runtime_end},
+	{"login links", logins_make, logins_unmake},
 	{"http", http_start, http_stop},
 };
 const size_t APP_PARTS_COUNT = ARRAY_LEN(APP_PARTS);

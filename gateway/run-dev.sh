@@ -49,12 +49,15 @@ preset SLUICE_SAMPLE_DOCUMENT 1
 preset LOG_FORMAT text
 
 welcome() {
-	local url=$1 token listen
+	local url=$1 login=$2 token listen
 	token=$("$SLUICE" token --sub "${USER:-developer}" --role admin)
 	cat <<END
 
   Sluice is at $url                                             (Ctrl-C stops it; its data stays in $data_dir)
-
+${login:+
+  Open the web page (this link signs you in, once, within ten minutes):
+    $login
+}
   A token (administrator, 24 hours):
     $token
 
@@ -80,12 +83,14 @@ END
 # Passes the log on; when the gateway listens, says how to use it.
 follow() {
 	trap '' INT TERM HUP
-	local line shown=no
+	local line url login shown=no
 	while IFS= read -r line; do
 		printf '%s\n' "$line"
 		if [ $shown = no ] && [[ $line =~ listening.*url[\"]?[=:][\"]?(http://[^\"[:space:]]+) ]]; then
 			shown=yes
-			welcome "${BASH_REMATCH[1]}"
+			url=${BASH_REMATCH[1]} login=
+			[[ $line =~ login[\"]?[=:][\"]?(http://[^\"[:space:]]+) ]] && login=${BASH_REMATCH[1]}
+			welcome "$url" "$login"
 		fi
 	done
 }

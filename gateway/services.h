@@ -15,6 +15,7 @@ struct docstore;
 struct hub;
 struct lease_hub;
 struct log;
+struct login_codes;
 struct metrics;
 struct runtime;
 
@@ -31,6 +32,7 @@ struct services {
 	struct lease_hub *leases;      /* waits for jobs, on behalf of workers */
 	struct admission *admission;   /* may jobs be created now? */
 	struct runtime *runtime;
+	struct login_codes *logins;    /* of links that sign browsers in */
 	const char *prefix;            /* BULLMQ_PREFIX */
 };
 

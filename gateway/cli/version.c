@@ -19,6 +19,10 @@
 static const char bullmq_licence[] =
 #include "bullmq_licence.h"
 	;
+/* Empty in a build without the web page. */
+static const char preact_licence[] =
+#include "preact_licence.h"
+	;
 
 static const char *curl_runs(void)
 {
@@ -97,6 +101,8 @@ static void write_licences(struct buf *out)
 	}
 	buf_addz(out, "\n---- BullMQ Lua scripts ----\n\n");
 	buf_addz(out, bullmq_licence);
+	if (*preact_licence)
+		buf_addf(out, "\n---- Preact, in the web page ----\n\n%s", preact_licence);
 }
 
 enum cli_exit cmd_version(const struct cli *cli, int argc, char **argv)

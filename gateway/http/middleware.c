@@ -1,6 +1,7 @@
 /* What stands between a request that may be trusted and its handler, step by step, all of it from the route's row. */
 #include "gateway/http/audit.h"
 #include "gateway/http/server_state.h"
+#include "gateway/http/session.h"
 #include "lib/base/clock.h"
 #include "lib/config/config.h"
 #include "lib/log/log.h"
@@ -38,6 +39,11 @@ static bool serves_only_probes(const struct request *r)
 	return r->deps->config->role == CONFIG_ROLE_WORKER || atomic_load(&r->x_->worker->server->phase) == SERVER_REFUSING;
 }
 
+static bool is_for_page(const struct request *r)
+{
+	return r->deps->page && str_is(r->method, "GET") && !serves_only_probes(r);
+}
+
 static bool step_route(struct request *r, struct response *res)
 {
 	struct server *s = r->x_->worker->server;
@@ -51,6 +57,8 @@ static bool step_route(struct request *r, struct response *res)
 		response_problem(r, res, PROBLEM_DRAINING, NULL);
 		return rejected(r, "draining");
 	}
+	if (m == ROUTE_NO_PATH && is_for_page(r) && r->deps->page(r, res))
+		return false;
 	if (m == ROUTE_FOUND && serves_only_probes(r) && !(route->flags & ROUTE_PROBE))
 		m = ROUTE_NO_PATH;
 	if (m == ROUTE_NO_METHOD) {
@@ -76,15 +84,6 @@ static bool is_public(const struct request *r)
 	return r->route->roles == ROUTE_PUBLIC;
 }
 
-/* What follows "Bearer "; .p NULL when there is none. */
-static struct str bearer_token(const struct request *r)
-{
-	struct str value = request_header(r, "Authorization");
-	if (!value.p || value.n < 8 || !str_ieq(str_sub(value, 0, 7), STR("Bearer ")))
-		return STR_NONE;
-	return str_trim(str_sub(value, 7, value.n - 7));
-}
-
 static bool refuse_token(struct request *r, struct response *res, const char *reason, const char *why)
 {
 	struct str labels[] = {str_from(reason)};
@@ -100,11 +99,15 @@ static bool refuse_token(struct request *r, struct response *res, const char *re
 static bool step_authenticate(struct request *r, struct response *res)
 {
 	struct err err = {0};
-	struct str token = bearer_token(r);
+	struct str token = session_token(r);
 	if (is_public(r))
 		return true;
 	if (!token.p)
 		return refuse_token(r, res, "missing", "The Authorization header has no bearer token.");
+	if (!session_is_ours(r)) {
+		response_problem(r, res, PROBLEM_FORBIDDEN, "A session may be used by the pages of this server only.");
+		return rejected(r, "origin");
+	}
 	if (auth_verify(r->deps->auth, token, &r->who, &err) == 0)
 		return true;
 	if (err.code == ERR_DENIED)

@@ -29,6 +29,9 @@ struct metrics;
 /* Finds a compiled body schema by its name in the route table; NULL: there is none. */
 typedef const struct schema *schema_lookup(const void *schemas, const char *name);
 
+/* Answers a GET with a page or a file of the web page; false: there is none, and nothing was written. */
+typedef bool page_fn(struct request *r, struct response *res);
+
 /* What the server and the routes that come with it need. Copied; what it points to outlives the server. */
 struct http_deps {
 	struct app *app;             /* handed to handlers, never looked into here */
@@ -40,6 +43,7 @@ struct http_deps {
 	schema_lookup *schema;       /* may be NULL when no route names a schema */
 	const void *schemas;
 	void (*observe)(struct app *app); /* brings what is only measured on demand up to date, for /metrics; may be NULL */
+	page_fn *page;               /* answers paths that no row has; may be NULL */
 	const struct health *health; /* for the health routes */
 	struct str openapi;          /* the text of /openapi.json */
 };
