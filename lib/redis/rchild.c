@@ -92,7 +92,7 @@ static bool has_ended(const struct rchild *c)
 }
 
 /* Takes the dead child's status and notes why it ended. */
-static void reap(struct rchild *c, const char *when)
+static void reap(struct rchild *c, bool asked, const char *when)
 {
 	char line[120];
 	int status = 0;
@@ -105,7 +105,8 @@ static void reap(struct rchild *c, const char *when)
 	err_set(&c->why, ERR_UNAVAILABLE, "redis-server ended %s (%s %d): %s", when, WIFSIGNALED(status) ? "signal" : "exit code",
 	        WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status), line);
 	lock_give(&c->mu);
-	LOG(c->log, LOG_WARN, "redis_child_ended", log_int("pid", c->pid), log_err(&c->why));
+	bool clean = asked && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+	LOG(c->log, clean ? LOG_INFO : LOG_WARN, "redis_child_ended", log_int("pid", c->pid), log_err(&c->why));
 }
 
 static void signal_child(const struct rchild *c, int sig)
@@ -123,7 +124,7 @@ static void end_child(struct rchild *c)
 		LOG(c->log, LOG_ERROR, "redis_child_killed", log_int("pid", c->pid));
 		signal_child(c, SIGKILL);
 	}
-	reap(c, "when it was told to");
+	reap(c, true, "when it was told to");
 }
 
 static bool answers(struct rchild *c)
@@ -180,7 +181,7 @@ static void run_child(struct rchild *c)
 			continue;
 	}
 	if (has_ended(c) || !must_stop(c))
-		reap(c, ready ? "by itself" : "at once");
+		reap(c, false, ready ? "by itself" : "at once");
 	else
 		end_child(c);
 	child_move(c, CHILD_DOWN, 0);

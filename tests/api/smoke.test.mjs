@@ -49,6 +49,7 @@ test('a server killed -9 comes back on its data, and its store goes with it', as
   await sluice.start();
   assert.equal((await sluice.client.get('/readyz')).status, 200);
   await sluice.stop();
+  assert.equal((await sluice.logged('redis_child_ended')).level, 'info', 'an end that was asked for is no trouble');
 });
 
 test('the documents that the program prints are JSON', async () => {
