@@ -66,6 +66,10 @@ static bool step_route(struct request *r, struct response *res)
 		response_headerf(res, "Allow", "%s", r->x_->allow);
 		return false;
 	}
+	if (m == ROUTE_FOUND && route->flags & ROUTE_DEV && !r->deps->config->dev_login) {
+		response_problem(r, res, PROBLEM_NOT_FOUND, "This path exists with DEV_LOGIN=1 only; `sluice token` prints a token.");
+		return false;
+	}
 	if (m != ROUTE_FOUND) {
 		response_problem(r, res, m == ROUTE_BAD_PATH ? PROBLEM_BAD_REQUEST : PROBLEM_NOT_FOUND, "There is no such path.");
 		return false;
@@ -181,6 +185,7 @@ static bool refuse_body(struct request *r, struct response *res, const struct er
 		{ERR_TIMEOUT, PROBLEM_TIMEOUT, "slow"},
 		{ERR_PROTOCOL, PROBLEM_BAD_REQUEST, "framing"},
 		{ERR_NOMEM, PROBLEM_INTERNAL, "memory"},
+		{ERR_FULL, PROBLEM_OVERLOADED, "overload"},
 	};
 	for (unsigned i = 0; i < ARRAY_LEN(table); i++) {
 		if (table[i].code != err->code)
@@ -223,10 +228,29 @@ static int read_body(struct request *r, struct err *err)
 	return (int)got;
 }
 
+/* Whoever sends a body slowly holds a thread, and where no token is asked for anybody may: those hold so many at most. A share for each
+ * address would be of no use behind a proxy, and would not stop who has many. */
+#define PUBLIC_BODIES 16
+
+static int read_public_body(struct request *r, struct err *err)
+{
+	_Atomic int *reading = &r->x_->worker->server->public_bodies;
+	int rc = ERR_FULL;
+	if (atomic_fetch_add(reading, 1) < PUBLIC_BODIES)
+		rc = read_body(r, err);
+	else
+		err_set(err, rc, "Too many bodies are arriving without a token.");
+	atomic_fetch_sub(reading, 1);
+	return rc;
+}
+
 static bool step_body(struct request *r, struct response *res)
 {
 	struct err err = {0};
-	if (r->route->body == BODY_JSON && read_body(r, &err) < 0)
+	int rc = 0;
+	if (r->route->body == BODY_JSON)
+		rc = is_public(r) ? read_public_body(r, &err) : read_body(r, &err);
+	if (rc < 0)
 		return refuse_body(r, res, &err);
 	r->deadline_mono_ms = clock_mono_ms() + HANDLER_MS;
 	return true;

@@ -45,6 +45,7 @@ struct server {
 	_Atomic int connections;    /* that have a thread */
 	_Atomic int accepted;       /* and those that wait for one */
 	_Atomic int waiting;        /* requests that hold a wait slot */
+	_Atomic int public_bodies;  /* bodies being read of requests that need no token */
 	_Atomic int in_flight;
 
 	struct lock mu;
