@@ -54,13 +54,22 @@ static void answer(struct telling *t, int64_t expires_wall_ms)
 	jw_close(&w, '}');
 }
 
-static void end(struct telling *t, int rc, int64_t expires_wall_ms, const struct err *err)
+/* One thing that a worker may say. */
+typedef int tell_fn(struct telling *t, struct err *err);
+
+static void tell(struct request *r, struct response *res, tell_fn *what)
 {
-	if (rc < 0)
-		refuse(t, err);
+	struct telling t;
+	struct err err = {0};
+
+	if (!begin_or_reply(&t, r, res))
+		return;
+	int64_t expires = clock_wall_ms() + t.as.lock_ms;
+	if (what(&t, &err) < 0)
+		refuse(&t, &err);
 	else
-		answer(t, expires_wall_ms);
-	queue_ref_release(&t->q);
+		answer(&t, t.state == BQ_ACTIVE ? expires : -1);
+	queue_ref_release(&t.q);
 }
 
 /* ---- while it is held ---- */
@@ -70,29 +79,11 @@ static int heartbeat(struct telling *t, struct err *err)
 	return bq_heartbeat(t->s->bq, t->q.queue, t->id, t->token, t->as.lock_ms, &t->cancel, t->r->deadline_mono_ms, err);
 }
 
-void workers_heartbeat(struct request *r, struct response *res)
+static int progress(struct telling *t, struct err *err)
 {
-	struct telling t;
-	struct err err = {0};
+	int rc = heartbeat(t, err);
 
-	if (!begin_or_reply(&t, r, res))
-		return;
-	int64_t expires = clock_wall_ms() + t.as.lock_ms;
-	end(&t, heartbeat(&t, &err), expires, &err);
-}
-
-void workers_progress(struct request *r, struct response *res)
-{
-	struct telling t;
-	struct err err = {0};
-
-	if (!begin_or_reply(&t, r, res))
-		return;
-	int64_t expires = clock_wall_ms() + t.as.lock_ms;
-	int rc = heartbeat(&t, &err);
-	if (rc == 0)
-		rc = bq_progress(t.s->bq, t.q.queue, t.id, jdoc_raw(&r->json, member(&t, "progress")), r->deadline_mono_ms, &err);
-	end(&t, rc, expires, &err);
+	return rc < 0 ? rc : bq_progress(t->s->bq, t->q.queue, t->id, jdoc_raw(&t->r->json, member(t, "progress")), t->r->deadline_mono_ms, err);
 }
 
 static int read_job(struct telling *t, bool with_payload, struct err *err)
@@ -100,21 +91,16 @@ static int read_job(struct telling *t, bool with_payload, struct err *err)
 	return bq_status(t->s->bq, t->q.queue, t->id, with_payload, t->r->arena, &t->job, t->r->deadline_mono_ms, err);
 }
 
-void workers_log(struct request *r, struct response *res)
+static int add_log(struct telling *t, struct err *err)
 {
-	struct telling t;
-	struct err err = {0};
+	int rc = heartbeat(t, err);
 
-	if (!begin_or_reply(&t, r, res))
-		return;
-	int64_t expires = clock_wall_ms() + t.as.lock_ms;
-	int rc = heartbeat(&t, &err);
 	if (rc == 0)
-		rc = read_job(&t, false, &err);
-	if (rc == 0)
-		rc = bq_log_add(t.s->bq, t.q.queue, t.id, jdoc_string(&r->json, member(&t, "line"), r->arena), t.job.opts.keep_logs, NULL,
-				r->deadline_mono_ms, &err);
-	end(&t, rc, expires, &err);
+		rc = read_job(t, false, err);
+	if (rc < 0)
+		return rc;
+	return bq_log_add(t->s->bq, t->q.queue, t->id, jdoc_string(&t->r->json, member(t, "line"), t->r->arena), t->job.opts.keep_logs, NULL,
+			  t->r->deadline_mono_ms, err);
 }
 
 /* ---- its end ---- */
@@ -138,26 +124,22 @@ static void note(const struct telling *t, const struct ending *e)
 		metrics_add(t->s->metrics, M_JOBS_FINISHED, 1, (struct str[]){queue, str_from(e->outcome)});
 }
 
-void workers_complete(struct request *r, struct response *res)
+static int complete(struct telling *t, struct err *err)
 {
-	struct telling t;
-	struct err err = {0};
+	uint32_t value = member(t, "returnvalue");
+	int rc = read_job(t, false, err);
 
-	if (!begin_or_reply(&t, r, res))
-		return;
-	uint32_t value = member(&t, "returnvalue");
-	int rc = read_job(&t, false, &err);
 	if (rc == 0)
-		rc = bq_complete(t.s->bq, t.q.queue, &t.as, &t.job, t.token, value == JDOC_NONE ? STR("null") : jdoc_raw(&r->json, value),
-				 r->deadline_mono_ms, &err);
+		rc = bq_complete(t->s->bq, t->q.queue, &t->as, &t->job, t->token, value == JDOC_NONE ? STR("null") : jdoc_raw(&t->r->json, value),
+				 t->r->deadline_mono_ms, err);
 	if (rc == 0) {
-		t.state = BQ_COMPLETED;
-		note(&t, &COMPLETED);
+		t->state = BQ_COMPLETED;
+		note(t, &COMPLETED);
 	}
-	end(&t, rc, -1, &err);
+	return rc;
 }
 
-static int fail(struct telling *t, const struct bq_failure *failure, struct err *err)
+static int end_failed(struct telling *t, const struct bq_failure *failure, struct err *err)
 {
 	static const struct {
 		enum bq_state state;
@@ -192,37 +174,38 @@ static int end_cancelled(struct telling *t, struct err *err)
 	const struct bq_failure failure = {
 		.reason = STR("CANCELLED: the job was cancelled"), .trace = STR_NONE, .permanent = true, .retry_after_ms = -1};
 	struct err ignored = {0};
-	int rc = fail(t, &failure, err);
+	int rc = end_failed(t, &failure, err);
 
 	if (rc == 0 && bq_cancel_forget(t->s->bq, t->q.queue, t->id, t->r->deadline_mono_ms, &ignored) < 0)
 		return 0; /* it expires by itself */
 	return rc;
 }
 
-void workers_fail(struct request *r, struct response *res)
+static int fail(struct telling *t, struct err *err)
 {
-	struct telling t;
-	struct err err = {0};
-
-	if (!begin_or_reply(&t, r, res))
-		return;
-	uint32_t retry = member(&t, "retry");
-	struct bq_failure failure = {.reason = jdoc_string(&r->json, member(&t, "reason"), r->arena),
+	const struct jdoc *told = &t->r->json;
+	uint32_t retry = member(t, "retry");
+	struct bq_failure failure = {.reason = jdoc_string(told, member(t, "reason"), t->r->arena),
 				     .trace = STR_NONE,
-				     .permanent = retry != JDOC_NONE && jdoc_type(&r->json, retry) == J_FALSE,
+				     .permanent = retry != JDOC_NONE && jdoc_type(told, retry) == J_FALSE,
 				     .retry_after_ms = -1};
-	if (jdoc_int(&r->json, member(&t, "retryAfterMs"), &failure.retry_after_ms) < 0)
+	if (jdoc_int(told, member(t, "retryAfterMs"), &failure.retry_after_ms) < 0)
 		failure.retry_after_ms = -1;
-	int rc = read_wish(&t, &err);
-	if (rc == 0)
-		rc = t.cancel ? end_cancelled(&t, &err) : fail(&t, &failure, &err);
-	end(&t, rc, -1, &err);
+	int rc = read_wish(t, err);
+
+	if (rc < 0)
+		return rc;
+	return t->cancel ? end_cancelled(t, err) : end_failed(t, &failure, err);
 }
 
 static int release(struct telling *t, struct err *err)
 {
-	int rc = bq_release(t->s->bq, t->q.queue, &t->job, t->token, t->r->deadline_mono_ms, err);
+	int rc = read_wish(t, err);
 
+	if (rc == 0 && t->cancel)
+		return end_cancelled(t, err);
+	if (rc == 0)
+		rc = bq_release(t->s->bq, t->q.queue, &t->job, t->token, t->r->deadline_mono_ms, err);
 	if (rc == 0) {
 		t->state = t->job.priority > 0 ? BQ_PRIORITIZED : BQ_WAITING;
 		note(t, &RELEASED);
@@ -230,15 +213,34 @@ static int release(struct telling *t, struct err *err)
 	return rc;
 }
 
+/* ---- the routes ---- */
+
+void workers_heartbeat(struct request *r, struct response *res)
+{
+	tell(r, res, heartbeat);
+}
+
+void workers_progress(struct request *r, struct response *res)
+{
+	tell(r, res, progress);
+}
+
+void workers_log(struct request *r, struct response *res)
+{
+	tell(r, res, add_log);
+}
+
+void workers_complete(struct request *r, struct response *res)
+{
+	tell(r, res, complete);
+}
+
+void workers_fail(struct request *r, struct response *res)
+{
+	tell(r, res, fail);
+}
+
 void workers_release(struct request *r, struct response *res)
 {
-	struct telling t;
-	struct err err = {0};
-
-	if (!begin_or_reply(&t, r, res))
-		return;
-	int rc = read_wish(&t, &err);
-	if (rc == 0)
-		rc = t.cancel ? end_cancelled(&t, &err) : release(&t, &err);
-	end(&t, rc, -1, &err);
+	tell(r, res, release);
 }
