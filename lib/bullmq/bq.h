@@ -157,13 +157,6 @@ int bq_take_many(struct bq *bq, const struct bq_queue *q, const struct bq_worker
 int bq_complete(struct bq *bq, const struct bq_queue *q, const struct bq_worker *w, const struct bq_job *job, struct str token,
 		struct str returnvalue, int64_t deadline, struct err *err) MUST_CHECK;
 
-/* The same, and takes the next job under the same token in the same round trip, as BullMQ's worker does between two jobs: *taken
- * and *next as from bq_take. `next` may not be `job`. ERR_NOMEM: the job is completed, and the next one taken but not read (its
- * lock runs out). */
-int bq_complete_take(struct bq *bq, const struct bq_queue *q, const struct bq_worker *w, const struct bq_job *job, struct str token,
-		     struct str returnvalue, struct arena *a, struct bq_job *next, struct bq_taken *taken, int64_t deadline,
-		     struct err *err) MUST_CHECK;
-
 enum bq_failed { BQ_FAILED_FINAL, BQ_FAILED_DELAYED, BQ_FAILED_RETRIED };
 struct bq_failure {
 	struct str reason;     /* failedReason: "CODE: sentence" */

@@ -22,7 +22,6 @@ struct finish {
 	bool failed;
 	struct str value;         /* returnvalue's JSON, or the reason */
 	struct buf *fields;       /* packed job fields to set; NULL: none */
-	bool take_next;
 };
 
 const struct bq_keep *bq_keep_of(const struct bq_job *job, const struct bq_worker *w, bool failed)
@@ -98,7 +97,7 @@ static void put_finish(struct rcmd *cmd, const struct bq_queue *q, const struct 
 	rcmd_argz(cmd, f->failed ? "failedReason" : "returnvalue");
 	rcmd_arg(cmd, f->value);
 	rcmd_argz(cmd, f->failed ? "failed" : "completed");
-	rcmd_argz(cmd, f->take_next ? "1" : "0");
+	rcmd_argz(cmd, "0"); /* the next job is not fetched */
 	rcmd_arg(cmd, q->keys[BQ_KEY_BASE]);
 	bq_arg_packed(cmd, &opts);
 	if (f->fields)
@@ -115,58 +114,13 @@ static int move_to_finished(struct bq *bq, const struct bq_queue *q, const struc
 	return bq_call_done(bq, &cmd, deadline, err);
 }
 
-static struct finish completion(const struct bq_worker *w, const struct bq_job *job, struct str token, struct str returnvalue)
-{
-	return (struct finish){
-		.job = job,
-		.worker = w,
-		.token = token,
-		.value = returnvalue.n > 0 ? returnvalue : STR("null"),
-	};
-}
-
 int bq_complete(struct bq *bq, const struct bq_queue *q, const struct bq_worker *w, const struct bq_job *job, struct str token,
 		struct str returnvalue, int64_t deadline, struct err *err)
 {
-	const struct finish f = completion(w, job, token, returnvalue);
+	const struct finish f = {.job = job, .worker = w, .token = token, .value = returnvalue.n > 0 ? returnvalue : STR("null")};
 	int rc = check_token(token, err);
 
 	return rc < 0 ? rc : move_to_finished(bq, q, &f, deadline, err);
-}
-
-/* A number: 0, nothing was there to take, or the script's failure; else the next job. */
-static int read_next(const redisReply *r, struct arena *a, struct bq_job *next, struct bq_taken *taken, struct err *err)
-{
-	int64_t code;
-	int rc = rreply_error(r, err);
-
-	*taken = (struct bq_taken){0};
-	if (rc < 0)
-		return rc;
-	if (!rreply_int(r, &code))
-		return bq_read_taken(r, a, next, taken, err);
-	return code < 0 ? bq_script_failure(code, err) : 0;
-}
-
-int bq_complete_take(struct bq *bq, const struct bq_queue *q, const struct bq_worker *w, const struct bq_job *job, struct str token,
-		     struct str returnvalue, struct arena *a, struct bq_job *next, struct bq_taken *taken, int64_t deadline,
-		     struct err *err)
-{
-	struct finish f = completion(w, job, token, returnvalue);
-	struct rcmd cmd = RCMD_INIT;
-	struct rreplies replies;
-	int rc = check_token(token, err);
-
-	if (rc < 0)
-		return rc;
-	f.take_next = true;
-	put_finish(&cmd, q, &f);
-	rc = bq_call(bq, &cmd, deadline, &replies, err);
-	if (rc < 0)
-		return rc;
-	rc = read_next(replies.items[0], a, next, taken, err);
-	rreplies_release(&replies);
-	return rc;
 }
 
 /* ---- failing ---- */

@@ -205,9 +205,9 @@ static int keep_job(struct drive *d, struct bq_job *job)
 	return job->repeat_key.p ? bq_schedule_next(d->bq, queue(d), job, DEADLINE, &d->err) : 0;
 }
 
-static int keep_taken(struct drive *d, struct bq_job *job, const char *key)
+static int keep_taken(struct drive *d, struct bq_job *job)
 {
-	put_text(d, key, job->id);
+	put_text(d, "id", job->id);
 	return keep_job(d, job);
 }
 
@@ -227,7 +227,7 @@ static int op_take(struct drive *d)
 	struct bq_taken taken;
 	int rc = bq_take(d->bq, queue(d), &w, text(d, "token"), &d->arena, job, &taken, DEADLINE, &d->err);
 
-	return rc == 0 && taken.got ? keep_taken(d, job, "id") : rc;
+	return rc == 0 && taken.got ? keep_taken(d, job) : rc;
 }
 
 static const struct bq_job *taken_job(struct drive *d)
@@ -244,17 +244,6 @@ static int op_complete(struct drive *d)
 	struct bq_worker w = worker(d);
 
 	return bq_complete(d->bq, queue(d), &w, taken_job(d), text(d, "token"), text(d, "value"), DEADLINE, &d->err);
-}
-
-static int op_complete_take(struct drive *d)
-{
-	struct bq_worker w = worker(d);
-	struct bq_job *next = new_job(d);
-	struct bq_taken taken;
-	int rc = bq_complete_take(d->bq, queue(d), &w, taken_job(d), text(d, "token"), text(d, "value"), &d->arena, next, &taken,
-				  DEADLINE, &d->err);
-
-	return rc == 0 && taken.got ? keep_taken(d, next, "next") : rc;
 }
 
 static struct bq_failure failure(struct drive *d)
@@ -456,7 +445,7 @@ static const struct {
 	{"addMany", op_add_many},  {"add", op_add}, {"addFlow", op_add_flow},           {"take", op_take},         {"complete", op_complete}, {"fail", op_fail},
 	{"delay", op_delay},       {"release", op_release},   {"progress", op_progress}, {"log", op_log},
 	{"extend", op_extend},     {"stalled", op_stalled},   {"pause", op_pause},       {"announce", op_announce},
-	{"completeTake", op_complete_take}, {"work", op_work}, {"status", op_status},     {"counts", op_counts},     {"cron", op_cron},
+	{"work", op_work}, {"status", op_status},     {"counts", op_counts},     {"cron", op_cron},
 };
 
 static void run_line(struct drive *d, const char *line)

@@ -227,12 +227,8 @@ class Sequence {
     if (!held) return;
     if (this.random.chance(0.1)) held.token = 'not-mine';
     const value = this.random.pick([null, 7, 'text', { ok: [] }, undefined]);
-    const takeNext = this.random.chance(0.4);
-    const theirs = await outcome(held.job.moveToCompleted(value, held.token, takeNext));
-    const ours = await this.end(takeNext ? 'completeTake' : 'complete', held, theirs, { value: value === undefined ? '' : JSON.stringify(value) });
-    const [data, id] = theirs.value ?? [];
-    this.same(data ? id : undefined, ours.next, ours.error);
-    if (data) this.held.set(id, { job: await this.worker.nextJobFromJobData(data, id, held.token), token: held.token });
+    const theirs = await outcome(held.job.moveToCompleted(value, held.token, false));
+    await this.end('complete', held, theirs, { value: value === undefined ? '' : JSON.stringify(value) });
   }
 
   async fail() {

@@ -26,31 +26,6 @@ static void completes(void **state)
 	assert_true(nothing_to_take());
 }
 
-static void completing_takes_the_next(void **state)
-{
-	struct bq_add job = a_job();
-	struct bq_job first, second;
-	struct bq_taken taken;
-
-	(void)state;
-	add(&job);
-	add(&job);
-	first = take("t");
-	assert_int_equal(bq_complete_take(world.bq, &world.queue, &world.worker, &first, STR("t"), STR("1"), &world.arena, &second, &taken,
-					  DEADLINE, &world.err),
-			 0);
-	assert_true(taken.got);
-	assert_str(second.id, "2");
-	assert_int_equal(status(second.id).state, BQ_ACTIVE);
-	assert_int_equal(bq_complete_take(world.bq, &world.queue, &world.worker, &second, STR("x"), STR("1"), &world.arena, &first, &taken,
-					  DEADLINE, &world.err),
-			 ERR_LOCK_LOST);
-	assert_int_equal(bq_complete_take(world.bq, &world.queue, &world.worker, &second, STR("t"), STR("1"), &world.arena, &first, &taken,
-					  DEADLINE, &world.err),
-			 0);
-	assert_false(taken.got);
-}
-
 static enum bq_failed fail_with(const struct bq_job *job, struct bq_failure f)
 {
 	enum bq_failed how;
@@ -382,7 +357,6 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(completes),
-		TEST(completing_takes_the_next),
 		TEST(fails_by_its_policy),
 		TEST(a_backoff_delays_and_a_permanent_failure_ends),
 		TEST(giving_back_uses_no_attempt),
