@@ -24,6 +24,7 @@ static void set_options(struct rmux *m, const struct rmux_options *o)
 		m->o.max_pending_bytes = DEFAULT_MAX_PENDING_BYTES;
 	lock_init(&m->mu);
 	cond_init(&m->changed);
+	cond_init(&m->returned);
 	m->expiry = NEVER;
 	m->wake_fd = -1;
 }
@@ -67,6 +68,7 @@ void rmux_free(struct rmux *m)
 	if (m->wake_fd >= 0)
 		close(m->wake_fd);
 	cond_release(&m->changed);
+	cond_release(&m->returned);
 	lock_release(&m->mu);
 	OPENSSL_cleanse(m->o.addr.password, sizeof(m->o.addr.password));
 	free(m->scripts);

@@ -76,13 +76,16 @@ void calls_finish(struct call_list *ended)
 
 /* ---- handing in; mu is held ---- */
 
-static int refuse(const struct rmux *m, size_t bytes, struct err *err)
+static int refuse(const struct rmux *m, const struct call *c, struct err *err)
 {
+	int64_t now = clock_mono_ms();
 	if (m->stopping)
 		return err_set(err, ERR_STOPPING, "Redis: %s, nothing was sent", err_sentence(ERR_STOPPING));
-	if (clock_mono_ms() >= link_gives_up_at(m))
+	if (now >= link_gives_up_at(m))
 		return err_set(err, ERR_UNAVAILABLE, "Redis is not connected, nothing was sent");
-	if (m->pending_bytes + bytes > m->o.max_pending_bytes)
+	if (now >= c->deadline)
+		return err_set(err, ERR_TIMEOUT, "Redis: %s, nothing was sent", err_sentence(ERR_TIMEOUT));
+	if (m->pending_bytes + c->wire.n > m->o.max_pending_bytes)
 		return err_set(err, ERR_UNAVAILABLE, "too much is waiting for Redis, nothing was sent");
 	return 0;
 }
@@ -99,10 +102,10 @@ static int hand_in(struct rmux *m, struct call *c, struct err *err)
 {
 	bool wake = false;
 	lock_take(&m->mu);
-	int rc = refuse(m, c->wire.n, err);
+	int rc = refuse(m, c, err);
 	if (rc == 0) {
-		queue_add(m, c);
-		wake = needs_wake(m);
+		queue_add(m, c); /* from here on it may end at any time */
+		wake = !io_write_now(m) && needs_wake(m);
 	}
 	lock_give(&m->mu);
 	if (wake)

@@ -8,7 +8,10 @@
  *
  * A call moves NEW → QUEUED → SENT → ENDED. QUEUED may go to ENDED directly (deadline, stop), and SENT goes back to
  * QUEUED when not one of its bytes was written before the connection broke, or when a script was unknown. A synchronous
- * call lives on its caller's stack: whoever takes it out of the queue or the flight list under mu ends it. */
+ * call lives on its caller's stack: whoever takes it out of the queue or the flight list under mu ends it.
+ *
+ * While the I/O thread sleeps in poll, whoever hands in a call writes it himself (io_write_now), for as long as `lent` says so; the
+ * I/O thread waits for the end of that before it touches anything of its own again. */
 #ifndef SLUICE_REDIS_RMUX_INTERNAL_H
 #define SLUICE_REDIS_RMUX_INTERNAL_H
 
@@ -78,7 +81,7 @@ struct rmux {
 	int wake_fd;
 	struct thread io;
 
-	/* I/O thread */
+	/* I/O thread; while it sleeps, whoever has set `lent` */
 	struct rhello hello;
 	struct rparse parse;
 	struct buf out;   /* bytes to write; the first out_pos are written */
@@ -104,6 +107,12 @@ struct rmux {
 	uint64_t appended, written; /* bytes since the connect */
 	int64_t stop_deadline;
 	bool sleeping; /* the I/O thread is (about to be) in poll: wake it */
+	bool lent;     /* somebody else writes meanwhile */
+	bool awaited;  /* and the I/O thread waits for the end of that */
+	struct cond returned;
+	int64_t sleeps_until; /* poll returns by itself then */
+	pthread_t self;       /* the I/O thread, once it runs */
+	bool runs;
 	bool stopping;
 	bool gone; /* no I/O thread ends calls any more */
 
@@ -159,6 +168,9 @@ void link_close(struct rmux *m);
 
 /* ---- rmux_io.c: the I/O thread ---- */
 void io_main(void *arg);
+/* Any thread; mu is held, and given up meanwhile: writes what is queued, if nobody else does or is about to. False when the I/O
+ * thread has to be woken, for this or for the rest of it. */
+bool io_write_now(struct rmux *m);
 /* Ends everything that is left. Also by the owner when there never was a thread. */
 void io_end_all(struct rmux *m);
 

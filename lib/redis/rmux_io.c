@@ -9,6 +9,7 @@
 #define KEEP_OUT_BYTES ((size_t)4 << 20) /* room that the empty output buffer keeps */
 #define BATCH 256                        /* replies matched under one hold of mu */
 #define READS_PER_TURN 16
+#define SLEEP_MAX_MS 60000
 
 static enum link_state state_of(const struct rmux *m)
 {
@@ -135,6 +136,48 @@ static void write_some(struct rmux *m)
 	}
 }
 
+/* ---- writing in the I/O thread's stead, or from one of its callbacks ---- */
+
+static bool may_write_now(const struct rmux *m)
+{
+	bool is_own_thread = m->runs && pthread_equal(m->self, pthread_self());
+	if (!is_own_thread && !m->sleeping)
+		return false; /* what is asked next is the I/O thread's own */
+	return state_of(m) == LINK_UP && !m->out.failed && m->out_pos == m->out.n;
+}
+
+/* Writes all that is queued: false when something is left, or the connection is broken; that is for the I/O thread to find out. */
+static bool write_queued(struct rmux *m)
+{
+	struct err err = {0};
+	while (m->queue.head) {
+		if (!queue_take(m))
+			return false;
+		lock_give(&m->mu);
+		ssize_t n = transport_write(m->transport, m->out.p + m->out_pos, m->out.n - m->out_pos, &err);
+		if (n > 0)
+			note_written(m, (size_t)n);
+		lock_take(&m->mu);
+		if (m->out_pos < m->out.n)
+			return false;
+	}
+	return !transport_has_buffered(m->transport);
+}
+
+bool io_write_now(struct rmux *m)
+{
+	if (m->lent)
+		return true; /* it is written by whoever writes now */
+	if (!may_write_now(m))
+		return !m->sleeping;
+	m->lent = true;
+	bool done = write_queued(m);
+	m->lent = false;
+	if (m->awaited)
+		cond_signal(&m->returned);
+	return (done && m->expiry >= m->sleeps_until) || !m->sleeping;
+}
+
 /* ---- one turn ---- */
 
 static void lose_for_memory(struct rmux *m)
@@ -196,10 +239,12 @@ static int prepare_sleep(struct rmux *m, int64_t now)
 	bool can_take = state_of(m) == LINK_UP && m->queue.head && m->out.n == m->out_pos;
 	if (can_take || m->refused.head || (m->stopping && m->queue.head) || transport_has_buffered(m->transport))
 		until = now;
+	if (until > now + SLEEP_MAX_MS)
+		until = now + SLEEP_MAX_MS;
 	m->sleeping = true;
+	m->sleeps_until = until;
 	lock_give(&m->mu);
-	int64_t ms = until - now;
-	return ms <= 0 ? 0 : ms > 60000 ? 60000 : (int)ms;
+	return until <= now ? 0 : (int)(until - now);
 }
 
 static void wait_for_work(struct rmux *m, int64_t now)
@@ -212,7 +257,9 @@ static void wait_for_work(struct rmux *m, int64_t now)
 	if (rc < 0 && errno != EINTR)
 		panic("poll");
 	lock_take(&m->mu);
-	m->sleeping = false;
+	for (m->awaited = true; m->lent;)
+		cond_wait(&m->returned, &m->mu);
+	m->awaited = m->sleeping = false;
 	lock_give(&m->mu);
 	if (rc < 0)
 		return;
@@ -245,6 +292,10 @@ void io_end_all(struct rmux *m)
 void io_main(void *arg)
 {
 	struct rmux *m = arg;
+	lock_take(&m->mu);
+	m->self = pthread_self();
+	m->runs = true;
+	lock_give(&m->mu);
 	for (int64_t now = clock_mono_ms(); !is_over(m, now); now = clock_mono_ms()) {
 		link_timers(m, now);
 		end_late_calls(m, now); /* before sending: what is late by now must not go out any more */
