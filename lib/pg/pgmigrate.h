@@ -14,7 +14,7 @@
 struct pgmigration {
 	int version; /* 1, 2, … without a gap */
 	const char *name;
-	struct str sql;
+	const char *sql;
 };
 
 /* Those of this program, in order of their versions. Tests bring others. */
