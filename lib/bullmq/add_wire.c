@@ -186,8 +186,9 @@ void bq_add_begin(struct rcmd *cmd, const struct bq_queue *q, const struct str *
 {
 	const struct bq_script_call call = {.queue = q, .more = records, .n_more = n_records};
 
-	bq_script_begin(cmd, BQ_SCRIPT_ADD, &call, 1 + n_jobs * ARGS_PER_JOB);
+	bq_script_begin(cmd, BQ_SCRIPT_ADD, &call, 2 + n_jobs * ARGS_PER_JOB);
 	rcmd_arg(cmd, q->keys[BQ_KEY_BASE]);
+	bq_arg_outbox_adds(cmd, q);
 }
 
 static enum bq_state state_from_word(struct str word)

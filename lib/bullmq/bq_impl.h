@@ -25,6 +25,12 @@ int bq_call_int(struct bq *bq, struct rcmd *cmd, int64_t deadline, int64_t *valu
 /* The same where a negative integer is a script's failure: 0, else the code it stands for. */
 int bq_call_done(struct bq *bq, struct rcmd *cmd, int64_t deadline, struct err *err) MUST_CHECK;
 
+/* ---- outbox.c ---- */
+/* The two arguments by which a script knows what the queue's outbox takes: the bytes of data and of the return value. */
+void bq_arg_outbox(struct rcmd *cmd, const struct bq_queue *q);
+/* The one of scripts that add. */
+void bq_arg_outbox_adds(struct rcmd *cmd, const struct bq_queue *q);
+
 /* What a negative number of an official script stands for. */
 int bq_script_failure(int64_t code, struct err *err);
 

@@ -1,28 +1,12 @@
 #include <math.h>
 
-#include "lib/base/clock.h"
 #include "lib/base/id.h"
 #include "lib/bullmq/bq_impl.h"
+#include "lib/bullmq/work.h"
 #include "lib/json/jdoc.h"
 #include "lib/json/jwrite.h"
 
-/* The official scripts take "0" for a caller that needs no lock, which nobody here is: a token may come from a client. */
-static int check_token(struct str token, struct err *err)
-{
-	if (token.n == 0 || str_is(token, "0"))
-		return err_set(err, ERR_LOCK_LOST, "the job's lock is gone or belongs to another worker");
-	return 0;
-}
-
-/* ---- moveToFinished ---- */
-struct finish {
-	const struct bq_job *job;
-	const struct bq_worker *worker;
-	struct str token;
-	bool failed;
-	struct str value;         /* returnvalue's JSON, or the reason */
-	struct buf *fields;       /* packed job fields to set; NULL: none */
-};
+/* ---- what the scripts are told of an end ---- */
 
 const struct bq_keep *bq_keep_of(const struct bq_job *job, const struct bq_worker *w, bool failed)
 {
@@ -86,45 +70,6 @@ struct buf bq_pack_finish(const struct bq_worker *w, const struct bq_job *job, s
 	return packed;
 }
 
-static void put_finish(struct rcmd *cmd, const struct bq_queue *q, const struct finish *f)
-{
-	const struct bq_script_call call = {.queue = q, .id = f->job->id, .failed = f->failed};
-	struct buf opts = bq_pack_finish(f->worker, f->job, f->token, f->failed);
-
-	bq_script_begin(cmd, BQ_SCRIPT_MOVE_TO_FINISHED, &call, 9);
-	rcmd_arg(cmd, f->job->id);
-	rcmd_argi(cmd, clock_wall_ms());
-	rcmd_argz(cmd, f->failed ? "failedReason" : "returnvalue");
-	rcmd_arg(cmd, f->value);
-	rcmd_argz(cmd, f->failed ? "failed" : "completed");
-	rcmd_argz(cmd, "0"); /* the next job is not fetched */
-	rcmd_arg(cmd, q->keys[BQ_KEY_BASE]);
-	bq_arg_packed(cmd, &opts);
-	if (f->fields)
-		bq_arg_packed(cmd, f->fields);
-	else
-		rcmd_argz(cmd, "");
-}
-
-static int move_to_finished(struct bq *bq, const struct bq_queue *q, const struct finish *f, int64_t deadline, struct err *err)
-{
-	struct rcmd cmd = RCMD_INIT;
-
-	put_finish(&cmd, q, f);
-	return bq_call_done(bq, &cmd, deadline, err);
-}
-
-int bq_complete(struct bq *bq, const struct bq_queue *q, const struct bq_worker *w, const struct bq_job *job, struct str token,
-		struct str returnvalue, int64_t deadline, struct err *err)
-{
-	const struct finish f = {.job = job, .worker = w, .token = token, .value = returnvalue.n > 0 ? returnvalue : STR("null")};
-	int rc = check_token(token, err);
-
-	return rc < 0 ? rc : move_to_finished(bq, q, &f, deadline, err);
-}
-
-/* ---- failing ---- */
-
 /* The entries of the old stacktrace that stay, then the new one. */
 static void write_traces(struct buf *out, const struct bq_job *job, struct str trace, struct arena *a)
 {
@@ -165,39 +110,6 @@ struct buf bq_pack_failure(const struct bq_job *job, const struct bq_failure *f)
 	return fields;
 }
 
-static void put_delay(struct rcmd *cmd, const struct bq_queue *q, struct str id, struct str token, int64_t delay_ms,
-		      bool skip_attempt, struct buf *fields)
-{
-	const struct bq_script_call call = {.queue = q, .id = id};
-
-	bq_script_begin(cmd, BQ_SCRIPT_MOVE_TO_DELAYED, &call, 9);
-	rcmd_arg(cmd, q->keys[BQ_KEY_BASE]);
-	rcmd_argi(cmd, clock_wall_ms());
-	rcmd_arg(cmd, id);
-	rcmd_arg(cmd, token);
-	rcmd_argi(cmd, delay_ms);
-	rcmd_argz(cmd, skip_attempt ? "1" : "0");
-	if (fields)
-		bq_arg_packed(cmd, fields);
-	else
-		rcmd_argz(cmd, "");
-	rcmd_argz(cmd, "0"); /* the next job is not fetched */
-	rcmd_argz(cmd, "");
-}
-
-static void put_retry(struct rcmd *cmd, const struct bq_queue *q, const struct bq_job *job, struct str token, struct buf *fields)
-{
-	const struct bq_script_call call = {.queue = q, .id = job->id};
-
-	bq_script_begin(cmd, BQ_SCRIPT_RETRY_JOB, &call, 6);
-	rcmd_arg(cmd, q->keys[BQ_KEY_BASE]);
-	rcmd_argi(cmd, clock_wall_ms());
-	rcmd_argz(cmd, job->opts.lifo ? "RPUSH" : "LPUSH");
-	rcmd_arg(cmd, job->id);
-	rcmd_arg(cmd, token);
-	bq_arg_packed(cmd, fields);
-}
-
 static double random01(void)
 {
 	return ldexp((double)(id_random_u64() >> 11), -53);
@@ -213,62 +125,71 @@ enum bq_failed bq_failure_kind(const struct bq_job *job, const struct bq_failure
 	return *delay_ms > 0 ? BQ_FAILED_DELAYED : BQ_FAILED_RETRIED;
 }
 
+/* ---- one end in a call of its own ---- */
+
+/* The official scripts take "0" for a caller that needs no lock, which nobody here is: a token may come from a client. */
+static int check_token(struct str token, struct err *err)
+{
+	if (token.n == 0 || str_is(token, "0"))
+		return err_set(err, ERR_LOCK_LOST, "the job's lock is gone or belongs to another worker");
+	return 0;
+}
+
+static int end_alone(struct bq *bq, const struct bq_queue *q, const struct bq_worker *w, const struct bq_job *job, const struct bq_ending *e,
+		     enum bq_failed *how, int64_t deadline, struct err *err)
+{
+	struct bq_end_args args = {0};
+	const struct bq_end_args *endings[] = {&args};
+	const struct bq_work work = {.queue = q, .worker = w, .token_stem = STR(""), .endings = endings, .n_endings = 1};
+	struct bq_work_answer answer;
+	struct rcmd cmd = RCMD_INIT;
+	struct rreplies replies;
+	int rc = check_token(e->token, err);
+
+	if (rc < 0)
+		return rc;
+	bq_end_encode(&args, w, job, e, how);
+	bq_work_command(&cmd, &work);
+	bq_end_release(&args);
+	rc = bq_call(bq, &cmd, deadline, &replies, err);
+	if (rc < 0)
+		return rc;
+	rc = bq_work_read(replies.items[0], &answer, err);
+	if (rc == 0)
+		rc = bq_work_ended(&answer, 0, err);
+	rreplies_release(&replies);
+	return rc;
+}
+
+int bq_complete(struct bq *bq, const struct bq_queue *q, const struct bq_worker *w, const struct bq_job *job, struct str token,
+		struct str returnvalue, int64_t deadline, struct err *err)
+{
+	const struct bq_ending e = {.kind = BQ_END_COMPLETE, .token = token, .value = returnvalue};
+
+	return end_alone(bq, q, w, job, &e, NULL, deadline, err);
+}
+
 int bq_fail(struct bq *bq, const struct bq_queue *q, const struct bq_worker *w, const struct bq_job *job, struct str token,
 	    const struct bq_failure *f, enum bq_failed *how, int64_t deadline, struct err *err)
 {
-	struct rcmd cmd = RCMD_INIT;
-	int64_t delay_ms = 0;
-	int rc = check_token(token, err);
+	const struct bq_ending e = {.kind = BQ_END_FAIL, .token = token, .failure = f};
 
-	if (rc < 0)
-		return rc;
-	struct buf fields = bq_pack_failure(job, f);
-	*how = bq_failure_kind(job, f, &delay_ms);
-	if (*how == BQ_FAILED_FINAL) {
-		const struct finish finish = {
-			.job = job,
-			.worker = w,
-			.token = token,
-			.failed = true,
-			.value = f->reason,
-			.fields = &fields,
-		};
-
-		return move_to_finished(bq, q, &finish, deadline, err);
-	}
-	if (*how == BQ_FAILED_DELAYED)
-		put_delay(&cmd, q, job->id, token, delay_ms, false, &fields);
-	else
-		put_retry(&cmd, q, job, token, &fields);
-	return bq_call_done(bq, &cmd, deadline, err);
+	return end_alone(bq, q, w, job, &e, how, deadline, err);
 }
 
-/* ---- back without using up an attempt ---- */
 int bq_delay(struct bq *bq, const struct bq_queue *q, const struct bq_job *job, struct str token, int64_t delay_ms, int64_t deadline,
 	     struct err *err)
 {
-	struct rcmd cmd = RCMD_INIT;
-	int rc = check_token(token, err);
+	const struct bq_worker nobody = {0};
+	const struct bq_ending e = {.kind = BQ_END_DELAY, .token = token, .delay_ms = delay_ms};
 
-	if (rc < 0)
-		return rc;
-	put_delay(&cmd, q, job->id, token, delay_ms > 0 ? delay_ms : 0, true, NULL);
-	return bq_call_done(bq, &cmd, deadline, err);
+	return end_alone(bq, q, &nobody, job, &e, NULL, deadline, err);
 }
 
 int bq_release(struct bq *bq, const struct bq_queue *q, const struct bq_job *job, struct str token, int64_t deadline, struct err *err)
 {
-	const struct bq_script_call call = {.queue = q, .id = job->id};
-	struct rcmd cmd = RCMD_INIT;
-	struct buf key = BUF_INIT;
-	int rc = check_token(token, err);
+	const struct bq_worker nobody = {0};
+	const struct bq_ending e = {.kind = BQ_END_RELEASE, .token = token};
 
-	if (rc < 0)
-		return rc;
-	bq_script_begin(&cmd, BQ_SCRIPT_MOVE_JOB_FROM_ACTIVE_TO_WAIT, &call, 3);
-	rcmd_arg(&cmd, job->id);
-	rcmd_arg(&cmd, token);
-	bq_job_key(&key, q, job->id, "");
-	bq_arg_packed(&cmd, &key);
-	return bq_call_done(bq, &cmd, deadline, err);
+	return end_alone(bq, q, &nobody, job, &e, NULL, deadline, err);
 }

@@ -6,7 +6,7 @@
 #include "lib/bullmq/add_wire.h"
 
 #define ARGS_AHEAD 3 /* fingerprint, life of the record, now */
-#define ARGS_PER_JOB 11 /* addFlow.lua's FIELDS */
+#define ARGS_PER_JOB 12 /* addFlow.lua's FIELDS */
 
 /* A flow on its way to the wire; each array has room for every job. */
 struct draft {
@@ -92,6 +92,7 @@ static void put_job(struct rcmd *cmd, const struct draft *d, size_t i)
 	rcmd_argi(cmd, job->max_waiting);
 	rcmd_arg(cmd, job->parent.id.p ? job->parent.queue_key : STR(""));
 	rcmd_arg(cmd, job->parent.id.p ? job->parent.id : STR(""));
+	bq_arg_outbox_adds(cmd, q);
 	bq_add_encode_in_flow(cmd, q, job, d->ids[i]);
 }
 

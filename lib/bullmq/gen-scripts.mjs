@@ -8,7 +8,8 @@
 //     --@call addStandardJob addDelayedJob      whole official scripts as functions of (KEYS, ARGV), which share theirs:
 //                                               addStandardJobScript, addDelayedJobScript
 //     --@from moveToActive promoteDelayedJobs   local functions of an official script, or of one of ours (add.lua)
-// Key words: BullMQ's key types, and <job>, <job>:logs, <finished>, <metrics> for what depends on the call.
+// A file whose first line begins with `-- PART` is no script, but holds functions for others.
+// Key words: BullMQ's key types, and <job>, <job>:logs, <finished> for what depends on the call.
 import { createHash } from 'node:crypto';
 import { readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -20,7 +21,7 @@ if (!output) {
   process.exit(2);
 }
 const luaDir = join(sourceDir, 'lua');
-const MAX_KEYS = 15;
+const MAX_KEYS = 16;
 
 function fail(message) {
   console.error(`gen-scripts: ${message}`);
@@ -40,7 +41,6 @@ const ownKeys = {
   '<job>': 'BQ_SCRIPT_KEY_JOB',
   '<job>:logs': 'BQ_SCRIPT_KEY_JOB_LOGS',
   '<finished>': 'BQ_SCRIPT_KEY_FINISHED',
-  '<metrics>': 'BQ_SCRIPT_KEY_METRICS',
 };
 const keyName = (word) => ownKeys[word] ?? `BQ_KEY_${word.replace(/[:-]/g, '_').toUpperCase()}`;
 const enumName = (name) => `BQ_SCRIPT_${name.replace(/[A-Z]/g, (c) => `_${c}`).toUpperCase()}`;
@@ -84,6 +84,7 @@ function expand(line) {
 
 function ownScript(file) {
   const lines = readFileSync(file, 'utf8').split('\n');
+  if (lines[0].startsWith('-- PART')) return [];
   const keys = lines[0].match(/^-- KEYS: (.+)$/)?.[1].split(' ');
   if (!keys) fail(`${basename(file)}: the first line names no keys`);
   const open = keys.at(-1) === '...';
@@ -104,7 +105,7 @@ function cString(text) {
   return text.split('\n').map((line) => `\t"${escaped(line)}\\n"`).join('\n');
 }
 
-const own = readdirSync(luaDir).filter((f) => f.endsWith('.lua')).sort().map((f) => ownScript(join(luaDir, f)));
+const own = readdirSync(luaDir).filter((f) => f.endsWith('.lua')).sort().flatMap((f) => ownScript(join(luaDir, f)));
 const scripts = [...officialScripts(), ...own];
 for (const s of scripts) if (s.keys.length > MAX_KEYS) fail(`${s.name}: more than ${MAX_KEYS} keys`);
 

@@ -1,4 +1,5 @@
 /* Holding a job from elsewhere: its token, its lock, and the wish that it should stop. */
+#include "lib/base/clock.h"
 #include "lib/base/id.h"
 #include "lib/bullmq/bq_impl.h"
 
@@ -178,10 +179,12 @@ int bq_remove(struct bq *bq, const struct bq_queue *q, struct str id, bool *remo
 	int64_t value = 0;
 	int rc;
 
-	bq_script_begin(&cmd, BQ_SCRIPT_REMOVE_JOB, &call, 3);
+	bq_script_begin(&cmd, BQ_SCRIPT_REMOVE, &call, 6);
 	rcmd_arg(&cmd, id);
 	rcmd_argz(&cmd, "1");
 	rcmd_arg(&cmd, q->keys[BQ_KEY_BASE]);
+	rcmd_argi(&cmd, clock_wall_ms());
+	bq_arg_outbox(&cmd, q);
 	rc = bq_call_int(bq, &cmd, deadline, &value, err);
 	if (rc < 0)
 		return rc;

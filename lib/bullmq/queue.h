@@ -18,7 +18,8 @@
 	X(DELAYED, "delayed") X(WAITING_CHILDREN, "waiting-children") X(COMPLETED, "completed") X(FAILED, "failed") \
 	X(STALLED, "stalled") X(STALLED_CHECK, "stalled-check") X(ID, "id") X(META, "meta") X(EVENTS, "events") \
 	X(MARKER, "marker") X(LIMITER, "limiter") X(REPEAT, "repeat") X(METRICS_COMPLETED, "metrics:completed") \
-	X(METRICS_FAILED, "metrics:failed") X(DE, "de")
+	X(METRICS_FAILED, "metrics:failed") X(DE, "de") \
+	X(OUTBOX, "outbox")
 
 enum bq_key {
 #define X(id, type) BQ_KEY_##id,
@@ -27,13 +28,16 @@ enum bq_key {
 	BQ_KEY_COUNT
 };
 
+struct bq_outbox;
+
 struct bq_queue {
 	struct str prefix, name;
+	struct bq_outbox *outbox; /* lib/bullmq/outbox.h; NULL: nothing is written there. Set before the queue is used */
 	struct str keys[BQ_KEY_COUNT];
 	char *storage_; /* one block behind all of them */
 };
 
-/* Builds the keys. Name: [A-Za-z0-9_.-]{1,64}. Immutable afterwards: any thread may read. */
+/* Builds the keys; no outbox. Name: [A-Za-z0-9_.-]{1,64}. Immutable afterwards: any thread may read. */
 int bq_queue_init(struct bq_queue *q, struct str prefix, struct str name, struct err *err) MUST_CHECK;
 void bq_queue_release(struct bq_queue *q);
 

@@ -25,9 +25,6 @@ static void put_key(struct rcmd *cmd, unsigned key, const struct bq_script_call 
 	case BQ_SCRIPT_KEY_FINISHED:
 		rcmd_arg(cmd, keys[call->failed ? BQ_KEY_FAILED : BQ_KEY_COMPLETED]);
 		break;
-	case BQ_SCRIPT_KEY_METRICS:
-		rcmd_arg(cmd, keys[call->failed ? BQ_KEY_METRICS_FAILED : BQ_KEY_METRICS_COMPLETED]);
-		break;
 	default:
 		rcmd_arg(cmd, keys[key]);
 	}

@@ -1,8 +1,8 @@
 /* The Lua scripts that this folder sends: official ones of bullmq and ours, as one generated table.
  *
  *     struct bq_script_call call = {.queue = q, .id = id};
- *     bq_script_begin(&cmd, BQ_SCRIPT_RETRY_JOB, &call, 6);     EVALSHA, the keys in the script's order
- *     rcmd_arg(&cmd, ...);                                      exactly 6 times
+ *     bq_script_begin(&cmd, BQ_SCRIPT_ADD_LOG, &call, 4);       EVALSHA, the keys in the script's order
+ *     rcmd_arg(&cmd, ...);                                      exactly 4 times
  */
 #ifndef SLUICE_BULLMQ_SCRIPT_H
 #define SLUICE_BULLMQ_SCRIPT_H
@@ -16,7 +16,6 @@ enum bq_script_key {
 	BQ_SCRIPT_KEY_JOB = BQ_KEY_COUNT, /* "P:Q:<id>" */
 	BQ_SCRIPT_KEY_JOB_LOGS,
 	BQ_SCRIPT_KEY_FINISHED, /* "P:Q:completed" or "P:Q:failed" */
-	BQ_SCRIPT_KEY_METRICS,
 };
 
 struct bq_script_def {

@@ -33,11 +33,12 @@ int bq_stalled_check(struct bq *bq, const struct bq_queue *q, int64_t interval_m
 	struct rreplies replies;
 	int rc;
 
-	bq_script_begin(&cmd, BQ_SCRIPT_MOVE_STALLED_JOBS_TO_WAIT, &call, 4);
+	bq_script_begin(&cmd, BQ_SCRIPT_STALLED, &call, 5);
 	rcmd_argi(&cmd, max_stalled);
 	rcmd_arg(&cmd, q->keys[BQ_KEY_BASE]);
 	rcmd_argi(&cmd, clock_wall_ms());
 	rcmd_argi(&cmd, interval_ms);
+	rcmd_argz(&cmd, q->outbox ? "1" : "");
 	rc = bq_call(bq, &cmd, deadline, &replies, err);
 	if (rc < 0)
 		return rc;

@@ -13,6 +13,7 @@
 #include "lib/bullmq/bq.h"
 #include "lib/bullmq/cron.h"
 #include "lib/bullmq/flow.h"
+#include "lib/bullmq/outbox.h"
 #include "lib/bullmq/work.h"
 
 #define DEADLINE (clock_mono_ms() + 10000)
@@ -29,6 +30,7 @@ int64_t __wrap_clock_wall_ms(void)
 struct drive {
 	struct bq *bq;
 	struct table queues, jobs; /* by name; taken jobs by id */
+	struct bq_outbox outbox;   /* of every queue, in commands with "outbox" */
 	struct arena arena;        /* never reset: a driver lives for one run */
 	json_t *in, *out;
 	struct err err;
@@ -69,15 +71,20 @@ static void die(const char *what)
 	exit(1);
 }
 
+static void ignore(void *arg UNUSED)
+{
+}
+
 static const struct bq_queue *queue(struct drive *d)
 {
 	struct bq_queue *q = table_get(&d->queues, text(d, "queue"));
 
-	if (q)
-		return q;
-	q = arena_zalloc(&d->arena, sizeof(*q));
-	if (!q || bq_queue_init(q, STR("bull"), text(d, "queue"), &d->err) < 0 || table_put(&d->queues, text(d, "queue"), q) < 0)
-		die("a queue");
+	if (!q) {
+		q = arena_zalloc(&d->arena, sizeof(*q));
+		if (!q || bq_queue_init(q, STR("bull"), text(d, "queue"), &d->err) < 0 || table_put(&d->queues, text(d, "queue"), q) < 0)
+			die("a queue");
+	}
+	q->outbox = flag(d, "outbox") ? &d->outbox : NULL;
 	return q;
 }
 
@@ -498,7 +505,7 @@ static void release_queues(struct drive *d)
 
 int main(int argc, char **argv)
 {
-	struct drive d = {0};
+	struct drive d = {.outbox = {.data_cap = 1000, .result_cap = 1000, .adds = true, .wake = ignore}};
 	struct rmux *mux;
 	char *line = NULL;
 	size_t size = 0;

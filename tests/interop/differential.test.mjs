@@ -4,6 +4,8 @@
 //
 //     SLUICE_DIFF_SEQUENCES=2000  SLUICE_DIFF_SEED=7  node --test tests/interop/differential.test.mjs
 //
+// In half of the sequences ours keeps an outbox as well, which has one end for each that the events tell of.
+//
 // A failing sequence prints its seed and is run again, compared after every step, to name the first step that differs.
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
@@ -92,6 +94,7 @@ class Sequence {
       worker: r.chance(0.5) ? 'w1' : undefined,
       metrics: r.chance(0.5) ? 10 : 0,
       limiter: r.chance(0.1) ? { max: 6, duration: 600_000 } : undefined,
+      outbox: r.chance(0.5),
       keep: r.chance(0.3) ? { removeOnComplete: { count: 2 }, removeOnFail: { count: 1, age: 3600 } } : {},
     };
   }
@@ -117,7 +120,7 @@ class Sequence {
   }
 
   ask(op, more) {
-    return this.driver.call(op, more);
+    return this.driver.call(op, { outbox: this.settings.outbox, ...more });
   }
 
   asWorker() {
@@ -377,12 +380,24 @@ class Sequence {
     this.same(results[0], results[1]);
   }
 
+  // Each end once, as the events have them; each entry with what a record needs.
+  compareOutbox(ours) {
+    const entries = (ours[`${KEY}outbox`]?.value ?? []).map((text) => text.split(' '));
+    const ends = entries.filter(([, kind]) => kind === 'end').map(([, , , id]) => id);
+    const events = (ours[`${KEY}events`]?.value ?? []).map((text) => text.split(' ')).filter(([, event]) => ['completed', 'failed'].includes(event));
+    this.same(this.settings.outbox ? events.map(([, , , id]) => id).sort() : [], ends.sort(), 'the ends in the outbox');
+    this.ends.count += ends.length;
+    for (const entry of entries) assert.ok(entry.includes('timestamp') && entry.includes('opts'), entry.join(' '));
+  }
+
   async wait() {
     standing += this.random.below(3000);
   }
 
   async compare() {
     const [theirs, ours] = await Promise.all([snapshot(this.theirs), snapshot(this.ours)]);
+    this.compareOutbox(ours);
+    delete ours[`${KEY}outbox`];
     this.same(theirs, ours);
     for (const event of theirs[`${KEY}events`]?.value ?? []) this.events.add(event.split(' ')[1]);
     const jobs = Object.keys(theirs).filter((key) => theirs[key].type === 'hash' && 'timestamp' in theirs[key].value);
@@ -414,7 +429,7 @@ async function run(world, seed, everyStep) {
 }
 
 describe('lib/bullmq and the official client', () => {
-  const world = { events: new Set(), sizes: new Set() };
+  const world = { events: new Set(), sizes: new Set(), ends: { count: 0 } };
 
   before(async () => {
     world.redis = await startRedis();
@@ -439,6 +454,7 @@ describe('lib/bullmq and the official client', () => {
     }
     if (SEQUENCES < 100) return;
     assert.deepEqual([...world.events].sort(), EVENTS);
+    assert.ok(world.ends.count > SEQUENCES / 2, `the outboxes had ${world.ends.count} ends`);
     assert.ok(Math.max(...world.sizes) >= 15, `the largest group had ${Math.max(...world.sizes)} endings`);
   });
 

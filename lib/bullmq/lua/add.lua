@@ -1,4 +1,4 @@
--- KEYS: wait paused meta id completed delayed active events marker prioritized pc waiting-children ...
+-- KEYS: wait paused meta id completed delayed active events marker prioritized pc waiting-children outbox ...
 -- Adds jobs to one queue. A job with a parent, a delay, a priority or a deduplication id goes through the official script of its
 -- kind, which is then held against what was there before: its reply alone does not tell a new job from a duplicate. A plain
 -- job, by far the most frequent, is added here, with the same commands but for those that one run needs only once. What has to
@@ -6,6 +6,7 @@
 --
 -- More KEYS: idempotency records, one for each job that has one.
 -- ARGV[1]  "P:Q:"
+-- ARGV[2]  how many bytes of a job's data the outbox takes, "" when adds are not written there
 -- then for each job, twelve values:
 --   kind (plain, plain-lifo, standard, delayed, prioritized, parent), id or "", org, deduplicated ("1") or "",
 --   bound on waiting jobs or "0", "1" if the next record of KEYS is its or "", fingerprint, life of the record in ms,
@@ -16,9 +17,11 @@
 --
 -- A record is "fingerprint\noutcome\nstate\nid".
 --@call addStandardJob addDelayedJob addPrioritizedJob addParentJob
+--@from outbox.lua putEntry entryCaps
 local FIELDS = 12
 local base = ARGV[1]
-local lastRecord = 12
+local lastRecord = 13
+local caps = ARGV[2] ~= "" and entryCaps(ARGV[2], "0")
 local maxEvents
 local addedPlain = false
 
@@ -103,6 +106,7 @@ local function add(job)
   if type(id) == "number" and id < 0 then return {id} end
   id = tostring(id)
   if existed or not wasStored(job, id) then return {2, id, stateOf(id)} end
+  if caps then putEntry(KEYS[13], "added", id, job.timestamp, rcall("HGETALL", base .. id), caps) end
   return {1, id, kind.state}
 end
 
@@ -126,7 +130,7 @@ local function addOnce(job)
 end
 
 local replies = {}
-for at = 2, #ARGV, FIELDS do
+for at = 3, #ARGV, FIELDS do
   local job = {
     kind = ARGV[at], id = ARGV[at + 1], org = ARGV[at + 2], deduplicated = ARGV[at + 3], bound = ARGV[at + 4],
     record = ARGV[at + 5], fingerprint = ARGV[at + 6], ttl = ARGV[at + 7], timestamp = ARGV[at + 8], data = ARGV[at + 9],

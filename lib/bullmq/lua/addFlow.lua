@@ -1,22 +1,24 @@
--- KEYS: wait paused meta id completed delayed active events marker prioritized pc waiting-children ...
+-- KEYS: wait paused meta id completed delayed active events marker prioritized pc waiting-children outbox ...
 -- Adds a flow, a tree of jobs over one or several queues, with the official scripts and in the order in which BullMQ's
 -- FlowProducer calls them in its transaction. A script of ours, because here everything is looked at before anything is written:
 -- a flow that cannot be added as a whole leaves nothing behind, and an idempotency record answers for all of its jobs.
 --
--- KEYS are those of the first job's queue; more KEYS: the same twelve of each other queue, then the idempotency record if any.
+-- KEYS are those of the first job's queue; more KEYS: the same thirteen of each other queue, then the idempotency record if any.
 -- ARGV[1]  fingerprint, "" without a record
 -- ARGV[2]  life of the record in ms
 -- ARGV[3]  now in ms
--- then for each job, parents before their children, eleven values:
+-- then for each job, parents before their children, twelve values:
 --   number of its queue (from 1), kind (standard, delayed, prioritized, parent), "P:Q:", id, org, bound on waiting jobs or "0",
---   the parent's queue "P:Q" or "", the parent's id or "", the official script's packed arguments, data, packed opts
+--   the parent's queue "P:Q" or "", the parent's id or "", how many bytes of its data the outbox takes or "" when it is not
+--   written there, the official script's packed arguments, data, packed opts
 -- Reply: {{outcome, id, state, text} of the first job as of add.lua, {the id of each job}}.
 --
 -- A record is "fingerprint\noutcome\nstate" and, behind a "\n" each, the ids.
 --@call addStandardJob addDelayedJob addPrioritizedJob addParentJob releaseParentIfNoPendingDependencies
 --@from add.lua ownerOf
-local FIELDS = 11
-local KEYS_OF_A_QUEUE = 12
+--@from outbox.lua putEntry entryCaps
+local FIELDS = 12
+local KEYS_OF_A_QUEUE = 13
 local positions = {
   ["standard"] = {1, 2, 3, 4, 5, 6, 7, 8, 9},
   ["delayed"] = {9, 3, 4, 6, 5, 8},
@@ -37,7 +39,7 @@ local function readJobs()
     local job = {
       firstKey = (tonumber(ARGV[at]) - 1) * KEYS_OF_A_QUEUE, kind = ARGV[at + 1], key = ARGV[at + 2] .. ARGV[at + 3],
       id = ARGV[at + 3], org = ARGV[at + 4], bound = tonumber(ARGV[at + 5]), parentQueueKey = ARGV[at + 6],
-      parentId = ARGV[at + 7], packed = ARGV[at + 8], data = ARGV[at + 9], opts = ARGV[at + 10],
+      parentId = ARGV[at + 7], cap = ARGV[at + 8], packed = ARGV[at + 9], data = ARGV[at + 10], opts = ARGV[at + 11],
     }
     if job.parentId ~= "" then job.parentKey = job.parentQueueKey .. ":" .. job.parentId end
     jobs[#jobs + 1] = job
@@ -74,7 +76,11 @@ end
 local function insert(job)
   local keys = {}
   for i, position in ipairs(positions[job.kind]) do keys[i] = keyOf(job, position) end
-  return tostring(scripts[job.kind](keys, {job.packed, job.data, job.opts}))
+  local id = tostring(scripts[job.kind](keys, {job.packed, job.data, job.opts}))
+  if job.cap ~= "" and not job.existed then
+    putEntry(keyOf(job, 13), "added", id, ARGV[3], rcall("HGETALL", job.key), entryCaps(job.cap, "0"))
+  end
+  return id
 end
 
 -- A parent whose children had all been completed before needs not wait.

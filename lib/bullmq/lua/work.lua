@@ -1,4 +1,4 @@
--- KEYS: wait active prioritized events stalled limiter delayed paused meta pc marker completed failed metrics:completed metrics:failed
+-- KEYS: wait active prioritized events stalled limiter delayed paused meta pc marker completed failed metrics:completed metrics:failed outbox
 -- Ends jobs and takes others, for the workers of one process: as if each ending had called its official script in turn, the last
 -- one fetching the next job when it finishes its own, and then moveToActive once for each worker that is still free.
 --
@@ -16,6 +16,8 @@
 -- ARGV[8]  what the tokens of the jobs taken begin with
 -- ARGV[9]  how many workers are free
 -- ARGV[10] "1": each ending that succeeds makes one more free
+-- ARGV[11] how many bytes of a job's data the outbox takes, "" when nothing is written there, and
+-- ARGV[12] how many of its return value
 -- then the endings, each one of
 --   complete id token value count age limit      what of keepJobs is not given is ""
 --   fail id reason opts fields                   opts and fields packed as for moveToFinished
@@ -48,10 +50,16 @@ local function makeRemoval()
   return {keys = removeJobKeys, byAge = removeJobsByMaxAge, byCount = removeJobsByMaxCount}
 end
 
+local function makeOutbox()
+  --@from outbox.lua putEntry entryCaps lastLogLines putAttempt
+  return {caps = entryCaps(ARGV[11], ARGV[12]), put = putEntry, logs = lastLogLines, putAttempt = putAttempt}
+end
+
 local function bullmq() return once("official", makeOfficial) end
 local function removal() return once("removal", makeRemoval) end
+local function outbox() return once("outbox", makeOutbox) end
 
-local FIRST_ENDING = 11
+local FIRST_ENDING = 13
 local REWRITE_FROM = 8
 local WIDTH = {complete = 7, fail = 5, delay = 6, retry = 5, release = 3}
 local wait, active, prioritized, events, stalled = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
@@ -62,6 +70,7 @@ local endings, codes, taken = {}, {}, {}
 local limitedMs, nextDelayed, trouble = 0, 0, ""
 local free = tonumber(ARGV[9])
 local frees = ARGV[10] == "1"
+local recorded = ARGV[11] ~= ""
 local trimmed = false
 
 local function textOf(failure)
@@ -153,6 +162,24 @@ local function take(n)
   if #ids < n then nextDelayed = getNextDelayedTimestamp(delayed) or 0 end
 end
 
+-- ---- the outbox ----
+
+local function noteOutbox(failure)
+  if failure then trouble = failure end
+end
+
+-- What is known of a job that is about to end; nil when it is gone.
+local function snapshot(id)
+  local fields = rcall("HGETALL", base .. id)
+  return #fields > 0 and {id = id, fields = fields, logs = outbox().logs(base .. id .. ":logs")} or nil
+end
+
+local function recordEnd(job, ...)
+  local fields, more = job.fields, {...}
+  for i = 1, #more do fields[#fields + 1] = more[i] end
+  noteOutbox(outbox().put(KEYS[16], "end", job.id, now, fields, outbox().caps, job.logs))
+end
+
 -- ---- endings by the official scripts ----
 
 local function keysAt(...)
@@ -190,11 +217,39 @@ local official = {
   end,
 }
 
+-- What the outbox is told of an ending that the official script has accepted; `job` is what was known before.
+local record = {
+  complete = function(e, job, attempt)
+    recordEnd(job, "atm", attempt, "returnvalue", e[4], "finishedOn", now)
+  end,
+  fail = function(e, job, attempt)
+    recordEnd(job, "atm", attempt, "failedReason", e[3], "finishedOn", now, unpack(cmsgpack.unpack(e[5])))
+  end,
+  delay = function(e)
+    if e[5] == "0" then noteOutbox(outbox().putAttempt(KEYS[16], base, e[2], now, outbox().caps)) end
+  end,
+  retry = function(e)
+    noteOutbox(outbox().putAttempt(KEYS[16], base, e[2], now, outbox().caps))
+  end,
+  release = function() end,
+}
+
+local function attemptOf(job)
+  local made = 0
+  for i = 1, #job.fields, 2 do
+    if job.fields[i] == "atm" then made = tonumber(job.fields[i + 1]) or 0 end
+  end
+  return string.format("%d", made + 1)
+end
+
 local nothingElse = false -- a fetch has told that no more is to be had
 
 local function endOfficially(place)
-  local fetch = place == #endings and (frees or free > 0)
-  local ok, reply, token = pcall(official[endings[place][1]], endings[place], fetch)
+  local e, fetch = endings[place], place == #endings and (frees or free > 0)
+  local finishes = e[1] == "complete" or e[1] == "fail"
+  local known, job = true, nil
+  if recorded and finishes then known, job = pcall(snapshot, e[2]) end
+  local ok, reply, token = pcall(official[e[1]], e, fetch)
   if not ok then
     codes[place] = textOf(reply)
   elseif type(reply) == "number" then
@@ -202,6 +257,10 @@ local function endOfficially(place)
   else
     codes[place] = 0
     nothingElse = noteFetched(reply, token)
+  end
+  if recorded and codes[place] == 0 and known and (job or not finishes) then
+    local written, failure = pcall(record[e[1]], e, job, job and attemptOf(job))
+    if not written then trouble = textOf(failure) end
   end
 end
 
@@ -271,11 +330,15 @@ local function leaveActive(ids)
   return was
 end
 
-local function completeOne(place, keeps, members)
+local function completeOne(place, keeps, members, logged)
   local e = endings[place]
   local id, value, jobKey = e[2], e[4], base .. e[2]
   if not trimmed then trimEvents(meta, events) end
   trimmed = true
+  if recorded then
+    recordEnd({id = id, fields = rcall("HGETALL", jobKey), logs = logged and outbox().logs(jobKey .. ":logs")},
+      "atm", e.attempt, "returnvalue", value, "finishedOn", now)
+  end
   if keeps then
     rcall("HSET", jobKey, "atm", e.attempt, "returnvalue", value, "finishedOn", now)
     members[#members + 1] = now
@@ -290,17 +353,20 @@ end
 -- The endings from `first` to `last`: plain ones that keep the same number of jobs.
 local function completeRun(first, last)
   local count = tonumber(endings[first][5])
-  local ids, lockKeys, members, done = {}, {}, {}, 0
+  local ids, lockKeys, logsKeys, members, done = {}, {}, {}, {}, 0
   for place = first, last do
-    ids[#ids + 1] = endings[place][2]
-    lockKeys[#lockKeys + 1] = base .. endings[place][2] .. ":lock"
+    local id = endings[place][2]
+    ids[#ids + 1] = id
+    lockKeys[#lockKeys + 1] = base .. id .. ":lock"
+    logsKeys[#logsKeys + 1] = base .. id .. ":logs"
   end
+  local logged = recorded and rcall("EXISTS", unpack(logsKeys)) > 0
   rcall("DEL", unpack(lockKeys))
   rcall("SREM", stalled, unpack(ids))
   local was = leaveActive(ids)
   for place = first, last do
     if was[endings[place][2]] then
-      completeOne(place, count ~= 0, members)
+      completeOne(place, count ~= 0, members, logged)
       done = done + 1
     else
       codes[place] = -3

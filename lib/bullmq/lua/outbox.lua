@@ -1,0 +1,57 @@
+-- PART. The outbox: what scripts of ours write down of jobs, for the records.
+-- An entry says what is known of a job when something has happened to it: the pairs kind, id, at (ms), and then the fields of the
+-- job's hash. Of a name that stands twice the later one counts.
+--   end       the job has completed or failed
+--   attempt   an attempt has failed and another will follow: what the attempt was, not the job's data
+--   added     the job is new; written where its end may be one that leaves nothing behind
+--   removed   the job was removed
+-- caps: how many bytes data and returnvalue may have. A field that is longer is left out, and dataBytes or returnvalueBytes says how
+-- long it is; so are stack traces and progress past a bound of their own.
+
+-- Never fails: a job ends whether or not it can be written down. The failure, if any.
+local function putEntry(outbox, kind, id, at, fields, caps, logs)
+  local entry, n = {"kind", kind, "id", id, "at", at}, 6
+  for i = 1, #fields, 2 do
+    local name, value = fields[i], fields[i + 1]
+    local cap = caps[name]
+    if cap and #value > cap then
+      name, value = name .. "Bytes", #value
+    end
+    entry[n + 1], entry[n + 2] = name, value
+    n = n + 2
+  end
+  if logs and #logs > 0 then
+    entry[n + 1], entry[n + 2] = "logs", cjson.encode(logs)
+  end
+  local ok, failure = pcall(function() rcall("XADD", outbox, "*", unpack(entry)) end)
+  if not ok then return type(failure) == "table" and failure.err or tostring(failure) end
+end
+
+local function entryCaps(data, returnvalue)
+  return {data = tonumber(data), returnvalue = tonumber(returnvalue), progress = 16384, stacktrace = 16384, failedReason = 16384}
+end
+
+-- The last lines of a job's log, as far as there is room for them.
+local function lastLogLines(logsKey)
+  local lines, kept, room = rcall("LRANGE", logsKey, -50, -1), {}, 16384
+  for i = #lines, 1, -1 do
+    room = room - #lines[i]
+    if room < 0 then break end
+    table.insert(kept, 1, lines[i])
+  end
+  return kept
+end
+
+-- The attempt that has just failed of a job that waits again.
+local function putAttempt(outbox, base, id, at, caps, reason)
+  local names = {"name", "opts", "timestamp", "processedOn", "pb", "atm", "ats", "failedReason"}
+  local values, fields = rcall("HMGET", base .. id, unpack(names)), {}
+  if reason then values[#names] = reason end
+  for i, name in ipairs(names) do
+    if values[i] then
+      fields[#fields + 1] = name
+      fields[#fields + 1] = values[i]
+    end
+  end
+  return putEntry(outbox, "attempt", id, at, fields, caps)
+end

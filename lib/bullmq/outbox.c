@@ -1,0 +1,97 @@
+#include "lib/bullmq/outbox.h"
+
+#include "lib/bullmq/bq_impl.h"
+
+static void note_fresh(struct bq_outbox *o)
+{
+	if (!atomic_exchange(&o->fresh, true))
+		o->wake(o->wake_arg);
+}
+
+void bq_arg_outbox(struct rcmd *cmd, const struct bq_queue *q)
+{
+	if (!q->outbox) {
+		rcmd_argz(cmd, "");
+		rcmd_argz(cmd, "");
+		return;
+	}
+	rcmd_argi(cmd, atomic_load(&q->outbox->data_cap));
+	rcmd_argi(cmd, atomic_load(&q->outbox->result_cap));
+	note_fresh(q->outbox);
+}
+
+void bq_arg_outbox_adds(struct rcmd *cmd, const struct bq_queue *q)
+{
+	if (!q->outbox || !q->outbox->adds) {
+		rcmd_argz(cmd, "");
+		return;
+	}
+	rcmd_argi(cmd, atomic_load(&q->outbox->data_cap));
+	note_fresh(q->outbox);
+}
+
+/* ---- reading ---- */
+
+static const char *const KINDS[] = {
+	[BQ_ENTRY_ADDED] = "added", [BQ_ENTRY_ATTEMPT] = "attempt", [BQ_ENTRY_END] = "end", [BQ_ENTRY_REMOVED] = "removed"};
+
+/* The value of a name, the last one counting; NULL when there is none. */
+static const redisReply *value_of(const redisReply *pairs, const char *name)
+{
+	const redisReply *value = NULL;
+
+	for (size_t at = 0; rreply_at(pairs, at + 1); at += 2)
+		if (str_is(rreply_str(rreply_at(pairs, at)), name))
+			value = rreply_at(pairs, at + 1);
+	return value;
+}
+
+static int64_t number_of(const redisReply *pairs, const char *name)
+{
+	int64_t v;
+
+	return rreply_int(value_of(pairs, name), &v) ? v : -1;
+}
+
+static bool read_kind(const redisReply *pairs, enum bq_entry_kind *out)
+{
+	struct str word = rreply_str(value_of(pairs, "kind"));
+
+	for (size_t k = 0; k < ARRAY_LEN(KINDS); k++)
+		if (word.p && str_is(word, KINDS[k])) {
+			*out = (enum bq_entry_kind)k;
+			return true;
+		}
+	return false;
+}
+
+/* A job that failed has no return value; one that completed may have the reason of an earlier attempt. */
+static enum bq_state state_at(const struct bq_entry *e, bool has_result)
+{
+	if (e->kind != BQ_ENTRY_END)
+		return BQ_STATE_UNKNOWN;
+	return has_result ? BQ_COMPLETED : BQ_FAILED;
+}
+
+int bq_outbox_read(const redisReply *entry, struct arena *a, struct bq_entry *out, struct err *err)
+{
+	const redisReply *pairs = rreply_at(entry, 1);
+	struct str id = rreply_str(value_of(pairs, "id")), logs = rreply_str(value_of(pairs, "logs"));
+
+	*out = (struct bq_entry){
+		.position = rreply_str(rreply_at(entry, 0)),
+		.at_ms = number_of(pairs, "at"),
+		.data_bytes = number_of(pairs, "dataBytes"),
+		.result_bytes = number_of(pairs, "returnvalueBytes"),
+	};
+	if (!id.p || !out->position.p || out->at_ms < 0 || !read_kind(pairs, &out->kind))
+		return err_set(err, ERR_PROTOCOL, "an entry of the outbox has an unknown form");
+	if (logs.p)
+		out->logs = arena_dup(a, logs);
+	if ((logs.p && !out->logs.p) || bq_job_from_pairs(&out->job, id, pairs, a) < 0)
+		return err_set(err, ERR_NOMEM, "no memory for an entry of the outbox");
+	if (!value_of(pairs, "data"))
+		out->job.data = STR_NONE;
+	out->job.state = state_at(out, out->job.returnvalue.p || out->result_bytes >= 0);
+	return 0;
+}

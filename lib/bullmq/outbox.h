@@ -1,0 +1,44 @@
+/* The outbox of a queue: what our scripts write down of its jobs, for whoever keeps records of them.
+ *
+ *     struct bq_outbox outbox = {.data_cap = 65536, .result_cap = 65536, .wake = wake, .wake_arg = me};
+ *     queue.outbox = &outbox;                                        before the queue is used
+ *     ...
+ *     XRANGE of queue.keys[BQ_KEY_OUTBOX], then for each entry of the reply
+ *     bq_outbox_read(entry, &arena, &e, &err);
+ *     ... kept it? then XTRIM
+ *
+ * It is a stream with an entry for each end of a job, each attempt that failed, each removal, and where wanted each add; written by the
+ * script that does it, so it is as durable as the thing itself. What other programs do to jobs is not in it. */
+#ifndef SLUICE_BULLMQ_OUTBOX_H
+#define SLUICE_BULLMQ_OUTBOX_H
+
+#include <stdatomic.h>
+
+#include "lib/bullmq/bq.h"
+
+/* Belongs to whoever reads the outbox, who may change the atomic members at any time. */
+struct bq_outbox {
+	_Atomic int64_t data_cap;   /* how many bytes of a job's data an entry may have, */
+	_Atomic int64_t result_cap; /* and of its return value; what is longer is left out, and its size said. 0: none */
+	_Atomic bool fresh;         /* something may have been written since the reader cleared this */
+	/* set before the queue is used */
+	bool adds;                  /* an entry for each add as well: the job's end may be one that leaves nothing behind */
+	void (*wake)(void *arg);    /* called when `fresh` becomes true; any thread, never blocks */
+	void *wake_arg;
+};
+
+enum bq_entry_kind { BQ_ENTRY_ADDED, BQ_ENTRY_ATTEMPT, BQ_ENTRY_END, BQ_ENTRY_REMOVED };
+
+struct bq_entry {
+	enum bq_entry_kind kind;
+	struct str position;  /* the entry's id in the stream; valid as long as the reply */
+	int64_t at_ms;        /* when it happened; of an add, the job's timestamp */
+	struct bq_job job;    /* what was known then; .state COMPLETED or FAILED at an end, else unknown. data .p NULL: left out, or not told */
+	int64_t data_bytes, result_bytes; /* of what was left out; -1: nothing was */
+	struct str logs;      /* the last lines, a JSON array; .p NULL: none */
+};
+
+/* Reads one entry of XRANGE's reply; copies are in the arena. ERR_PROTOCOL: it is none of ours. ERR_NOMEM. */
+int bq_outbox_read(const redisReply *entry, struct arena *a, struct bq_entry *out, struct err *err) MUST_CHECK;
+
+#endif
