@@ -11,9 +11,11 @@
 #include "gateway/observe.h"
 #include "gateway/openapi/openapi.h"
 #include "gateway/sample.h"
+#include "gateway/realtime/lessees.h"
 #include "gateway/settings.h"
 #include "gateway/ui/ui.h"
 #include "gateway/version.h"
+#include "gateway/watch.h"
 #include "lib/base/clock.h"
 #include "lib/base/fs.h"
 #include "lib/base/secret_file.h"
@@ -327,6 +329,17 @@ static void leases_unmake(struct app *a)
 	lease_hub_free(a->services.leases);
 }
 
+static int lessees_make(struct app *a, struct err *err)
+{
+	a->services.lessees = lessees_new();
+	return a->services.lessees ? 0 : no_memory(err);
+}
+
+static void lessees_unmake(struct app *a)
+{
+	lessees_free(a->services.lessees);
+}
+
 static int leases_begin(struct app *a, struct err *err)
 {
 	return lease_hub_start(a->services.leases, err);
@@ -335,6 +348,30 @@ static int leases_begin(struct app *a, struct err *err)
 static void leases_end(struct app *a)
 {
 	lease_hub_stop(a->services.leases);
+}
+
+static int watch_begin(struct app *a, struct err *err)
+{
+	struct watch_options o = {
+		.bq = a->services.bq,
+		.queues = a->services.queues,
+		.prefix = a->services.prefix,
+		.log = a->services.log,
+		.runs_jobs = a->cfg->role != CONFIG_ROLE_API,
+	};
+	a->services.watch = watch_new(&o, err);
+	if (!a->services.watch)
+		return ERR_NOMEM;
+	int rc = watch_start(a->services.watch, err);
+	if (rc < 0)
+		watch_free(a->services.watch);
+	return rc;
+}
+
+static void watch_end(struct app *a)
+{
+	watch_stop(a->services.watch);
+	watch_free(a->services.watch);
 }
 
 static int runtime_make(struct app *a, struct err *err)
@@ -484,11 +521,13 @@ const struct app_part APP_PARTS[] = {
 	{"counts", counts_make, counts_unmake},
 	{"events", hub_make, hub_unmake},
 	{"leases", leases_make, leases_unmake},
+	{"lessees", lessees_make, lessees_unmake},
 	{"runtime", runtime_make, runtime_unmake},
 	{"redis connection", connection_start, connection_stop},
 	{"admission", admission_begin, admission_end},
 	{"event reader", hub_begin, hub_end},
 	{"lease hub", leases_begin, leases_end},
+	{"watch", watch_begin, watch_end},
 	{"processors", runtime_begin, runtime_end},
 	{"login links", logins_make, logins_unmake},
 	{"http", http_start, http_stop},

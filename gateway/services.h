@@ -14,10 +14,12 @@ struct declarations;
 struct docstore;
 struct hub;
 struct lease_hub;
+struct lessees;
 struct log;
 struct login_codes;
 struct metrics;
 struct runtime;
+struct watch;
 
 struct services {
 	const struct config *config;
@@ -30,6 +32,8 @@ struct services {
 	struct counts *counts;         /* of declared queues */
 	struct hub *hub;               /* waits for jobs' events */
 	struct lease_hub *leases;      /* waits for jobs, on behalf of workers */
+	struct lessees *lessees;       /* who asked for jobs over HTTP lately */
+	struct watch *watch;           /* how all queues stand */
 	struct admission *admission;   /* may jobs be created now? */
 	struct runtime *runtime;
 	struct login_codes *logins;    /* of links that sign browsers in */

@@ -1,6 +1,7 @@
 /* Taking jobs over HTTP: what a BullMQ worker does between a marker and its processor, on behalf of a worker in any language. */
 #include "gateway/http/audit.h"
 #include "gateway/realtime/lease.h"
+#include "gateway/realtime/lessees.h"
 #include "gateway/routes/access.h"
 #include "gateway/routes/handlers.h"
 #include "lib/base/clock.h"
@@ -18,6 +19,7 @@ struct leasing {
 	const struct services *s;
 	const struct queue_ref *q;
 	struct bq_worker as;
+	struct str worker_id;
 	struct bq_held *held;
 	size_t n, max;
 	struct bq_taken last; /* what the last attempt said */
@@ -207,17 +209,29 @@ static int lease(struct leasing *l, struct err *err)
 	return rc;
 }
 
+/* Before it waits and after, so that a worker that waits is known. */
+static void note_lessee(const struct leasing *l)
+{
+	const struct request *r = l->r;
+
+	lessees_note(l->s->lessees, l->q->queue->name, l->worker_id, str_from(r->who.org), str_from(r->who.sub), l->n);
+}
+
 static bool begin(struct leasing *l, struct err *err)
 {
 	struct request *r = l->r;
 	const struct declaration *decl = l->q->decl;
-	struct str name = lease_name(r, jdoc_string(&r->json, jdoc_get(&r->json, JDOC_ROOT, "workerId"), r->arena));
+
+	l->worker_id = jdoc_string(&r->json, jdoc_get(&r->json, JDOC_ROOT, "workerId"), r->arena);
+	struct str name = lease_name(r, l->worker_id);
 
 	l->as = decl ? declaration_worker(decl, name) : (struct bq_worker){.name = name, .lock_ms = DECLARATION_LOCK_MS};
 	l->max = (size_t)number_or(r, "max", 1);
 	l->held = arena_array(r->arena, l->max, sizeof(*l->held));
-	if (name.p && l->held)
+	if (name.p && l->held) {
+		note_lessee(l);
 		return true;
+	}
 	err_set(err, ERR_NOMEM, "out of memory");
 	return false;
 }
@@ -241,6 +255,7 @@ void leases_take(struct request *r, struct response *res)
 			give_back(&l);
 			l.n = 0;
 		}
+		note_lessee(&l);
 		if (l.n)
 			note_leased(&l);
 		answer(&l, res, clock_wall_ms() + l.as.lock_ms);

@@ -52,6 +52,15 @@ struct buf bq_pack_failure(const struct bq_job *job, const struct bq_failure *f)
 /* As the official client's shouldRetryJob; *delay_ms for BQ_FAILED_DELAYED. */
 enum bq_failed bq_failure_kind(const struct bq_job *job, const struct bq_failure *f, int64_t *delay_ms);
 
+/* ---- status.c: counts ---- */
+#define BQ_COUNTS_COMMANDS 9
+void bq_put_counts(struct rcmd *cmd, const struct bq_queue *q);
+/* Reads the replies of its BQ_COUNTS_COMMANDS commands. */
+int bq_read_counts(struct bq_counts *out, redisReply *const *replies, struct err *err) MUST_CHECK;
+
+/* The field of a queue's meta that says why it was paused (inspect.h, admin.h). */
+#define BQ_META_PAUSE "sluice:pause"
+
 /* ---- job.c: hash fields ---- */
 #define BQ_JOB_FIELD_COUNT 21
 

@@ -1,5 +1,6 @@
 #include "lib/bullmq/bq_impl.h"
 #include "lib/bullmq/flow.h"
+#include "lib/bullmq/inspect.h"
 
 /* What is asked of every job of the tree, in this order. One HSCAN gives all of a small hash, and bounds the reply of a big one. */
 enum {
@@ -54,20 +55,6 @@ static void put_job(struct rcmd *cmd, struct str key)
 	put_key(cmd, key, ":dependencies");
 }
 
-/* "P:Q:id" from behind, as the official client takes it apart: P may hold colons. */
-static void split_key(struct bq_child *child)
-{
-	size_t id = child->key.n, queue;
-
-	while (id > 0 && child->key.p[id - 1] != ':')
-		id--;
-	queue = id > 0 ? id - 1 : 0;
-	while (queue > 0 && child->key.p[queue - 1] != ':')
-		queue--;
-	child->id = str_sub(child->key, id, child->key.n - id);
-	child->queue = str_sub(child->key, queue, id > 0 ? id - 1 - queue : 0);
-}
-
 /* The next place in the list, for the child of that key; NULL when there is no memory, or no place (then *rc stays 0). */
 static struct bq_child *append(struct walk *w, const redisReply *key, size_t parent, int *rc)
 {
@@ -83,7 +70,7 @@ static struct bq_child *append(struct walk *w, const redisReply *key, size_t par
 		*rc = err_set(w->err, ERR_NOMEM, "no memory for a job's children");
 		return NULL;
 	}
-	split_key(child);
+	bq_split_key(child->key, &child->queue, &child->id);
 	w->out->n++;
 	return child;
 }

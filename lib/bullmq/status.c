@@ -152,9 +152,9 @@ static const struct {
 	{"ZCARD", BQ_KEY_WAITING_CHILDREN, BQ_WAITING_CHILDREN},
 };
 
-#define COMMANDS_PER_QUEUE (ARRAY_LEN(COUNTED) + 1)
+_Static_assert(BQ_COUNTS_COMMANDS == ARRAY_LEN(COUNTED) + 1, "one command for each, and one for the pause");
 
-static void put_counts(struct rcmd *cmd, const struct bq_queue *q)
+void bq_put_counts(struct rcmd *cmd, const struct bq_queue *q)
 {
 	for (size_t i = 0; i < ARRAY_LEN(COUNTED); i++) {
 		rcmd_begin(cmd, 2);
@@ -167,10 +167,10 @@ static void put_counts(struct rcmd *cmd, const struct bq_queue *q)
 	rcmd_argz(cmd, "paused");
 }
 
-static int read_counts(struct bq_counts *out, redisReply *const *replies, struct err *err)
+int bq_read_counts(struct bq_counts *out, redisReply *const *replies, struct err *err)
 {
 	*out = (struct bq_counts){0};
-	for (size_t i = 0; i < COMMANDS_PER_QUEUE; i++) {
+	for (size_t i = 0; i < BQ_COUNTS_COMMANDS; i++) {
 		int64_t v = 0;
 		int rc = rreply_error(replies[i], err);
 
@@ -196,12 +196,12 @@ int bq_counts_many(struct bq *bq, const struct bq_queue *const *queues, size_t n
 	if (n == 0)
 		return 0;
 	for (size_t i = 0; i < n; i++)
-		put_counts(&cmd, queues[i]);
+		bq_put_counts(&cmd, queues[i]);
 	rc = bq_call(bq, &cmd, deadline, &replies, err);
 	if (rc < 0)
 		return rc;
 	for (size_t i = 0; i < n && rc == 0; i++)
-		rc = read_counts(&out[i], replies.items + i * COMMANDS_PER_QUEUE, err);
+		rc = bq_read_counts(&out[i], replies.items + i * BQ_COUNTS_COMMANDS, err);
 	rreplies_release(&replies);
 	return rc;
 }

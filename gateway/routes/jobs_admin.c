@@ -1,0 +1,249 @@
+/* The jobs of a queue as their watchers see them: page by page, one in full, its log. */
+#include "gateway/routes/handlers.h"
+#include "gateway/routes/queues.h"
+
+#define PAGE_DEFAULT 50
+#define PAGE_LIMIT 200
+#define LOGS_DEFAULT 100
+
+/* ---- a page ---- */
+
+struct listing {
+	struct request *r;
+	const struct services *s;
+	const struct queue_ref *q;
+	enum bq_state state;
+	bool ascending;
+	struct str name;      /* .p NULL: any */
+	size_t limit;
+	struct bq_cursor at;
+	struct bq_place *places;
+	size_t n, scanned;
+	struct bq_job *jobs;
+};
+
+/* Leaves the ids whose job has the name, at most as many as are wanted; then the cursor stands on the last of them. */
+static int filter_by_name(struct listing *l, struct err *err)
+{
+	struct request *r = l->r;
+	struct bq_brief *briefs = arena_array(r->arena, l->n + 1, sizeof(*briefs));
+	size_t kept = 0;
+
+	if (!briefs)
+		return err_set(err, ERR_NOMEM, "out of memory");
+	int rc = bq_briefs(l->s->bq, l->q->queue, l->places, l->n, r->arena, briefs, r->deadline_mono_ms, err);
+	for (size_t i = 0; rc == 0 && i < l->n; i++) {
+		if (!briefs[i].name.p || !str_eq(briefs[i].name, l->name))
+			continue;
+		if (kept == l->limit) {
+			l->at = (struct bq_cursor){.last = l->places[i - 1]};
+			l->scanned = i;
+			break;
+		}
+		l->places[kept++] = l->places[i];
+	}
+	l->n = kept;
+	return rc;
+}
+
+static int read_listing(struct listing *l, struct err *err)
+{
+	struct request *r = l->r;
+	size_t many = l->name.p ? BQ_PAGE_MAX : l->limit;
+
+	l->places = arena_array(r->arena, many, sizeof(*l->places));
+	l->jobs = arena_array(r->arena, l->limit, sizeof(*l->jobs));
+	if (!l->places || !l->jobs)
+		return err_set(err, ERR_NOMEM, "out of memory");
+	int rc = bq_page(l->s->bq, l->q->queue, l->state, l->ascending, &l->at, many, r->arena, l->places, &l->n, r->deadline_mono_ms, err);
+	l->scanned = l->n;
+	if (rc == 0 && l->name.p)
+		rc = filter_by_name(l, err);
+	return rc < 0 ? rc : bq_read_jobs(l->s->bq, l->q->queue, l->state, l->places, l->n, r->arena, l->jobs, r->deadline_mono_ms, err);
+}
+
+/* One id: looked up, not searched for. */
+static int read_by_id(struct listing *l, struct str id, bool any_state, struct err *err)
+{
+	struct request *r = l->r;
+
+	l->jobs = arena_array(r->arena, 1, sizeof(*l->jobs));
+	l->at.done = true;
+	l->scanned = 1;
+	if (!l->jobs)
+		return err_set(err, ERR_NOMEM, "out of memory");
+	int rc = bq_status(l->s->bq, l->q->queue, id, false, r->arena, l->jobs, r->deadline_mono_ms, err);
+	if (rc == 0)
+		l->n = (any_state || l->jobs->state == l->state) && (!l->name.p || str_eq(l->name, l->jobs->name));
+	return rc == ERR_NOT_FOUND ? 0 : rc;
+}
+
+static void write_listing(const struct listing *l, struct response *res)
+{
+	struct jwrite w = response_json(res, 200);
+	struct buf next = BUF_INIT;
+
+	jw_open(&w, '{');
+	jw_key(&w, "items");
+	jw_open(&w, '[');
+	for (size_t i = 0; i < l->n; i++)
+		if (l->jobs[i].state != BQ_STATE_UNKNOWN) /* an id without a job */
+			write_job(l->r, &w, l->q->queue->name, &l->jobs[i], false);
+	jw_close(&w, ']');
+	bq_cursor_write(&next, &l->at);
+	jw_kstr(&w, "next", l->at.done ? STR_NONE : buf_str(&next));
+	jw_kint(&w, "scanned", (int64_t)l->scanned);
+	jw_close(&w, '}');
+	buf_release(&next);
+}
+
+/* What the query says; false: the response is written. */
+static bool read_query(struct listing *l, struct response *res)
+{
+	struct request *r = l->r;
+	struct str state = request_query(r, "state"), order = request_query(r, "order"), cursor = request_query(r, "cursor");
+	struct err err = {0};
+	int64_t limit;
+
+	l->name = request_query(r, "name");
+	l->state = state.p ? state_of_word(state) : BQ_WAITING;
+	l->ascending = order.p && str_is(order, "asc");
+	if (!query_number_or_reply(r, res, "limit", 1, PAGE_LIMIT, PAGE_DEFAULT, &limit))
+		return false;
+	l->limit = (size_t)limit;
+	if (l->state == BQ_STATE_UNKNOWN) {
+		response_problem(r, res, PROBLEM_VALIDATION, "\"%.*s\" is no state of a job", STR_ARG(state));
+		return false;
+	}
+	if (order.p && !str_is(order, "asc") && !str_is(order, "desc")) {
+		response_problem(r, res, PROBLEM_VALIDATION, "order is asc or desc");
+		return false;
+	}
+	if (cursor.p && bq_cursor_read(&l->at, cursor, &err) < 0) {
+		response_error(r, res, &err);
+		return false;
+	}
+	return true;
+}
+
+void jobs_list(struct request *r, struct response *res)
+{
+	struct queue_ref q;
+	struct listing l = {.r = r, .s = app_services(r->app), .q = &q};
+	struct str id = request_query(r, "id");
+	struct err err = {0};
+
+	if (!read_query(&l, res) || queue_ref_or_reply(r, res, r->params[0], &q) < 0)
+		return;
+	int rc = id.p ? read_by_id(&l, id, !request_query(r, "state").p, &err) : read_listing(&l, &err);
+	if (rc < 0)
+		response_error(r, res, &err);
+	else
+		write_listing(&l, res);
+	queue_ref_release(&q);
+}
+
+/* ---- one job ---- */
+
+static void write_lock(struct jwrite *w, const struct bq_standing *at)
+{
+	jw_key(w, "lock");
+	if (!at->lock.p) {
+		jw_null(w);
+		return;
+	}
+	jw_open(w, '{');
+	jw_kbool(w, "sluice", bq_token_is_ours(at->lock));
+	write_optional(w, "endsInMs", at->lock_ms > 0 ? at->lock_ms : -1);
+	jw_close(w, '}');
+}
+
+static void write_detail(struct request *r, struct response *res, const struct queue_ref *q, const struct bq_job *job,
+			 const struct bq_standing *at, int64_t logs, bool with_payload)
+{
+	struct jwrite w = response_json(res, 200);
+
+	jw_open(&w, '{');
+	write_job_fields(r, &w, q->queue->name, job, with_payload);
+	jw_kint(&w, "attemptsStarted", job->attempts_started);
+	jw_kint(&w, "stalledCount", job->stalled_count);
+	jw_kstr(&w, "processedBy", job->processed_by);
+	jw_kstr(&w, "deferredFailure", job->deferred_failure);
+	jw_kstr(&w, "scheduler", job->repeat_key);
+	write_time(&w, "dueAt", at->due_ms);
+	write_lock(&w, at);
+	jw_kint(&w, "pendingChildren", at->pending);
+	jw_kint(&w, "logs", logs);
+	jw_close(&w, '}');
+}
+
+static int answer_detail(struct request *r, struct response *res, const struct queue_ref *q, struct err *err)
+{
+	const struct services *s = app_services(r->app);
+	bool with_payload = !str_is(request_query(r, "data"), "0");
+	struct str id = r->params[1];
+	struct bq_job job;
+	struct bq_standing at;
+	struct bq_logs logs;
+	int rc = bq_status(s->bq, q->queue, id, with_payload, r->arena, &job, r->deadline_mono_ms, err);
+
+	if (rc == 0)
+		rc = bq_standing(s->bq, q->queue, id, false, r->arena, &at, r->deadline_mono_ms, err);
+	if (rc == 0)
+		rc = bq_logs(s->bq, q->queue, id, 0, 1, r->arena, &logs, r->deadline_mono_ms, err);
+	if (rc == 0)
+		write_detail(r, res, q, &job, &at, logs.total, with_payload);
+	return rc;
+}
+
+void jobs_detail(struct request *r, struct response *res)
+{
+	struct queue_ref q;
+	struct err err = {0};
+
+	if (queue_ref_or_reply(r, res, r->params[0], &q) < 0)
+		return;
+	if (answer_detail(r, res, &q, &err) < 0)
+		response_error(r, res, &err);
+	queue_ref_release(&q);
+}
+
+/* ---- its log ---- */
+
+static int answer_logs(struct request *r, struct response *res, const struct queue_ref *q, int64_t start, int64_t limit, struct err *err)
+{
+	const struct services *s = app_services(r->app);
+	struct bq_job job;
+	struct bq_logs logs;
+	int rc = bq_status(s->bq, q->queue, r->params[1], false, r->arena, &job, r->deadline_mono_ms, err);
+
+	if (rc == 0)
+		rc = bq_logs(s->bq, q->queue, r->params[1], start, (size_t)limit, r->arena, &logs, r->deadline_mono_ms, err);
+	if (rc < 0)
+		return rc;
+	struct jwrite w = response_json(res, 200);
+	jw_open(&w, '{');
+	jw_key(&w, "lines");
+	jw_open(&w, '[');
+	for (size_t i = 0; i < logs.n; i++)
+		jw_str(&w, logs.lines[i]);
+	jw_close(&w, ']');
+	jw_kint(&w, "start", start);
+	jw_kint(&w, "total", logs.total);
+	jw_close(&w, '}');
+	return 0;
+}
+
+void jobs_logs(struct request *r, struct response *res)
+{
+	struct queue_ref q;
+	struct err err = {0};
+	int64_t start, limit;
+
+	if (!query_number_or_reply(r, res, "start", 0, INT32_MAX, 0, &start) ||
+	    !query_number_or_reply(r, res, "limit", 1, BQ_PAGE_MAX, LOGS_DEFAULT, &limit) || queue_ref_or_reply(r, res, r->params[0], &q) < 0)
+		return;
+	if (answer_logs(r, res, &q, start, limit, &err) < 0)
+		response_error(r, res, &err);
+	queue_ref_release(&q);
+}
