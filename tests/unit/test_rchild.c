@@ -13,7 +13,7 @@
 
 #include "lib/base/buf.h"
 #include "lib/base/fs.h"
-#include "lib/redis/dirlock.h"
+#include "lib/child/dirlock.h"
 #include "lib/redis/rchild.h"
 #include "lib/redis/rconn.h"
 #include "tests/unit/redis_calls.h"

@@ -1,4 +1,4 @@
-#include "lib/redis/dirlock.h"
+#include "lib/child/dirlock.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -2,8 +2,8 @@
  *
  * The lock belongs to the open file, so children that inherit the descriptor keep it as well: after the death of the owner a new
  * one waits until they are gone too. Any thread. */
-#ifndef SLUICE_REDIS_DIRLOCK_H
-#define SLUICE_REDIS_DIRLOCK_H
+#ifndef SLUICE_CHILD_DIRLOCK_H
+#define SLUICE_CHILD_DIRLOCK_H
 
 #include <stdint.h>
 
