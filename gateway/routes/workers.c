@@ -33,10 +33,10 @@ static bool begin_or_reply(struct telling *t, struct request *r, struct response
 	return true;
 }
 
-/* A job that is gone or finished is no longer held under the token, like one that somebody else has. */
+/* A job that is gone, finished or set aside is no longer held under the token, like one that somebody else has. */
 static void refuse(struct telling *t, const struct err *err)
 {
-	if (err->code == ERR_LOCK_LOST || err->code == ERR_NOT_FOUND)
+	if (err->code == ERR_LOCK_LOST || err->code == ERR_NOT_FOUND || err->code == ERR_BROKEN)
 		response_problem(t->r, t->res, PROBLEM_LOCK_LOST, "%s", err->text);
 	else
 		response_error(t->r, t->res, err);

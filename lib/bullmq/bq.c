@@ -89,13 +89,27 @@ int bq_call_int(struct bq *bq, struct rcmd *cmd, int64_t deadline, int64_t *valu
 	return rc;
 }
 
+int bq_script_error(struct str text, struct err *err)
+{
+	static const char *const passing[] = {"OOM ",	     "LOADING ",     "READONLY ", "MISCONF ", "BUSY ", "NOREPLICAS ",
+					      "MASTERDOWN ", "CLUSTERDOWN ", "TRYAGAIN ", "NOAUTH ",  "NOPERM "};
+
+	for (size_t i = 0; i < ARRAY_LEN(passing); i++)
+		if (str_starts(text, str_from(passing[i])))
+			return err_set(err, ERR_REPLY, "%.*s", STR_ARG(text));
+	return err_set(err, ERR_BROKEN, "%.*s", STR_ARG(text));
+}
+
 int bq_call_done(struct bq *bq, struct rcmd *cmd, int64_t deadline, struct err *err)
 {
 	int64_t value = 0;
-	int rc = bq_call_int(bq, cmd, deadline, &value, err);
+	struct err why = {0};
+	int rc = bq_call_int(bq, cmd, deadline, &value, &why);
 
+	if (rc == ERR_REPLY)
+		return bq_script_error(str_from(why.text), err);
 	if (rc < 0)
-		return rc;
+		return err_set(err, rc, "%s", why.text);
 	return value < 0 ? bq_script_failure(value, err) : 0;
 }
 

@@ -153,7 +153,7 @@ int bq_take_many(struct bq *bq, const struct bq_queue *q, const struct bq_worker
 		 size_t *got, struct bq_taken *last, int64_t deadline, struct err *err) MUST_CHECK;
 
 /* Completion with the return value (JSON text). ERR_LOCK_LOST, ERR_NOT_FOUND (job gone), ERR_WRONG_STATE (not active, or it has pending or
- * failed children). */
+ * failed children). ERR_BROKEN, from here to bq_release: what is stored of the job lets no end of it be recorded; it has been set aside. */
 int bq_complete(struct bq *bq, const struct bq_queue *q, const struct bq_worker *w, const struct bq_job *job, struct str token,
 		struct str returnvalue, int64_t deadline, struct err *err) MUST_CHECK;
 
@@ -174,6 +174,13 @@ int bq_delay(struct bq *bq, const struct bq_queue *q, const struct bq_job *job, 
 /* Back to wait, at the front, without using up an attempt (shutting down, release). */
 int bq_release(struct bq *bq, const struct bq_queue *q, const struct bq_job *job, struct str token, int64_t deadline, struct err *err)
 	MUST_CHECK;
+
+/* Fails a job at whose end an official script failed half-way (ERR_BROKEN of bq_work_ended), so that it stands in nobody's way any longer.
+ * ERR_LOCK_LOST: somebody else has it. ERR_WRONG_STATE: it has ended already. */
+#define BQ_REASON_SIZE (sizeof(((struct err *)NULL)->text) + 80)
+struct str bq_set_aside_reason(const struct err *why, char out[BQ_REASON_SIZE]);
+int bq_set_aside(struct bq *bq, const struct bq_queue *q, struct str id, struct str token, struct str reason, int64_t deadline,
+		 struct err *err) MUST_CHECK;
 
 int bq_progress(struct bq *bq, const struct bq_queue *q, struct str id, struct str json, int64_t deadline, struct err *err) MUST_CHECK;
 /* keep: keepLogs, -1 all. *count (may be NULL): lines now. */

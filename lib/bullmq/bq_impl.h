@@ -22,7 +22,7 @@ void bq_lanes_release(struct bq *bq);
 int bq_call(struct bq *bq, struct rcmd *cmd, int64_t deadline, struct rreplies *out, struct err *err) MUST_CHECK;
 /* The same for one command that answers with an integer. An error of Redis is ERR_REPLY. */
 int bq_call_int(struct bq *bq, struct rcmd *cmd, int64_t deadline, int64_t *value, struct err *err) MUST_CHECK;
-/* The same where a negative integer is a script's failure: 0, else the code it stands for. */
+/* The same where a negative integer is a script's failure: 0, else the code it stands for. ERR_BROKEN as from bq_script_error. */
 int bq_call_done(struct bq *bq, struct rcmd *cmd, int64_t deadline, struct err *err) MUST_CHECK;
 
 /* ---- outbox.c ---- */
@@ -31,6 +31,8 @@ void bq_arg_outbox(struct rcmd *cmd, const struct bq_queue *q);
 /* The one of scripts that add. */
 void bq_arg_outbox_adds(struct rcmd *cmd, const struct bq_queue *q);
 
+/* An error with which a script ended: ERR_REPLY when it tells of Redis' own state, which passes, else ERR_BROKEN: of the data. */
+int bq_script_error(struct str text, struct err *err);
 /* What a negative number of an official script stands for. */
 int bq_script_failure(int64_t code, struct err *err);
 

@@ -1,5 +1,6 @@
 #include <math.h>
 
+#include "lib/base/clock.h"
 #include "lib/base/id.h"
 #include "lib/bullmq/bq_impl.h"
 #include "lib/bullmq/work.h"
@@ -135,6 +136,40 @@ static int check_token(struct str token, struct err *err)
 	return 0;
 }
 
+int bq_set_aside(struct bq *bq, const struct bq_queue *q, struct str id, struct str token, struct str reason, int64_t deadline,
+		 struct err *err)
+{
+	const struct bq_script_call call = {.queue = q};
+	struct rcmd cmd = RCMD_INIT;
+
+	bq_script_begin(&cmd, BQ_SCRIPT_SET_ASIDE, &call, 7);
+	rcmd_arg(&cmd, q->keys[BQ_KEY_BASE]);
+	rcmd_argi(&cmd, clock_wall_ms());
+	rcmd_arg(&cmd, id);
+	rcmd_arg(&cmd, token);
+	rcmd_arg(&cmd, reason);
+	bq_arg_outbox(&cmd, q);
+	return bq_call_done(bq, &cmd, deadline, err);
+}
+
+struct str bq_set_aside_reason(const struct err *why, char out[BQ_REASON_SIZE])
+{
+	snprintf(out, BQ_REASON_SIZE, "BROKEN_JOB: what is stored of the job lets no end of it be recorded: %s", why->text);
+	return str_from(out);
+}
+
+/* After an ending that failed with ERR_BROKEN and *err, which stays the answer. */
+static int set_broken_aside(struct bq *bq, const struct bq_queue *q, struct str id, struct str token, int64_t deadline, struct err *err)
+{
+	const struct err why = *err;
+	struct err ignored = {0};
+	char reason[BQ_REASON_SIZE];
+
+	if (bq_set_aside(bq, q, id, token, bq_set_aside_reason(&why, reason), deadline, &ignored) < 0)
+		return err_set(err, ERR_BROKEN, "%s; nor can it be set aside: %s", why.text, ignored.text);
+	return ERR_BROKEN;
+}
+
 static int end_alone(struct bq *bq, const struct bq_queue *q, const struct bq_worker *w, const struct bq_job *job, const struct bq_ending *e,
 		     enum bq_failed *how, int64_t deadline, struct err *err)
 {
@@ -158,7 +193,7 @@ static int end_alone(struct bq *bq, const struct bq_queue *q, const struct bq_wo
 	if (rc == 0)
 		rc = bq_work_ended(&answer, 0, err);
 	rreplies_release(&replies);
-	return rc;
+	return rc == ERR_BROKEN ? set_broken_aside(bq, q, job->id, e->token, deadline, err) : rc;
 }
 
 int bq_complete(struct bq *bq, const struct bq_queue *q, const struct bq_worker *w, const struct bq_job *job, struct str token,

@@ -174,7 +174,7 @@ int bq_work_ended(const struct bq_work_answer *answer, size_t i, struct err *err
 	int64_t code;
 
 	if (text.p)
-		return err_set(err, ERR_REPLY, "%.*s", STR_ARG(text));
+		return bq_script_error(text, err);
 	if (!rreply_int(r, &code))
 		return err_set(err, ERR_PROTOCOL, "the work script left out an ending");
 	return code < 0 ? bq_script_failure(code, err) : 0;

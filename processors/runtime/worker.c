@@ -117,7 +117,7 @@ static enum outcome run(struct worker *w)
 
 /* What is to be told to Redis about the job's end; told again until it is known to have arrived. */
 struct ending {
-	enum { END_COMPLETE, END_FAIL, END_DELAY, END_RELEASE, END_HAND_OVER, END_DROP } kind;
+	enum { END_COMPLETE, END_FAIL, END_DELAY, END_RELEASE, END_HAND_OVER, END_DROP, END_SET_ASIDE } kind;
 	bool permanent;
 	enum bq_failed how; /* filled when failing */
 };
@@ -171,6 +171,14 @@ static int extend_once(const struct worker *w, struct err *err)
 	return rc == ERR_LOCK_LOST ? 0 : rc; /* it has finished the job already */
 }
 
+static int set_aside(const struct worker *w, struct err *err)
+{
+	const struct rqueue *q = w->q;
+
+	return bq_set_aside(q->rt->bq, &q->decl->queue, w->ctx.job.id, str_from(w->ctx.token), buf_str(&w->ctx.reason),
+			    runtime_deadline(q->rt), err);
+}
+
 static int tell(struct worker *w, struct ending *end, struct err *err)
 {
 	static const enum bq_end kinds[] = {
@@ -185,6 +193,8 @@ static int tell(struct worker *w, struct ending *end, struct err *err)
 		return 0;
 	if (end->kind == END_HAND_OVER)
 		return extend_once(w, err);
+	if (end->kind == END_SET_ASIDE)
+		return set_aside(w, err);
 	e.kind = kinds[end->kind];
 	return exchange_end(w, &e, &end->how, err);
 }
@@ -204,6 +214,16 @@ static bool worth_telling_again(int rc)
 	return rc == ERR_UNAVAILABLE || rc == ERR_TIMEOUT || rc == ERR_UNKNOWN_OUTCOME || rc == ERR_REPLY;
 }
 
+/* No end of the job can be recorded, now or later: it fails, with the reason. */
+static void decide_set_aside(struct worker *w, struct ending *end, const struct err *why)
+{
+	char reason[BQ_REASON_SIZE];
+
+	buf_clear(&w->ctx.reason);
+	buf_adds(&w->ctx.reason, bq_set_aside_reason(why, reason));
+	end->kind = END_SET_ASIDE;
+}
+
 /* Redis may be away just now: a finished job's result is held until it is told, or until the lock is somebody else's. */
 static int tell_until_known(struct worker *w, struct ending *end, struct err *err)
 {
@@ -212,6 +232,10 @@ static int tell_until_known(struct worker *w, struct ending *end, struct err *er
 
 	for (;;) {
 		int rc = tell(w, end, err);
+		if (rc == ERR_BROKEN && end->kind != END_SET_ASIDE) {
+			decide_set_aside(w, end, err);
+			continue;
+		}
 		if (rc == ERR_LOCK_LOST && !relocked && relock_one(w)) {
 			relocked = true; /* it had expired during an outage, and nobody took the job meanwhile */
 			continue;
@@ -241,6 +265,7 @@ static const struct ending_row *ending_row(const struct ending *end)
 		[END_RELEASE] = {"job_released", "released", NULL, LOG_INFO},
 		[END_HAND_OVER] = {"job_handed_over", "handed_over", NULL, LOG_INFO},
 		[END_DROP] = {"job_dropped", "dropped", NULL, LOG_WARN},
+		[END_SET_ASIDE] = {"job_set_aside", "failed", "failed", LOG_WARN},
 	};
 	static const struct ending_row retry = {"job_retry", "retried", NULL, LOG_INFO};
 
@@ -264,14 +289,15 @@ static void report(struct worker *w, const struct ending *end, int rc, const str
 	struct runtime *rt = q->rt;
 	const struct job_context *ctx = &w->ctx;
 	const struct ending_row *row = ending_row(end);
+	bool failed = end->kind == END_FAIL || end->kind == END_SET_ASIDE;
 
 	LOG(rt->env.log, rc < 0 ? LOG_ERROR : row->level, rc < 0 ? "job_finish_failed" : row->event,
 	    log_strz("processor", q->decl->processor->log_name), log_str("queue", q->decl->name), log_str("jobId", ctx->job.id),
 	    log_int("attempt", job_attempt(ctx)), log_int("ms", clock_mono_ms() - ctx->started_mono_ms),
-	    log_str("reason", end->kind == END_FAIL ? buf_str(&ctx->reason) : STR_NONE), log_strz("error", rc < 0 ? err->text : NULL));
+	    log_str("reason", failed ? buf_str(&ctx->reason) : STR_NONE), log_strz("error", rc < 0 ? err->text : NULL));
 	if (rc < 0)
 		return;
-	if (end->kind == END_FAIL)
+	if (failed)
 		metrics_add(rt->env.metrics, M_PROCESSOR_ERRORS, 1, (struct str[]){q->decl->processor_name, code_of(buf_str(&ctx->reason))});
 	metrics_add(rt->env.metrics, M_JOB_ATTEMPTS, 1, (struct str[]){q->decl->name, str_from(row->attempt)});
 	if (row->outcome)

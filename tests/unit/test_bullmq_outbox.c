@@ -218,6 +218,24 @@ static void an_outbox_that_is_none_stops_no_job(void **state)
 	assert_int_equal(status(taken.id).state, BQ_COMPLETED);
 }
 
+static void a_job_that_is_set_aside_has_ended(void **state)
+{
+	struct bq_add job = a_job();
+
+	(void)state;
+	add(&job);
+	struct bq_job taken = take("t");
+	REDIS("HSET", "bull:orders:1", "parent", "{\"id\":");
+	assert_int_equal(bq_complete(world.bq, &world.queue, &world.worker, &taken, STR("t"), STR("1"), DEADLINE, &world.err), ERR_BROKEN);
+
+	assert_int_equal(read_all(), 1);
+	assert_int_equal(entries[0].kind, BQ_ENTRY_END);
+	assert_int_equal(entries[0].job.state, BQ_FAILED);
+	assert_true(str_starts(entries[0].job.failed_reason, STR("BROKEN_JOB: ")));
+	assert_int_equal(entries[0].job.finished_on, entries[0].at_ms);
+	assert_int_equal(bq_complete(world.bq, &world.queue, &world.worker, &taken, STR("t"), STR("1"), DEADLINE, &world.err), ERR_LOCK_LOST);
+}
+
 static void without_an_outbox_nothing_is_written(void **state)
 {
 	struct bq_add job = a_job();
@@ -243,6 +261,7 @@ int main(void)
 		TEST(removals_and_stalled_attempts_are_told),
 		TEST(the_reader_is_woken_once),
 		TEST(an_outbox_that_is_none_stops_no_job),
+		TEST(a_job_that_is_set_aside_has_ended),
 		TEST(without_an_outbox_nothing_is_written),
 	};
 

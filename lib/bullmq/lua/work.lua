@@ -100,21 +100,47 @@ local function noteFetched(reply, token)
   return true
 end
 
+-- An id behind which there is something else than a job, as when somebody has put the name of one of the queue's own keys into a list:
+-- whoever takes it fails. It leaves the queue, and the others are taken.
+local function stepOver(id)
+  rcall("LREM", active, "-1", id)
+  rcall("DEL", base .. id .. ":lock")
+  trouble = "'" .. id .. "' stood among the jobs and is none"
+end
+
+-- The fields of a job, none when its hash is gone, which the official client takes as well; nil: something else is there.
+local function fieldsOfJob(id)
+  local ok, fields = pcall(rcall, "HGETALL", base .. id)
+  if not ok or #fields == 0 then return ok and fields or nil end
+  for i = 1, #fields, 2 do
+    if fields[i] == "timestamp" then return fields end
+  end
+end
+
+local function takeOneOfficially()
+  local token = newToken()
+  local ok, reply = pcall(bullmq().take, KEYS, {base, now, cmsgpack.pack(workerOpts(token))})
+  if ok then return noteFetched(reply, token) end
+  local id = rcall("LINDEX", active, "0") -- the one at which it failed
+  if not id or fieldsOfJob(id) then error(reply, 0) end
+  stepOver(id)
+  return false
+end
+
 local function takeOfficially(n)
   for _ = 1, n do
-    local token = newToken()
-    if noteFetched(bullmq().take(KEYS, {base, now, cmsgpack.pack(workerOpts(token))}), token) then return end
+    if takeOneOfficially() then return end
   end
 end
 
 -- What is written is added to what was read: a later field counts.
 local function prepare(id)
-  local jobKey, token = base .. id, newToken()
+  local jobKey, token, fields, starts = base .. id, newToken(), fieldsOfJob(id), "1"
+  if not fields then return stepOver(id) end
   rcall("SET", jobKey .. ":lock", token, "PX", ARGV[4])
   rcall("XADD", events, "*", "event", "active", "jobId", id, "prev", "waiting")
-  local fields, starts = rcall("HGETALL", jobKey), "1"
   for i = 1, #fields, 2 do
-    if fields[i] == "ats" then starts = string.format("%d", fields[i + 1] + 1) end
+    if fields[i] == "ats" then starts = string.format("%d", (tonumber(fields[i + 1]) or 0) + 1) end
   end
   local changed = {"processedOn", now, "ats", starts, "pb", ARGV[3]}
   local last = ARGV[3] == "" and 4 or 6
@@ -285,8 +311,8 @@ local function lookAtCompletions()
   for i, place in ipairs(places) do
     local e = endings[place]
     local ok, fields = pcall(rcall, "HMGET", base .. e[2], "timestamp", "atm", "parentKey", "parent", "deid")
-    e.plain = ok and locks[i] == e[3] and e[3] ~= "0" and fields[1] and not fields[3] and not fields[4] and not fields[5] and
-      not (anyChildren and rcall("EXISTS", childKeys[2 * i - 1], childKeys[2 * i]) > 0)
+    e.plain = ok and locks[i] == e[3] and e[3] ~= "0" and fields[1] and tonumber(fields[2] or 0) and not fields[3] and not fields[4] and
+      not fields[5] and not (anyChildren and rcall("EXISTS", childKeys[2 * i - 1], childKeys[2 * i]) > 0)
     e.attempt = e.plain and string.format("%d", (fields[2] or 0) + 1)
   end
 end
