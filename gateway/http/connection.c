@@ -131,7 +131,7 @@ static int on_request(struct mg_connection *conn)
 {
 	struct worker *w = mg_get_thread_pointer(conn);
 	const struct mg_request_info *info = mg_get_request_info(conn);
-	struct exchange x = {.worker = w, .conn = conn, .info = info, .started_us = clock_mono_us()};
+	struct exchange x = {.worker = w, .conn = conn, .info = info, .started_us = clock_mono_us(), .arrived = wire_received()};
 	struct response res = {.file_fd = -1, .content_type = "application/json", .body = w->body};
 	struct request r;
 	enter(w, info);

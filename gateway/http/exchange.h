@@ -9,7 +9,11 @@
 #include "gateway/http/request.h"
 #include "gateway/http/server.h"
 
+struct lines;
 struct route_state;
+
+/* A body must keep up this pace, after a first grace of as long as a request's head may take. */
+#define BODY_BYTES_PER_MS 16
 
 /* What one civetweb thread keeps from request to request. */
 struct worker {
@@ -45,12 +49,17 @@ struct exchange {
 	enum body_state body;
 	bool continue_due;               /* the client waits for 100 Continue */
 	bool waiting;                    /* holds a wait slot */
+	bool past_server;                /* the body is read from the socket: civetweb no longer knows where the next request begins */
+	struct str arrived;              /* in civetweb's buffer: what its last read brought; .p NULL: the head came with an earlier request */
+	struct lines *lines;             /* of a body that is read line by line */
 	struct audit_entry audit;
 	char allow[64];                  /* methods of the path, for 405 and OPTIONS */
 };
 
 /* The most that the request's body may have. */
 int64_t exchange_body_limit(const struct request *r);
+/* The first step of reading it: its announced length, and the client that waits to hear that it is wanted. */
+int exchange_begin_body(struct request *r, struct err *err) MUST_CHECK;
 /* Is so little of the body left that reading it is better than closing the connection? */
 bool exchange_body_is_small(const struct request *r);
 /* Reads and forgets what is left of it, so that the connection can be used again; false: it must be closed. */

@@ -1,5 +1,6 @@
 /* What stands between a request that may be trusted and its handler, step by step, all of it from the route's row. */
 #include "gateway/http/audit.h"
+#include "gateway/http/lines.h"
 #include "gateway/http/server_state.h"
 #include "gateway/http/session.h"
 #include "lib/base/clock.h"
@@ -168,9 +169,11 @@ static bool step_media_type(struct request *r, struct response *res)
 		return rejected(r, "media");
 	}
 	struct str media = str_trim(str_cut(&type, ';'));
-	if (r->route->body != BODY_JSON || str_ieq(media, STR("application/json")))
+	r->by_line = r->route->flags & ROUTE_LINES && str_ieq(media, STR("application/x-ndjson"));
+	if (r->route->body != BODY_JSON || r->by_line || str_ieq(media, STR("application/json")))
 		return true;
-	response_problem(r, res, PROBLEM_UNSUPPORTED_MEDIA, "The Content-Type must be application/json.");
+	response_problem(r, res, PROBLEM_UNSUPPORTED_MEDIA, "The Content-Type must be application/json%s.",
+			 r->route->flags & ROUTE_LINES ? " or application/x-ndjson" : "");
 	return rejected(r, "media");
 }
 
@@ -205,6 +208,12 @@ static void release_buf(void *b)
 }
 
 #define CHUNKED_STEP ((size_t)16 << 10)
+
+/* Is the whole body read before the handler runs? */
+static bool takes_json(const struct request *r)
+{
+	return r->route->body == BODY_JSON && !r->by_line;
+}
 
 /* Reads the whole body into memory of the request; of an announced length no more is reserved than may be taken. */
 static int read_body(struct request *r, struct err *err)
@@ -248,7 +257,9 @@ static bool step_body(struct request *r, struct response *res)
 {
 	struct err err = {0};
 	int rc = 0;
-	if (r->route->body == BODY_JSON)
+	if (r->by_line)
+		rc = lines_begin(r, &err);
+	else if (takes_json(r))
 		rc = is_public(r) ? read_public_body(r, &err) : read_body(r, &err);
 	if (rc < 0)
 		return refuse_body(r, res, &err);
@@ -259,7 +270,7 @@ static bool step_body(struct request *r, struct response *res)
 static bool step_scan(struct request *r, struct response *res)
 {
 	struct jdoc_fault fault = {0};
-	if (r->route->body != BODY_JSON)
+	if (!takes_json(r))
 		return true;
 	int rc = jdoc_parse(&r->json, r->arena, r->body, &JDOC_LIMITS, &fault);
 	if (rc == 0)
@@ -275,7 +286,7 @@ static bool step_schema(struct request *r, struct response *res)
 {
 	const struct schema *schema = r->x_->route_state->schema;
 	struct schema_report report = {.arena = r->arena};
-	if (!schema || schema_check(schema, &r->json, JDOC_ROOT, STR(""), &report) == 0)
+	if (!schema || r->by_line || schema_check(schema, &r->json, JDOC_ROOT, STR(""), &report) == 0)
 		return true;
 	response_invalid(r, res, &report);
 	return rejected(r, "schema");

@@ -7,8 +7,6 @@
 #include "lib/base/clock.h"
 #include "lib/config/config.h"
 
-/* A body must keep up this pace, after a first grace of as long as a request's head may take. */
-#define BODY_BYTES_PER_MS 16
 #define DISCARD_BYTES (64 << 10)
 #define DISCARD_MS 1000
 
@@ -34,6 +32,8 @@ int64_t request_content_length(const struct request *r)
 int64_t exchange_body_limit(const struct request *r)
 {
 	bool stream = r->route && r->route->body == BODY_STREAM;
+	if (r->by_line)
+		return INT64_MAX; /* lines have a limit, and the handler counts them */
 	return stream ? r->deps->config->doc_max_bytes : r->deps->config->max_body_bytes;
 }
 
@@ -44,7 +44,7 @@ static int broken(struct exchange *x, struct err *err, int code, const char *wha
 }
 
 /* The client may hold the body back until it hears that it is wanted (RFC 9110 10.1.1). */
-static int begin_body(struct request *r, struct err *err)
+int exchange_begin_body(struct request *r, struct err *err)
 {
 	struct exchange *x = r->x_;
 	int64_t limit = exchange_body_limit(r);
@@ -90,7 +90,7 @@ int64_t request_read(struct request *r, void *into, size_t n, struct err *err)
 		return err_set(err, ERR_PROTOCOL, "the body broke off before");
 	if (x->body == BODY_DONE || x->facts.content_length == 0 || n == 0)
 		return 0;
-	int rc = x->body == BODY_UNREAD ? begin_body(r, err) : 0;
+	int rc = x->body == BODY_UNREAD ? exchange_begin_body(r, err) : 0;
 	if (rc < 0)
 		return rc;
 	if (!x->facts.chunked && (int64_t)n > x->facts.content_length - x->body_read)
@@ -105,7 +105,7 @@ int64_t request_read(struct request *r, void *into, size_t n, struct err *err)
 bool exchange_body_is_small(const struct request *r)
 {
 	const struct exchange *x = r->x_;
-	if (x->body == BODY_BROKEN || x->facts.chunked || x->continue_due)
+	if (x->body == BODY_BROKEN || x->facts.chunked || x->continue_due || x->past_server)
 		return false;
 	return x->facts.content_length - x->body_read <= DISCARD_BYTES;
 }

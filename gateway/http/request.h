@@ -42,6 +42,7 @@ struct request {
 	int64_t deadline_mono_ms;
 	struct str body;        /* whole body, for routes that take one (BODY_JSON) */
 	struct jdoc json;       /* body scanned and, when the route names a schema, valid */
+	bool by_line;           /* the body is lines of JSON, which the handler reads (ROUTE_LINES); body and json are empty */
 	struct exchange *x_;    /* the connection */
 };
 
@@ -53,6 +54,16 @@ struct str request_query(const struct request *r, const char *name);
 /* Streams the body for BODY_STREAM routes: bytes read (0 at the proper end), ERR_LIMIT (over the route's limit), ERR_TIMEOUT, ERR_PROTOCOL (the body
  * broke off or its framing is wrong: never use what was read). */
 int64_t request_read(struct request *r, void *into, size_t n, struct err *err);
+/* The next line of a by_line body, without its end; valid until the next call. Without `wait`, only when it has come already. A line must
+ * arrive whole within SLUICE_REQUEST_TIMEOUT and a time by its size; the body may take as long as it likes.
+ * One of enum line_state, or the body's end before its time: ERR_TIMEOUT, ERR_PROTOCOL, ERR_STOPPING (the process is on its way out), ERR_NOMEM. */
+enum line_state {
+	LINES_END,     /* there are no more */
+	LINE_READ,     /* *line is it */
+	LINE_TOO_LONG, /* over SLUICE_MAX_BODY_BYTES: it was passed over */
+	LINE_NOT_YET   /* only without `wait` */
+};
+int request_line(struct request *r, bool wait, struct str *line, struct err *err) MUST_CHECK;
 /* Content-Length; -1 when chunked. */
 int64_t request_content_length(const struct request *r);
 

@@ -3,6 +3,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/filter.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -27,6 +28,7 @@
 static _Thread_local struct {
 	int fd;
 	bool filled; /* the last recv took all that there was room for */
+	struct str received; /* what the last recv brought */
 	int64_t deadline_ms;
 	_Atomic int *accepted; /* NULL: they are not counted */
 } watch = {.fd = -1};
@@ -46,6 +48,7 @@ ssize_t wire_recv(int fd, void *into, size_t n, int flags)
 	}
 	ssize_t got = recvfrom(fd, into, n, flags, NULL, NULL);
 	watch.filled = got > 0 && (size_t)got == n;
+	watch.received = got > 0 ? (struct str){into, (size_t)got} : STR_NONE;
 	return got;
 }
 
@@ -77,6 +80,29 @@ void wire_watch(int64_t deadline_mono_ms)
 void wire_count_accepted(_Atomic int *count)
 {
 	watch.accepted = count;
+}
+
+struct str wire_received(void)
+{
+	struct str received = watch.received;
+	watch.received = STR_NONE;
+	return received;
+}
+
+int64_t wire_take(int fd, void *into, size_t n)
+{
+	ssize_t got = recvfrom(fd, into, n, MSG_DONTWAIT, NULL, NULL);
+	if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR))
+		return 0;
+	return got > 0 ? got : ERR_IO;
+}
+
+void wire_await_input(int fd, int64_t deadline_mono_ms)
+{
+	struct pollfd p = {.fd = fd, .events = POLLIN};
+	int64_t left = deadline_mono_ms - clock_mono_ms();
+	if (left > 0)
+		(void)poll(&p, 1, (int)(left < INT_MAX ? left : INT_MAX));
 }
 
 bool wire_filled(void)

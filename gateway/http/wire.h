@@ -15,12 +15,20 @@
 #include <sys/uio.h>
 
 #include "lib/base/attr.h"
+#include "lib/base/str.h"
 
 /* From now on recv(2) on this thread fails with ETIMEDOUT once the deadline has passed; 0 = no deadline. */
 void wire_watch(int64_t deadline_mono_ms);
 
 /* The socket of this thread's last recv(2), when its peer has this port; else -1. */
 int wire_socket(int peer_port);
+
+/* Where this thread's last recv(2) put what it brought; .p NULL when none has brought anything since this was asked before. */
+struct str wire_received(void);
+/* Reads what there is, without waiting: bytes, 0 when there is nothing yet, ERR_IO when nothing more will come. */
+int64_t wire_take(int fd, void *into, size_t n) MUST_CHECK;
+/* Waits until there is something to read, or nothing more will come, or the deadline has passed. */
+void wire_await_input(int fd, int64_t deadline_mono_ms);
 
 /* Did this thread's last recv(2) fill the whole buffer it was given? Then a head that is not complete is too large. */
 bool wire_filled(void);

@@ -71,7 +71,7 @@ static void write_content(struct writer *o, const char *media, const char *schem
 	jw_close(&o->w, '}');
 }
 
-/* A list of strings that schemas.json keeps for an operation: "query", "header" or "media"; JDOC_NONE when there is none. */
+/* A list of strings that schemas.json keeps for an operation: "query", "header", "media" or "lines"; JDOC_NONE when there is none. */
 static uint32_t extras(struct writer *o, const struct route *r, const char *kind)
 {
 	const struct jdoc *d = schemas_document(o->schemas);
@@ -189,10 +189,27 @@ static void write_problems(struct writer *o, unsigned traits)
 	write_problem(o, "default", "Any other problem; see /problems/{slug}");
 }
 
-static const char *media_name(struct writer *o, uint32_t node)
+static const char *name_at(struct writer *o, uint32_t node)
 {
 	const char *name = arena_dupz(&o->arena, jdoc_string(schemas_document(o->schemas), node, &o->arena));
 	return name ? name : "";
+}
+
+/* Of an operation that also takes lines: schemas.json names the schema of a line (LINE_ASKED) and of one of the answer (LINE_ANSWERED). */
+enum line_schema { LINE_ASKED, LINE_ANSWERED };
+
+static void write_lines(struct writer *o, const struct route *r, enum line_schema which)
+{
+	const struct jdoc *d = schemas_document(o->schemas);
+	uint32_t list = extras(o, r, "lines"), name = jdoc_first(d, list);
+	if (!(r->flags & ROUTE_LINES))
+		return;
+	if (which == LINE_ANSWERED && name != JDOC_NONE)
+		name = jdoc_next(d, list, name);
+	const char *schema = name == JDOC_NONE ? "" : name_at(o, name);
+	if (!schemas_has(o->schemas, schema))
+		fail(o, r, "schema", schema);
+	write_media(o, "application/x-ndjson", schema);
 }
 
 static void write_success(struct writer *o, const struct route *r)
@@ -207,8 +224,9 @@ static void write_success(struct writer *o, const struct route *r)
 	jw_open(&o->w, '{');
 	if (r->response_schema)
 		write_media(o, "application/json", r->response_schema);
+	write_lines(o, r, LINE_ANSWERED);
 	for (uint32_t m = jdoc_first(d, media); m != JDOC_NONE; m = jdoc_next(d, media, m))
-		write_media(o, media_name(o, m), NULL);
+		write_media(o, name_at(o, m), NULL);
 	jw_close(&o->w, '}');
 	jw_close(&o->w, '}');
 }
@@ -261,7 +279,11 @@ static void write_request_body(struct writer *o, const struct route *r)
 	jw_key(&o->w, "requestBody");
 	jw_open(&o->w, '{');
 	jw_kbool(&o->w, "required", true);
-	write_content(o, r->body == BODY_JSON ? "application/json" : "*/*", r->body_schema);
+	jw_key(&o->w, "content");
+	jw_open(&o->w, '{');
+	write_media(o, r->body == BODY_JSON ? "application/json" : "*/*", r->body_schema);
+	write_lines(o, r, LINE_ASKED);
+	jw_close(&o->w, '}');
 	jw_close(&o->w, '}');
 }
 

@@ -1,11 +1,120 @@
 #include "gateway/routes/creation.h"
 
 #include "gateway/http/route.h"
+#include "gateway/http/server.h"
 #include "lib/base/digest.h"
 #include "lib/config/config.h"
 #include "lib/metrics/metrics.h"
 
 #define IDEMPOTENCY_KEY_MAX 255
+
+/* Options that a request may set, and who may. What is not here is refused: parents belong to flows, timestamps to the gateway. */
+static const struct {
+	const char *name;
+	role_set roles;
+} SETTABLE[] = {
+	{"delay", ROLE_PRODUCER | ROLE_OPERATOR | ROLE_ADMIN},
+	{"priority", ROLE_PRODUCER | ROLE_OPERATOR | ROLE_ADMIN},
+	{"attempts", ROLE_PRODUCER | ROLE_OPERATOR | ROLE_ADMIN},
+	{"backoff", ROLE_PRODUCER | ROLE_OPERATOR | ROLE_ADMIN},
+	{"lifo", ROLE_PRODUCER | ROLE_OPERATOR | ROLE_ADMIN},
+	{"jobId", ROLE_PRODUCER | ROLE_OPERATOR | ROLE_ADMIN},
+	{"deduplication", ROLE_PRODUCER | ROLE_OPERATOR | ROLE_ADMIN},
+	{"keepLogs", ROLE_OPERATOR | ROLE_ADMIN},
+	{"stackTraceLimit", ROLE_OPERATOR | ROLE_ADMIN},
+	{"removeOnComplete", ROLE_OPERATOR | ROLE_ADMIN}, /* they act on the whole set */
+	{"removeOnFail", ROLE_OPERATOR | ROLE_ADMIN},
+};
+
+/* ---- what is asked for ---- */
+
+bool creation_fits(const struct request *r, const char *name, const struct jdoc *doc, uint32_t node, struct str prefix,
+		   struct schema_report *report)
+{
+	const struct schema *schema = r->deps->schema(r->deps->schemas, name);
+
+	return schema_check(schema, doc, node, prefix, report) == 0;
+}
+
+bool creation_read_options(struct request *r, const struct jdoc *doc, uint32_t node, struct str prefix, struct bq_opts *out,
+			   struct schema_report *report)
+{
+	struct err err = {0};
+	unsigned before = report->count;
+
+	for (uint32_t c = jdoc_first(doc, node); c != JDOC_NONE; c = jdoc_next(doc, node, c)) {
+		struct str name = jdoc_key(doc, c, r->arena);
+		size_t i = 0;
+		while (i < ARRAY_LEN(SETTABLE) && !str_is(name, SETTABLE[i].name))
+			i++;
+		const char *pointer = arena_printf(r->arena, "%.*s/%.*s", STR_ARG(prefix), STR_ARG(name));
+		if (i == ARRAY_LEN(SETTABLE))
+			schema_report_add(report, str_from(pointer), "is no option that a request may set");
+		else if (!(r->who.roles & SETTABLE[i].roles))
+			schema_report_add(report, str_from(pointer), "may be set by the role operator only");
+	}
+	if (report->count != before)
+		return false;
+	if (bq_opts_read(out, doc, node, r->arena, true, &err) < 0) {
+		schema_report_add(report, prefix, "%s", err.text);
+		return false;
+	}
+	if (out->job_id.p && !bq_job_id_ok(out->job_id)) {
+		schema_report_add(report, prefix, "jobId must be 1 to %d characters, no integer, without ':' and none of the queue's own names",
+				  BQ_JOB_ID_MAX);
+		return false;
+	}
+	return true;
+}
+
+static bool payload_is_valid(const struct declaration *decl, const struct jdoc *doc, uint32_t data, struct str prefix, struct schema_report *report)
+{
+	if (decl && decl->payload)
+		return schema_check(decl->payload, doc, data, prefix, report) == 0;
+	if (decl && jdoc_type(doc, data) != J_OBJECT) {
+		schema_report_add(report, prefix, "must be an object");
+		return false;
+	}
+	return true;
+}
+
+struct bq_add creation_job(const struct declaration *decl, struct str name, struct str data)
+{
+	return (struct bq_add){.name = name,
+			       .data = data,
+			       .idem_key = STR_NONE,
+			       .idem_fingerprint = STR_NONE,
+			       .max_waiting = decl ? decl->max_waiting : 0};
+}
+
+bool creation_read_item(struct request *r, const struct declaration *decl, const struct jdoc *doc, uint32_t node, struct str prefix,
+			struct bq_add *job, struct schema_report *report)
+{
+	uint32_t name = jdoc_get(doc, node, "name"), data = jdoc_get(doc, node, "data"), opts = jdoc_get(doc, node, "opts");
+	struct str data_at = str_from(arena_printf(r->arena, "%.*s/data", STR_ARG(prefix)));
+	struct str opts_at = str_from(arena_printf(r->arena, "%.*s/opts", STR_ARG(prefix)));
+	bool ok = true;
+
+	*job = creation_job(decl, jdoc_string(doc, name, r->arena), data == JDOC_NONE ? STR("{}") : jdoc_raw(doc, data));
+	if (!job->name.p && decl)
+		job->name = decl->job_name;
+	if (!job->name.p) {
+		schema_report_add(report, prefix, "name is needed: the queue is not declared");
+		ok = false;
+	}
+	if (data == JDOC_NONE && decl && decl->payload) {
+		schema_report_add(report, data_at, "is needed");
+		ok = false;
+	} else if (data != JDOC_NONE && !payload_is_valid(decl, doc, data, data_at, report)) {
+		ok = false;
+	}
+	bq_opts_init(&job->opts);
+	if (opts != JDOC_NONE && !creation_read_options(r, doc, opts, opts_at, &job->opts, report))
+		ok = false;
+	if (ok)
+		creation_options(r, decl, &job->opts);
+	return ok;
+}
 
 void creation_options(struct request *r, const struct declaration *decl, struct bq_opts *o)
 {
@@ -55,6 +164,20 @@ struct idempotency creation_idempotency(struct request *r, const struct bq_queue
 	idem.fingerprint = arena_dup(r->arena, str_from(hex));
 	idem.ttl_ms = app_services(r->app)->config->idempotency_ttl_s * 1000;
 	return idem;
+}
+
+void creation_set_key(struct bq_add *job, struct idempotency idem)
+{
+	job->idem_key = idem.key;
+	job->idem_fingerprint = idem.fingerprint;
+	job->idem_ttl_ms = idem.ttl_ms;
+}
+
+void creation_add_problem(struct jwrite *w, struct response *item)
+{
+	jw_kraw(w, "problem", buf_str(&item->body));
+	buf_release(&item->body);
+	buf_release(&item->headers);
 }
 
 void creation_count(const struct services *s, const struct bq_queue *q, const struct bq_added *added)

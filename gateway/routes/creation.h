@@ -5,7 +5,21 @@
 #include "gateway/http/request.h"
 #include "gateway/services.h"
 #include "lib/bullmq/bq.h"
+#include "lib/schema/schema.h"
 #include "processors/runtime/declaration.h"
+
+/* Checks against a schema of schemas.json what the route's own schema does not reach. */
+bool creation_fits(const struct request *r, const char *schema, const struct jdoc *doc, uint32_t node, struct str prefix,
+		   struct schema_report *report) MUST_CHECK;
+/* Reads an options object; every fault is an issue under `prefix`. */
+bool creation_read_options(struct request *r, const struct jdoc *doc, uint32_t node, struct str prefix, struct bq_opts *out,
+			   struct schema_report *report) MUST_CHECK;
+/* A job with no options and no idempotency key yet; decl may be NULL. */
+struct bq_add creation_job(const struct declaration *decl, struct str name, struct str data);
+/* Reads {name, data, opts}, whose shape a schema has checked, with what only the queue knows. What the job points to is in the document's
+ * text and the request's arena. */
+bool creation_read_item(struct request *r, const struct declaration *decl, const struct jdoc *doc, uint32_t node, struct str prefix,
+			struct bq_add *job, struct schema_report *report) MUST_CHECK;
 
 /* Completes what the request asked for: request before declaration (may be NULL) before BULLMQ_DEFAULT_JOB_OPTIONS; who submitted the job is
  * written by us alone. */
@@ -20,9 +34,15 @@ struct idempotency {
 	int64_t ttl_ms;
 };
 
-/* The record's key "P:Q:idem:<sha256(org, route, key)>" and the fingerprint of what is asked for. In an array each item has its own:
- * index 1, 2, …; 0 for a request's only one. */
+/* The record's key "P:Q:idem:<sha256(org, route, key)>" and the fingerprint of what is asked for. In an array, and among lines, each item has its
+ * own: index 1, 2, …; 0 for a request's only one. */
 struct idempotency creation_idempotency(struct request *r, const struct bq_queue *q, struct str key, struct str body, size_t index);
+
+void creation_set_key(struct bq_add *job, struct idempotency idem);
+
+/* In an answer that goes item by item, what stands for one that was not added: "problem" with the members of a problem of its own. `item`, which
+ * response_invalid, _problem or _error has filled, is emptied. */
+void creation_add_problem(struct jwrite *w, struct response *item);
 
 void creation_count(const struct services *s, const struct bq_queue *q, const struct bq_added *added);
 

@@ -2,80 +2,19 @@
 #include "gateway/admission.h"
 #include "gateway/http/audit.h"
 #include "gateway/http/route.h"
-#include "gateway/http/server.h"
 #include "gateway/routes/access.h"
 #include "gateway/routes/creation.h"
 #include "gateway/routes/handlers.h"
+#include "gateway/routes/jobs_lines.h"
 #include "lib/schema/schema.h"
 
 #define ARRAY_MAX 1000
-
-/* Options that a request may set, and who may. What is not here is refused: parents belong to flows, timestamps to the gateway. */
-static const struct {
-	const char *name;
-	role_set roles;
-} SETTABLE[] = {
-	{"delay", ROLE_PRODUCER | ROLE_OPERATOR | ROLE_ADMIN},
-	{"priority", ROLE_PRODUCER | ROLE_OPERATOR | ROLE_ADMIN},
-	{"attempts", ROLE_PRODUCER | ROLE_OPERATOR | ROLE_ADMIN},
-	{"backoff", ROLE_PRODUCER | ROLE_OPERATOR | ROLE_ADMIN},
-	{"lifo", ROLE_PRODUCER | ROLE_OPERATOR | ROLE_ADMIN},
-	{"jobId", ROLE_PRODUCER | ROLE_OPERATOR | ROLE_ADMIN},
-	{"deduplication", ROLE_PRODUCER | ROLE_OPERATOR | ROLE_ADMIN},
-	{"keepLogs", ROLE_OPERATOR | ROLE_ADMIN},
-	{"stackTraceLimit", ROLE_OPERATOR | ROLE_ADMIN},
-	{"removeOnComplete", ROLE_OPERATOR | ROLE_ADMIN}, /* they act on the whole set */
-	{"removeOnFail", ROLE_OPERATOR | ROLE_ADMIN},
-};
 
 /* Options in the query of the creation endpoints, by the JSON type of their value. */
 static const struct {
 	const char *name;
 	bool number;
 } IN_QUERY[] = {{"delay", true}, {"priority", true}, {"attempts", true}, {"lifo", true}, {"jobId", false}};
-
-/* Against a schema of schemas.json, for what the route's own schema does not reach. */
-static bool fits(const struct request *r, const char *name, const struct jdoc *doc, uint32_t node, struct str prefix,
-		 struct schema_report *report)
-{
-	const struct schema *schema = r->deps->schema(r->deps->schemas, name);
-
-	return schema_check(schema, doc, node, prefix, report) == 0;
-}
-
-/* ---- options ---- */
-
-/* Reads an options object; every fault is an issue under `prefix`. */
-static bool read_options(struct request *r, const struct jdoc *doc, uint32_t node, struct str prefix, struct bq_opts *out,
-			 struct schema_report *report)
-{
-	struct err err = {0};
-	unsigned before = report->count;
-
-	for (uint32_t c = jdoc_first(doc, node); c != JDOC_NONE; c = jdoc_next(doc, node, c)) {
-		struct str name = jdoc_key(doc, c, r->arena);
-		size_t i = 0;
-		while (i < ARRAY_LEN(SETTABLE) && !str_is(name, SETTABLE[i].name))
-			i++;
-		const char *pointer = arena_printf(r->arena, "%.*s/%.*s", STR_ARG(prefix), STR_ARG(name));
-		if (i == ARRAY_LEN(SETTABLE))
-			schema_report_add(report, str_from(pointer), "is no option that a request may set");
-		else if (!(r->who.roles & SETTABLE[i].roles))
-			schema_report_add(report, str_from(pointer), "may be set by the role operator only");
-	}
-	if (report->count != before)
-		return false;
-	if (bq_opts_read(out, doc, node, r->arena, true, &err) < 0) {
-		schema_report_add(report, prefix, "%s", err.text);
-		return false;
-	}
-	if (out->job_id.p && !bq_job_id_ok(out->job_id)) {
-		schema_report_add(report, prefix, "jobId must be 1 to %d characters, no integer, without ':' and none of the queue's own names",
-				  BQ_JOB_ID_MAX);
-		return false;
-	}
-	return true;
-}
 
 /* The query's options as an object, so that they are read by the same code as a body's. */
 static bool read_query_options(struct request *r, struct bq_opts *out, struct schema_report *report)
@@ -106,21 +45,10 @@ static bool read_query_options(struct request *r, struct bq_opts *out, struct sc
 		schema_report_add(report, STR("?"), "delay, priority and attempts must be numbers, lifo true or false");
 		return false;
 	}
-	return fits(r, "job-options", &doc, JDOC_ROOT, STR("?"), report) && read_options(r, &doc, JDOC_ROOT, STR("?"), out, report);
+	return creation_fits(r, "job-options", &doc, JDOC_ROOT, STR("?"), report) && creation_read_options(r, &doc, JDOC_ROOT, STR("?"), out, report);
 }
 
 /* ---- one job ---- */
-
-static bool payload_is_valid(const struct declaration *decl, const struct jdoc *doc, uint32_t data, struct str prefix, struct schema_report *report)
-{
-	if (decl && decl->payload)
-		return schema_check(decl->payload, doc, data, prefix, report) == 0;
-	if (decl && jdoc_type(doc, data) != J_OBJECT) {
-		schema_report_add(report, prefix, "must be an object");
-		return false;
-	}
-	return true;
-}
 
 static void note_created(struct request *r, const struct bq_queue *q, const struct bq_added *added)
 {
@@ -136,13 +64,6 @@ static void note_created(struct request *r, const struct bq_queue *q, const stru
 	buf_release(&after);
 }
 
-static void set_idempotency(struct bq_add *job, struct idempotency idem)
-{
-	job->idem_key = idem.key;
-	job->idem_fingerprint = idem.fingerprint;
-	job->idem_ttl_ms = idem.ttl_ms;
-}
-
 static void add_one(struct request *r, struct response *res, const struct queue_ref *q, struct bq_add *job, struct str fingerprint)
 {
 	const struct services *s = app_services(r->app);
@@ -152,7 +73,7 @@ static void add_one(struct request *r, struct response *res, const struct queue_
 
 	if (!creation_key_or_reply(r, res, &key))
 		return;
-	set_idempotency(job, creation_idempotency(r, q->queue, key, fingerprint, 0));
+	creation_set_key(job, creation_idempotency(r, q->queue, key, fingerprint, 0));
 	if (admission_check(s->admission, &err) < 0 || bq_add(s->bq, q->queue, job, r->arena, &added, r->deadline_mono_ms, &err) < 0) {
 		response_error(r, res, &err);
 		return;
@@ -174,15 +95,6 @@ static void add_one(struct request *r, struct response *res, const struct queue_
 		response_header(res, "Idempotent-Replayed", STR("true"));
 }
 
-static struct bq_add new_job(const struct declaration *decl, struct str name, struct str data)
-{
-	return (struct bq_add){.name = name,
-			       .data = data,
-			       .idem_key = STR_NONE,
-			       .idem_fingerprint = STR_NONE,
-			       .max_waiting = decl ? decl->max_waiting : 0};
-}
-
 /* The path's last segment is the queue: POST /api/jobs/document-processing. Its payload schema is the route's body schema. */
 void jobs_create(struct request *r, struct response *res)
 {
@@ -195,7 +107,7 @@ void jobs_create(struct request *r, struct response *res)
 		return;
 	}
 	q.queue = &q.decl->queue;
-	struct bq_add job = new_job(q.decl, q.decl->job_name, jdoc_raw(&r->json, JDOC_ROOT));
+	struct bq_add job = creation_job(q.decl, q.decl->job_name, jdoc_raw(&r->json, JDOC_ROOT));
 	if (!read_query_options(r, &job.opts, &report)) {
 		response_invalid(r, res, &report);
 		return;
@@ -204,51 +116,7 @@ void jobs_create(struct request *r, struct response *res)
 	add_one(r, res, &q, &job, r->body);
 }
 
-/* ---- POST /api/queues/{queue}/jobs: one job, or an array ---- */
-
-/* {name, data, opts}: the shape has been checked by a schema; what only the queue knows is checked here. */
-static bool read_item(struct request *r, const struct queue_ref *q, uint32_t node, struct str prefix, struct bq_add *job,
-		      struct schema_report *report)
-{
-	uint32_t name = jdoc_get(&r->json, node, "name"), data = jdoc_get(&r->json, node, "data"), opts = jdoc_get(&r->json, node, "opts");
-	struct str data_at = str_from(arena_printf(r->arena, "%.*s/data", STR_ARG(prefix)));
-	struct str opts_at = str_from(arena_printf(r->arena, "%.*s/opts", STR_ARG(prefix)));
-	bool ok = true;
-
-	*job = new_job(q->decl, jdoc_string(&r->json, name, r->arena), data == JDOC_NONE ? STR("{}") : jdoc_raw(&r->json, data));
-	if (!job->name.p && q->decl)
-		job->name = q->decl->job_name;
-	if (!job->name.p) {
-		schema_report_add(report, prefix, "name is needed: the queue is not declared");
-		ok = false;
-	}
-	if (data == JDOC_NONE && q->decl && q->decl->payload) {
-		schema_report_add(report, data_at, "is needed");
-		ok = false;
-	} else if (data != JDOC_NONE && !payload_is_valid(q->decl, &r->json, data, data_at, report)) {
-		ok = false;
-	}
-	bq_opts_init(&job->opts);
-	if (opts != JDOC_NONE && !read_options(r, &r->json, opts, opts_at, &job->opts, report))
-		ok = false;
-	if (ok)
-		creation_options(r, q->decl, &job->opts);
-	return ok;
-}
-
-/* A problem as an item of an array's answer: the same members as a problem of its own. */
-static void write_item_problem(struct request *r, struct jwrite *w, const struct err *err, const struct schema_report *report)
-{
-	struct response item = {.file_fd = -1};
-
-	if (report)
-		response_invalid(r, &item, report);
-	else
-		response_error(r, &item, err);
-	jw_kraw(w, "problem", buf_str(&item.body));
-	buf_release(&item.body);
-	buf_release(&item.headers);
-}
+/* ---- POST /api/queues/{queue}/jobs: one job, an array, or lines ---- */
 
 struct items {
 	size_t n;
@@ -274,9 +142,10 @@ static int read_items(struct request *r, const struct queue_ref *q, struct str k
 		struct bq_add *job = &it->jobs[it->n_jobs];
 		it->reports[i].arena = r->arena;
 		it->place[i] = SIZE_MAX;
-		if (!fits(r, "job-add", &r->json, c, STR(""), &it->reports[i]) || !read_item(r, q, c, STR(""), job, &it->reports[i]))
+		if (!creation_fits(r, "job-add", &r->json, c, STR(""), &it->reports[i]) ||
+		    !creation_read_item(r, q->decl, &r->json, c, STR(""), job, &it->reports[i]))
 			continue;
-		set_idempotency(job, creation_idempotency(r, q->queue, key, jdoc_raw(&r->json, c), i + 1));
+		creation_set_key(job, creation_idempotency(r, q->queue, key, jdoc_raw(&r->json, c), i + 1));
 		it->place[i] = it->n_jobs++;
 	}
 	return 0;
@@ -298,7 +167,12 @@ static void write_items(struct request *r, struct response *res, const struct qu
 			jw_kstr(&w, "jobId", result->added.id);
 			jw_kbool(&w, "created", result->added.created);
 		} else {
-			write_item_problem(r, &w, result ? &result->err : NULL, result ? NULL : &it->reports[i]);
+			struct response item = {.file_fd = -1};
+			if (result)
+				response_error(r, &item, &result->err);
+			else
+				response_invalid(r, &item, &it->reports[i]);
+			creation_add_problem(&w, &item);
 		}
 		jw_close(&w, '}');
 	}
@@ -347,7 +221,7 @@ static void add_single(struct request *r, struct response *res, const struct que
 	struct schema_report report = {.arena = r->arena};
 	struct bq_add job;
 
-	if (read_item(r, q, JDOC_ROOT, STR(""), &job, &report))
+	if (creation_read_item(r, q->decl, &r->json, JDOC_ROOT, STR(""), &job, &report))
 		add_one(r, res, q, &job, r->body);
 	else
 		response_invalid(r, res, &report);
@@ -362,6 +236,8 @@ void jobs_add(struct request *r, struct response *res)
 	if (!q.decl && !(r->who.roles & (ROLE_OPERATOR | ROLE_ADMIN)))
 		response_problem(r, res, PROBLEM_QUEUE_UNKNOWN, "the queue \"%.*s\" is not declared; an operator may add to it",
 				 STR_ARG(r->params[0]));
+	else if (r->by_line)
+		jobs_add_lines(r, res, &q);
 	else if (jdoc_type(&r->json, JDOC_ROOT) == J_ARRAY)
 		add_array(r, res, &q);
 	else

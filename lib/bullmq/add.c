@@ -20,46 +20,111 @@ static void put_jobs(struct rcmd *cmd, const struct bq_queue *q, const struct bq
 		bq_add_encode(cmd, q, &jobs[todo[i]]);
 }
 
-/* Adds the jobs that stand in jobs[] at the n places todo[]. */
-static int add_all(struct bq *bq, const struct bq_queue *q, const struct bq_add *jobs, const size_t *todo, size_t n,
-		   struct arena *a, struct bq_add_result *results, int64_t deadline, struct err *err)
-{
-	struct rcmd cmd = RCMD_INIT;
-	struct rreplies replies;
-	int rc;
+/* The jobs of a caller that may go: those at the n places todo[] of jobs[]. */
+struct bq_adding {
+	const struct bq_queue *queue;
+	const struct bq_add *jobs;
+	size_t *todo, n;
+	struct arena *arena;
+	struct bq_add_result *results;
+	struct parker parker; /* of one that was begun: until it is woken, all of this is the other thread's */
+	int rc;               /* the connection's failure */
+	struct err err;
+};
 
-	for (size_t from = 0; from < n; from += BQ_ADD_PER_CALL)
-		put_jobs(&cmd, q, jobs, todo + from, n - from < BQ_ADD_PER_CALL ? n - from : BQ_ADD_PER_CALL);
-	rc = bq_call(bq, &cmd, deadline, &replies, err);
-	if (rc < 0)
-		return rc;
+static int prepare(struct bq_adding *add, size_t n, struct err *err)
+{
+	add->todo = arena_array(add->arena, n, sizeof(*add->todo));
+	if (!add->todo && n > 0)
+		return err_set(err, ERR_NOMEM, "no memory for %zu jobs", n);
 	for (size_t i = 0; i < n; i++) {
-		const redisReply *call = replies.items[i / BQ_ADD_PER_CALL];
-		struct bq_add_result *result = &results[todo[i]];
+		struct bq_add_result *result = &add->results[i];
+		*result = (struct bq_add_result){0};
+		result->rc = bq_add_check(&add->jobs[i], &result->err);
+		if (result->rc == 0)
+			add->todo[add->n++] = i;
+	}
+	return 0;
+}
+
+static void encode(const struct bq_adding *add, struct rcmd *cmd)
+{
+	for (size_t from = 0; from < add->n; from += BQ_ADD_PER_CALL)
+		put_jobs(cmd, add->queue, add->jobs, add->todo + from, add->n - from < BQ_ADD_PER_CALL ? add->n - from : BQ_ADD_PER_CALL);
+}
+
+static void read_results(struct bq_adding *add, const struct rreplies *replies)
+{
+	for (size_t i = 0; i < add->n; i++) {
+		const redisReply *call = replies->items[i / BQ_ADD_PER_CALL];
+		struct bq_add_result *result = &add->results[add->todo[i]];
 
 		result->rc = rreply_error(call, &result->err);
 		if (result->rc == 0)
-			result->rc = bq_add_read(rreply_at(call, i % BQ_ADD_PER_CALL), a, &result->added, &result->err);
+			result->rc = bq_add_read(rreply_at(call, i % BQ_ADD_PER_CALL), add->arena, &result->added, &result->err);
 	}
-	rreplies_release(&replies);
-	return 0;
 }
 
 int bq_add_many(struct bq *bq, const struct bq_queue *q, const struct bq_add *jobs, size_t n, struct arena *a,
 		struct bq_add_result *results, int64_t deadline, struct err *err)
 {
-	size_t *todo = arena_array(a, n, sizeof(*todo));
-	size_t n_todo = 0;
+	struct bq_adding add = {.queue = q, .jobs = jobs, .arena = a, .results = results};
+	struct rcmd cmd = RCMD_INIT;
+	struct rreplies replies;
+	int rc = prepare(&add, n, err);
 
-	if (!todo && n > 0)
-		return err_set(err, ERR_NOMEM, "no memory for %zu jobs", n);
-	for (size_t i = 0; i < n; i++) {
-		results[i] = (struct bq_add_result){0};
-		results[i].rc = bq_add_check(&jobs[i], &results[i].err);
-		if (results[i].rc == 0)
-			todo[n_todo++] = i;
+	if (rc < 0 || add.n == 0)
+		return rc;
+	encode(&add, &cmd);
+	rc = bq_call(bq, &cmd, deadline, &replies, err);
+	if (rc < 0)
+		return rc;
+	read_results(&add, &replies);
+	rreplies_release(&replies);
+	return 0;
+}
+
+/* On the multiplexer's thread. */
+static void on_added(void *arg, int rc, const struct rreplies *replies, const struct err *err)
+{
+	struct bq_adding *add = arg;
+
+	add->rc = rc < 0 ? err_set(&add->err, rc, "%s", err->text) : 0;
+	if (rc == 0)
+		read_results(add, replies);
+	parker_wake(&add->parker);
+}
+
+struct bq_adding *bq_add_many_begin(struct bq *bq, const struct bq_queue *q, const struct bq_add *jobs, size_t n, struct arena *a,
+				    struct bq_add_result *results, int64_t deadline, struct err *err)
+{
+	struct bq_adding *add = arena_zalloc(a, sizeof(*add));
+	struct rcmd cmd = RCMD_INIT;
+
+	if (!add) {
+		err_set(err, ERR_NOMEM, "no memory for %zu jobs", n);
+		return NULL;
 	}
-	return n_todo == 0 ? 0 : add_all(bq, q, jobs, todo, n_todo, a, results, deadline, err);
+	*add = (struct bq_adding){.queue = q, .jobs = jobs, .arena = a, .results = results};
+	if (prepare(add, n, err) < 0)
+		return NULL;
+	encode(add, &cmd);
+	if (cmd.wire.failed) {
+		err_set(err, ERR_NOMEM, "no memory for %zu jobs", n);
+		add = NULL;
+	} else if (add->n > 0) {
+		rmux_send(bq->mux, &cmd, deadline, on_added, add);
+	} else {
+		parker_wake(&add->parker);
+	}
+	rcmd_release(&cmd);
+	return add;
+}
+
+int bq_add_many_end(struct bq_adding *add, struct err *err)
+{
+	(void)parker_wait_until(&add->parker, PARKER_FOREVER);
+	return add->rc < 0 ? err_set(err, add->rc, "%s", add->err.text) : 0;
 }
 
 /* ---- one each of many callers ----

@@ -75,6 +75,13 @@ struct bq_add_result {
 int bq_add_many(struct bq *bq, const struct bq_queue *q, const struct bq_add *jobs, size_t n, struct arena *a,
 		struct bq_add_result *results, int64_t deadline, struct err *err) MUST_CHECK;
 
+/* The same in two steps, so that the caller may do something else meanwhile. NULL without memory; else what was begun is ended once, and until then
+ * jobs, results and the arena are not touched. */
+struct bq_adding;
+struct bq_adding *bq_add_many_begin(struct bq *bq, const struct bq_queue *q, const struct bq_add *jobs, size_t n, struct arena *a,
+				    struct bq_add_result *results, int64_t deadline, struct err *err) MUST_CHECK;
+int bq_add_many_end(struct bq_adding *add, struct err *err) MUST_CHECK;
+
 /* ---- reading ---- */
 struct bq_job {
 	struct str id, name, data;

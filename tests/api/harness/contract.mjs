@@ -31,7 +31,7 @@ export class Contract {
   }
 
   // Throws when the exchange breaks the contract.
-  check({ method, path, status, headers, bytes, json }) {
+  check({ method, path, status, headers, bytes, text, json }) {
     const template = this.template(path);
     const verb = method === 'HEAD' ? 'get' : method.toLowerCase();
     const operation = this.document.paths[template]?.[verb];
@@ -57,6 +57,9 @@ export class Contract {
       return;
     }
     const validate = this.#validator(`${pointer}/content/${escapePointer(type)}/schema`);
+    for (const line of type === 'application/x-ndjson' ? text.trimEnd().split('\n') : []) {
+      if (!validate(JSON.parse(line))) complain(`${this.ajv.errorsText(validate.errors)} in the line ${line.slice(0, 600)}`);
+    }
     if (json !== undefined && !validate(json)) complain(`${this.ajv.errorsText(validate.errors)} in ${JSON.stringify(json).slice(0, 600)}`);
     if (status >= 400 && !isProblem(headers, json, status)) complain('an error that is no problem document');
   }
