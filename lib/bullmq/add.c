@@ -9,15 +9,22 @@
 /* One call of the script for the n jobs, at most BQ_ADD_PER_CALL, that stand in jobs[] at the places todo[]. */
 static void put_jobs(struct rcmd *cmd, const struct bq_queue *q, const struct bq_add *jobs, const size_t *todo, size_t n)
 {
-	struct str records[BQ_ADD_PER_CALL] = {0};
-	size_t n_records = 0;
+	struct str records[BQ_ADD_PER_CALL];
+	struct bq_add_text texts[BQ_ADD_PER_CALL];
+	struct bq_add_call call = {.texts = texts, .n = n, .records = records};
+	struct rcmd args = RCMD_INIT;
 
-	for (size_t i = 0; i < n; i++)
-		if (jobs[todo[i]].idem_key.p)
-			records[n_records++] = jobs[todo[i]].idem_key;
-	bq_add_begin(cmd, q, records, n_records, n);
-	for (size_t i = 0; i < n; i++)
-		bq_add_encode(cmd, q, &jobs[todo[i]]);
+	for (size_t i = 0; i < n; i++) {
+		const struct bq_add *job = &jobs[todo[i]];
+
+		texts[i] = bq_add_encode(&args, q, job);
+		if (job->idem_key.p)
+			records[call.n_records++] = job->idem_key;
+	}
+	bq_add_place(texts, n, &args);
+	bq_add_command(cmd, q, &call);
+	cmd->wire.failed = cmd->wire.failed || args.wire.failed;
+	rcmd_release(&args);
 }
 
 /* The jobs of a caller that may go: those at the n places todo[] of jobs[]. */
@@ -134,6 +141,7 @@ struct waiter {
 	const struct bq_queue *queue;
 	const struct bq_add *job;
 	struct rcmd args;
+	struct bq_add_text text;     /* in args */
 	int64_t deadline;
 	struct parker parker;
 	struct waiter *next;         /* protected by bq->mu while it is gathered */
@@ -169,20 +177,20 @@ static void board(struct bq_lane *lane)
 
 static void send_flight(struct bq_lane *lane)
 {
-	struct str records[BQ_ADD_PER_CALL] = {0};
+	struct str records[BQ_ADD_PER_CALL];
+	struct bq_add_text texts[BQ_ADD_PER_CALL];
+	struct bq_add_call call = {.texts = texts, .records = records};
 	struct rcmd cmd = RCMD_INIT;
-	size_t n = 0, n_records = 0;
 	int64_t deadline = 0;
 
 	bug_on(!lane->flight);
-	for (const struct waiter *w = lane->flight; w; w = w->next, n++) {
+	for (const struct waiter *w = lane->flight; w; w = w->next) {
+		texts[call.n++] = w->text;
 		if (w->job->idem_key.p)
-			records[n_records++] = w->job->idem_key;
+			records[call.n_records++] = w->job->idem_key;
 		deadline = w->deadline > deadline ? w->deadline : deadline;
 	}
-	bq_add_begin(&cmd, lane->flight->queue, records, n_records, n);
-	for (const struct waiter *w = lane->flight; w; w = w->next)
-		buf_adds(&cmd.wire, buf_str(&w->args.wire));
+	bq_add_command(&cmd, lane->flight->queue, &call);
 	rmux_send(lane->bq->mux, &cmd, deadline, on_reply, lane);
 	rcmd_release(&cmd);
 }
@@ -303,7 +311,8 @@ int bq_add(struct bq *bq, const struct bq_queue *q, const struct bq_add *job, st
 
 	if (rc < 0)
 		return rc;
-	bq_add_encode(&w.args, q, job);
+	w.text = bq_add_encode(&w.args, q, job);
+	bq_add_place(&w.text, 1, &w.args);
 	rc = w.args.wire.failed ? err_set(err, ERR_NOMEM, "no memory for a job") : add_with_others(bq, &w, err);
 	rcmd_release(&w.args);
 	if (rc == 0)

@@ -3,7 +3,11 @@
 #include "lib/base/clock.h"
 #include "lib/bullmq/opts_fields.h"
 
-#define ARGS_PER_JOB 12 /* add.lua's FIELDS */
+/* add.lua's arguments ahead of the jobs; FIELDS; FIELDS_ALIKE, and what each of those jobs has of its own */
+#define ARGS_AHEAD 2
+#define ARGS_BY_ITSELF 12
+#define ARGS_ALIKE 6
+#define ARGS_OWN 2
 
 /* Outcomes of add.lua. */
 enum outcome {
@@ -151,7 +155,7 @@ static void put_packed_opts(struct rcmd *cmd, const struct bq_add *job)
 	bq_arg_packed(cmd, &b);
 }
 
-void bq_add_encode(struct rcmd *args, const struct bq_queue *q, const struct bq_add *job)
+static void put_by_itself(struct rcmd *args, const struct bq_queue *q, const struct bq_add *job)
 {
 	struct str id = job->opts.job_id.p ? job->opts.job_id : STR("");
 	int64_t timestamp = timestamp_of(job);
@@ -175,20 +179,86 @@ void bq_add_encode(struct rcmd *args, const struct bq_queue *q, const struct bq_
 	}
 }
 
+static void put_alike(struct rcmd *args, const struct bq_add *job)
+{
+	rcmd_argi(args, job->max_waiting);
+	rcmd_argz(args, job->opts.lifo ? "RPUSH" : "LPUSH");
+	rcmd_arg(args, job->name);
+	put_json_opts(args, job);
+}
+
+struct bq_add_text bq_add_encode(struct rcmd *args, const struct bq_queue *q, const struct bq_add *job)
+{
+	size_t start = args->wire.n, own = start;
+
+	if (is_plain(job) && !job->opts.job_id.p && !job->idem_key.p) {
+		put_alike(args, job);
+		own = args->wire.n;
+		rcmd_argi(args, timestamp_of(job));
+		rcmd_arg(args, job->data);
+	} else {
+		put_by_itself(args, q, job);
+	}
+	return (struct bq_add_text){.alike = {NULL, own - start}, .own = {NULL, args->wire.n - own}};
+}
+
+void bq_add_place(struct bq_add_text *texts, size_t n, const struct rcmd *args)
+{
+	const char *at = args->wire.p;
+
+	for (size_t i = 0; i < n; i++) {
+		texts[i].alike.p = at;
+		texts[i].own.p = at + texts[i].alike.n;
+		at = texts[i].own.p + texts[i].own.n;
+	}
+}
+
+/* How many jobs from texts[i] on go together. */
+static size_t run_length(const struct bq_add_call *call, size_t i)
+{
+	size_t end = i + 1;
+
+	while (call->texts[i].alike.n && end < call->n && str_eq(call->texts[end].alike, call->texts[i].alike))
+		end++;
+	return end - i;
+}
+
+static size_t count_args(const struct bq_add_call *call)
+{
+	size_t args = ARGS_AHEAD, run;
+
+	for (size_t i = 0; i < call->n; i += run) {
+		run = run_length(call, i);
+		args += call->texts[i].alike.n ? ARGS_ALIKE + run * ARGS_OWN : ARGS_BY_ITSELF;
+	}
+	return args;
+}
+
+void bq_add_command(struct rcmd *cmd, const struct bq_queue *q, const struct bq_add_call *call)
+{
+	const struct bq_script_call script = {.queue = q, .more = call->records, .n_more = call->n_records};
+	size_t run;
+
+	bq_script_begin(cmd, BQ_SCRIPT_ADD, &script, count_args(call));
+	rcmd_arg(cmd, q->keys[BQ_KEY_BASE]);
+	bq_arg_outbox_adds(cmd, q);
+	for (size_t i = 0; i < call->n; i += run) {
+		run = run_length(call, i);
+		if (call->texts[i].alike.n) {
+			rcmd_argz(cmd, "alike");
+			rcmd_argi(cmd, (int64_t)run);
+			buf_adds(&cmd->wire, call->texts[i].alike);
+		}
+		for (size_t k = i; k < i + run; k++)
+			buf_adds(&cmd->wire, call->texts[k].own);
+	}
+}
+
 void bq_add_encode_in_flow(struct rcmd *args, const struct bq_queue *q, const struct bq_add *job, struct str id)
 {
 	put_packed(args, q, job, id, timestamp_of(job), true);
 	rcmd_arg(args, job->data);
 	put_packed_opts(args, job);
-}
-
-void bq_add_begin(struct rcmd *cmd, const struct bq_queue *q, const struct str *records, size_t n_records, size_t n_jobs)
-{
-	const struct bq_script_call call = {.queue = q, .more = records, .n_more = n_records};
-
-	bq_script_begin(cmd, BQ_SCRIPT_ADD, &call, 2 + n_jobs * ARGS_PER_JOB);
-	rcmd_arg(cmd, q->keys[BQ_KEY_BASE]);
-	bq_arg_outbox_adds(cmd, q);
 }
 
 static enum bq_state state_from_word(struct str word)
@@ -215,11 +285,22 @@ static int read_failure(int64_t outcome, struct str text, struct err *err)
 	}
 }
 
+/* A number: the id of a job that was created and waits, or an outcome below 0. */
+static int read_number(int64_t number, struct arena *a, struct bq_added *out, struct err *err)
+{
+	if (number < 0)
+		return read_failure(number, STR(""), err);
+	*out = (struct bq_added){.id = str_from(arena_printf(a, "%lld", (long long)number)), .created = true, .state = BQ_WAITING};
+	return out->id.p ? 0 : err_set(err, ERR_NOMEM, "no memory for a job id");
+}
+
 int bq_add_read(const redisReply *r, struct arena *a, struct bq_added *out, struct err *err)
 {
 	struct str text = rreply_str(rreply_at(r, 3));
 	int64_t outcome;
 
+	if (rreply_int(r, &outcome))
+		return read_number(outcome, a, out, err);
 	if (!rreply_int(rreply_at(r, 0), &outcome))
 		return err_set(err, ERR_PROTOCOL, "the add script answered in an unknown form");
 	if (outcome < 0)

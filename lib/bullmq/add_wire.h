@@ -1,7 +1,7 @@
 /* What the add script takes and answers. Inside lib/bullmq only.
  *
- *     bq_add_begin(&cmd, q, records, n_records, n);     EVALSHA with its keys
- *     bq_add_encode(&cmd, q, &jobs[i]);                 n times; or the bytes that it wrote elsewhere
+ *     texts[i] = bq_add_encode(&args, &jobs[i]);             each job's arguments; the bytes stand behind each other in args
+ *     bq_add_command(&cmd, q, &call);                        one call for all of them, what neighbours share said once
  *     bq_add_read(rreply_at(reply, i), ...);
  */
 #ifndef SLUICE_BULLMQ_ADD_WIRE_H
@@ -14,10 +14,24 @@
 
 /* What is refused without asking Redis: data over the job's sizeLimit (ERR_LIMIT). */
 int bq_add_check(const struct bq_add *job, struct err *err) MUST_CHECK;
-/* records: the idempotency keys of those jobs that have one, in their order. */
-void bq_add_begin(struct rcmd *cmd, const struct bq_queue *q, const struct str *records, size_t n_records, size_t n_jobs);
-/* One job's arguments; *args need not have begun with a command. */
-void bq_add_encode(struct rcmd *args, const struct bq_queue *q, const struct bq_add *job);
+/* One job's arguments, as bytes. */
+struct bq_add_text {
+	struct str alike; /* what it may have in common with others; empty: it is added by itself */
+	struct str own;
+};
+/* Appends to *args, which need not have begun with a command. The text's .p are NULL: that is for whoever knows that *args has all
+ * (bq_add_place). */
+struct bq_add_text bq_add_encode(struct rcmd *args, const struct bq_queue *q, const struct bq_add *job);
+/* Points the n texts, encoded one after the other, at their bytes. */
+void bq_add_place(struct bq_add_text *texts, size_t n, const struct rcmd *args);
+
+struct bq_add_call {
+	const struct bq_add_text *texts;
+	size_t n;
+	const struct str *records; /* the idempotency keys of those jobs that have one, in their order */
+	size_t n_records;
+};
+void bq_add_command(struct rcmd *cmd, const struct bq_queue *q, const struct bq_add_call *call);
 /* Which official script adds it: "standard", "delayed", "prioritized" or "parent". */
 const char *bq_add_kind(const struct bq_add *job);
 /* What that script takes of a flow's job: its packed arguments, the data, the packed options. A flow's parent is not released by its first

@@ -171,6 +171,71 @@ static void many_are_answered_one_by_one(void **state)
 	assert_int_equal(status(results[249].added.id).state, BQ_WAITING);
 }
 
+/* Jobs that share their options go to Redis as one; the answers must still be each one's own. */
+static void neighbours_that_are_alike_keep_their_order(void **state)
+{
+	enum { N = 9 };
+	static const size_t order[N] = {8, 5, 4, 3, 2, 1, 0, 6, 7}; /* from the left: the first to run stands last */
+	struct bq_add jobs[N];
+	struct bq_add_result results[N];
+	const redisReply *waiting;
+
+	(void)state;
+	for (size_t i = 0; i < N; i++) {
+		jobs[i] = a_job();
+		jobs[i].data = str_from(arena_printf(&world.arena, "{\"n\":%zu}", i));
+	}
+	jobs[3].opts.attempts = 7;
+	jobs[6].opts.lifo = jobs[7].opts.lifo = true;
+	jobs[7].opts.job_id = STR("named");
+	assert_int_equal(bq_add_many(world.bq, &world.queue, jobs, N, &world.arena, results, DEADLINE, &world.err), 0);
+	for (size_t i = 0; i < N; i++) {
+		struct bq_job job = status(results[i].added.id);
+		assert_true(str_eq(job.data, jobs[i].data));
+		assert_int_equal(job.opts.attempts == 7, i == 3);
+	}
+	waiting = REDIS("LRANGE", "bull:orders:wait", "0", "-1");
+	assert_int_equal(waiting->elements, N);
+	for (size_t i = 0; i < N; i++)
+		assert_true(str_eq(rreply_str(waiting->element[i]), results[order[i]].added.id));
+}
+
+static void a_run_of_jobs_stops_where_the_queue_is_full(void **state)
+{
+	enum { N = 6 };
+	struct bq_add jobs[N];
+	struct bq_add_result results[N];
+
+	(void)state;
+	for (size_t i = 0; i < N; i++) {
+		jobs[i] = a_job();
+		jobs[i].max_waiting = 4;
+	}
+	assert_int_equal(bq_add_many(world.bq, &world.queue, jobs, N, &world.arena, results, DEADLINE, &world.err), 0);
+	for (size_t i = 0; i < N; i++)
+		assert_int_equal(results[i].rc, i < 4 ? 0 : ERR_FULL);
+	assert_int_equal(counts().n[BQ_WAITING], 4);
+	assert_string_equal(REDIS("GET", "bull:orders:id")->str, "4");
+}
+
+/* Somebody else's key stands where the third job's hash would be. */
+static void one_bad_job_spoils_no_run(void **state)
+{
+	enum { N = 5 };
+	struct bq_add jobs[N];
+	struct bq_add_result results[N];
+
+	(void)state;
+	for (size_t i = 0; i < N; i++)
+		jobs[i] = a_job();
+	REDIS("SET", "bull:orders:3", "no hash");
+	assert_int_equal(bq_add_many(world.bq, &world.queue, jobs, N, &world.arena, results, DEADLINE, &world.err), 0);
+	for (size_t i = 0; i < N; i++)
+		assert_int_equal(results[i].rc, i == 2 ? ERR_REPLY : 0);
+	assert_true(str_is(results[4].added.id, "5"));
+	assert_int_equal(counts().n[BQ_WAITING], N - 1);
+}
+
 static void children_hold_their_parent(void **state)
 {
 	struct bq_add parent = a_job(), child = a_job();
@@ -304,6 +369,9 @@ int main(void)
 		TEST(a_failed_add_leaves_no_record),
 		TEST(a_full_queue_refuses),
 		TEST(many_are_answered_one_by_one),
+		TEST(neighbours_that_are_alike_keep_their_order),
+		TEST(a_run_of_jobs_stops_where_the_queue_is_full),
+		TEST(one_bad_job_spoils_no_run),
 		TEST(children_hold_their_parent),
 		TEST(many_threads_add_at_once),
 		TEST(a_gathered_add_can_time_out),

@@ -7,28 +7,119 @@
 -- More KEYS: idempotency records, one for each job that has one.
 -- ARGV[1]  "P:Q:"
 -- ARGV[2]  how many bytes of a job's data the outbox takes, "" when adds are not written there
--- then for each job, twelve values:
+-- then, one after the other, either plain jobs without an id or a record that differ in nothing but their time and data:
+--   alike, how many, bound on waiting jobs or "0", LPUSH or RPUSH, name, opts as JSON; and for each job: timestamp, data
+-- or one job, twelve values:
 --   kind (plain, plain-lifo, standard, delayed, prioritized, parent), id or "", org, deduplicated ("1") or "",
 --   bound on waiting jobs or "0", "1" if the next record of KEYS is its or "", fingerprint, life of the record in ms,
 --   timestamp, data, name (plain) or the official script's packed arguments, opts: JSON (plain) or packed
 -- Reply: for each job {outcome, id, state, text}; outcome 1 created, 2 existed, 3 replayed a creation, 4 replayed an
 -- existing one, -101 another org's, -102 another fingerprint, -103 full, -104 an error of Redis (text), else the official
--- script's own negative number.
+-- script's own negative number. A number in its place: the id of a job that was created and waits.
 --
 -- A record is "fingerprint\noutcome\nstate\nid".
---@call addStandardJob addDelayedJob addPrioritizedJob addParentJob
---@from outbox.lua putEntry entryCaps
+local rcall = redis.call
+--@from addStandardJob addBaseMarkerIfNeeded isQueuePausedOrMaxed getOrSetMaxEvents
+local FIRST = 3
 local FIELDS = 12
-local base = ARGV[1]
+local FIELDS_ALIKE = 6
+local base, wait, events = ARGV[1], KEYS[1], KEYS[8]
+local recorded = ARGV[2] ~= ""
 local lastRecord = 13
-local caps = ARGV[2] ~= "" and entryCaps(ARGV[2], "0")
 local maxEvents
 local addedPlain = false
+local replies = {}
+
+local function textOf(failure)
+  return type(failure) == "table" and failure.err or tostring(failure)
+end
+
+-- Making functions is most of what a short run costs: those that few runs need are made by make…, once.
+local made = {}
+local function once(name, make)
+  made[name] = made[name] or make()
+  return made[name]
+end
 
 local function announce(event, id)
   maxEvents = maxEvents or getOrSetMaxEvents(KEYS[3])
-  rcall("XADD", KEYS[8], "MAXLEN", "~", maxEvents, "*", "event", event, "jobId", id)
+  rcall("XADD", events, "MAXLEN", "~", maxEvents, "*", "event", event, "jobId", id)
 end
+
+local function store(id, name, data, opts, timestamp)
+  rcall("HSET", base .. id, "name", name, "data", data, "opts", opts, "timestamp", timestamp, "delay", "0", "priority", "0")
+  rcall("XADD", events, "*", "event", "added", "jobId", id, "name", name)
+end
+
+local function makeOutbox()
+  --@from outbox.lua putEntry entryCaps
+  return {caps = entryCaps(ARGV[2], "0"), put = putEntry}
+end
+
+local function record(id, timestamp)
+  local outbox = once("outbox", makeOutbox)
+  outbox.put(KEYS[13], "added", id, timestamp, rcall("HGETALL", base .. id), outbox.caps)
+end
+
+-- How many more jobs may wait.
+local function roomUnder(bound)
+  if bound == 0 then return math.huge end
+  return bound - rcall("LLEN", wait) - rcall("ZCARD", KEYS[10]) - rcall("ZCARD", KEYS[6])
+end
+
+-- ---- jobs that are alike: addStandardJob, with what they share done once ----
+
+-- The jobs whose places in ARGV begin at `first`, from number `from` on; ids of those that were stored. Only the last one's event
+-- trims the stream. Returns how many it came through, fewer than `n` when one failed, and why.
+local function storeAlike(first, from, n, counter, ids)
+  local name, opts = ARGV[first - 2], ARGV[first - 1]
+  local done = from
+  local ok, failure = pcall(function()
+    for i = from + 1, n do
+      local at, id = first + 2 * i - 2, string.format("%d", counter + i)
+      store(id, name, ARGV[at + 1], opts, ARGV[at])
+      if i < n then
+        rcall("XADD", events, "*", "event", "waiting", "jobId", id)
+      else
+        announce("waiting", id)
+      end
+      if recorded then record(id, ARGV[at]) end
+      ids[#ids + 1] = id
+      replies[#replies + 1] = counter + i
+      done = i
+    end
+  end)
+  return done, not ok and textOf(failure)
+end
+
+local function addAlike(first, n, bound, push)
+  local fitting = math.max(0, math.min(n, roomUnder(bound)))
+  local ids, done, failure = {}, 0, nil
+  local counter = fitting > 0 and rcall("INCRBY", KEYS[4], fitting) - fitting
+  while done < fitting do
+    done, failure = storeAlike(first, done, fitting, counter, ids)
+    if failure then
+      replies[#replies + 1] = {-104, "", "", failure}
+      done = done + 1
+    end
+  end
+  for _ = fitting + 1, n do replies[#replies + 1] = -103 end
+  if #ids > 0 then
+    rcall(push, wait, unpack(ids))
+    addedPlain = true
+  end
+end
+
+local function addAllAlike(at)
+  local n, before = tonumber(ARGV[at + 1]), #replies
+  local ok, failure = pcall(addAlike, at + FIELDS_ALIKE, n, tonumber(ARGV[at + 2]), ARGV[at + 3])
+  if not ok then
+    for i = 1, n do replies[before + i] = {-104, "", "", textOf(failure)} end
+  end
+  return at + FIELDS_ALIKE + 2 * n
+end
+
+-- ---- one job ----
 
 -- addStandardJob without what a plain job has not; the marker is set once, at the end.
 local function addPlain(job, existed, push)
@@ -37,11 +128,9 @@ local function addPlain(job, existed, push)
     announce("duplicated", job.id)
     return job.id
   end
-  local id = job.id == "" and tostring(counter) or job.id
-  rcall("HSET", base .. id, "name", job.head, "data", job.data, "opts", job.opts, "timestamp", job.timestamp,
-    "delay", "0", "priority", "0")
-  rcall("XADD", KEYS[8], "*", "event", "added", "jobId", id, "name", job.head)
-  rcall(push, KEYS[1], id)
+  local id = job.id == "" and string.format("%d", counter) or job.id
+  store(id, job.head, job.data, job.opts, job.timestamp)
+  rcall(push, wait, id)
   announce("waiting", id)
   addedPlain = true
   return id
@@ -59,14 +148,17 @@ local function official(script, positions, state)
   end}
 end
 
-local kinds = {
-  ["plain"] = plain("LPUSH"),
-  ["plain-lifo"] = plain("RPUSH"),
-  ["standard"] = official(addStandardJobScript, {1, 2, 3, 4, 5, 6, 7, 8, 9}, "waiting"),
-  ["delayed"] = official(addDelayedJobScript, {9, 3, 4, 6, 5, 8}, "delayed"),
-  ["prioritized"] = official(addPrioritizedJobScript, {9, 3, 4, 10, 6, 5, 7, 8, 11}, "prioritized"),
-  ["parent"] = official(addParentJobScript, {3, 4, 6, 12, 5, 8}, "waiting-children"),
-}
+local function makeKinds()
+  --@call addStandardJob addDelayedJob addPrioritizedJob addParentJob
+  return {
+    ["plain"] = plain("LPUSH"),
+    ["plain-lifo"] = plain("RPUSH"),
+    ["standard"] = official(addStandardJobScript, {1, 2, 3, 4, 5, 6, 7, 8, 9}, "waiting"),
+    ["delayed"] = official(addDelayedJobScript, {9, 3, 4, 6, 5, 8}, "delayed"),
+    ["prioritized"] = official(addPrioritizedJobScript, {9, 3, 4, 10, 6, 5, 7, 8, 11}, "prioritized"),
+    ["parent"] = official(addParentJobScript, {3, 4, 6, 12, 5, 8}, "waiting-children"),
+  }
+end
 
 local function ownerOf(jobKey)
   local text = rcall("HGET", jobKey, "opts")
@@ -86,10 +178,6 @@ local function stateOf(id)
   return "waiting"
 end
 
-local function isFull(bound)
-  return bound > 0 and rcall("LLEN", KEYS[1]) + rcall("ZCARD", KEYS[10]) + rcall("ZCARD", KEYS[6]) >= bound
-end
-
 -- Was the job stored under the id that came back? Only deduplication answers with another job's id.
 local function wasStored(job, id)
   if job.deduplicated == "" then return true end
@@ -98,15 +186,15 @@ local function wasStored(job, id)
 end
 
 local function add(job)
-  local kind = kinds[job.kind]
+  local kind = once("kinds", makeKinds)[job.kind]
   local existed = job.id ~= "" and rcall("EXISTS", base .. job.id) == 1
   if existed and ownerOf(base .. job.id) ~= job.org then return {-101} end
-  if not existed and isFull(tonumber(job.bound)) then return {-103} end
+  if not existed and roomUnder(tonumber(job.bound)) <= 0 then return {-103} end
   local id = kind.add(job, existed)
   if type(id) == "number" and id < 0 then return {id} end
   id = tostring(id)
   if existed or not wasStored(job, id) then return {2, id, stateOf(id)} end
-  if caps then putEntry(KEYS[13], "added", id, job.timestamp, rcall("HGETALL", base .. id), caps) end
+  if recorded then record(id, job.timestamp) end
   return {1, id, kind.state}
 end
 
@@ -129,16 +217,20 @@ local function addOnce(job)
   return reply
 end
 
-local replies = {}
-for at = 3, #ARGV, FIELDS do
+local function addNext(at)
   local job = {
     kind = ARGV[at], id = ARGV[at + 1], org = ARGV[at + 2], deduplicated = ARGV[at + 3], bound = ARGV[at + 4],
     record = ARGV[at + 5], fingerprint = ARGV[at + 6], ttl = ARGV[at + 7], timestamp = ARGV[at + 8], data = ARGV[at + 9],
     head = ARGV[at + 10], opts = ARGV[at + 11],
   }
   local ok, reply = pcall(addOnce, job)
-  if not ok then reply = {-104, "", "", type(reply) == "table" and reply.err or tostring(reply)} end
-  replies[#replies + 1] = reply
+  replies[#replies + 1] = ok and reply or {-104, "", "", textOf(reply)}
+  return at + FIELDS
+end
+
+local at = FIRST
+while at <= #ARGV do
+  at = ARGV[at] == "alike" and addAllAlike(at) or addNext(at)
 end
 if addedPlain then addBaseMarkerIfNeeded(KEYS[9], isQueuePausedOrMaxed(KEYS[3], KEYS[7])) end
 return replies
