@@ -476,6 +476,14 @@ void watch_done(struct watch *w, const struct watch_view *v)
 		view_free(mine);
 }
 
+void watch_outdated(struct watch *w)
+{
+	lock_take(&w->mu);
+	if (w->view)
+		w->view->mono_ms = INT64_MIN / 2;
+	lock_give(&w->mu);
+}
+
 const struct watch_queue *watch_view_find(const struct watch_view *v, struct str name)
 {
 	for (size_t i = 0; i < v->n; i++)

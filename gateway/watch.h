@@ -70,6 +70,8 @@ struct watch_view {
 /* A picture at most max_age_ms old. Give it back with watch_done. NULL: *err says why. */
 const struct watch_view *watch_look(struct watch *w, int64_t max_age_ms, int64_t deadline_mono_ms, struct err *err) MUST_CHECK;
 void watch_done(struct watch *w, const struct watch_view *v);
+/* Something has been changed: whoever looks next sees it. */
+void watch_outdated(struct watch *w);
 const struct watch_queue *watch_view_find(const struct watch_view *v, struct str name); /* NULL: none */
 
 /* What went in and out between two samples. */

@@ -67,7 +67,8 @@ bool creation_read_options(struct request *r, const struct jdoc *doc, uint32_t n
 	return true;
 }
 
-static bool payload_is_valid(const struct declaration *decl, const struct jdoc *doc, uint32_t data, struct str prefix, struct schema_report *report)
+bool creation_payload_fits(const struct declaration *decl, const struct jdoc *doc, uint32_t data, struct str prefix,
+			   struct schema_report *report)
 {
 	if (decl && decl->payload)
 		return schema_check(decl->payload, doc, data, prefix, report) == 0;
@@ -105,7 +106,7 @@ bool creation_read_item(struct request *r, const struct declaration *decl, const
 	if (data == JDOC_NONE && decl && decl->payload) {
 		schema_report_add(report, data_at, "is needed");
 		ok = false;
-	} else if (data != JDOC_NONE && !payload_is_valid(decl, doc, data, data_at, report)) {
+	} else if (data != JDOC_NONE && !creation_payload_fits(decl, doc, data, data_at, report)) {
 		ok = false;
 	}
 	bq_opts_init(&job->opts);

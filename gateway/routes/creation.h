@@ -46,4 +46,8 @@ void creation_add_problem(struct jwrite *w, struct response *item);
 
 void creation_count(const struct services *s, const struct bq_queue *q, const struct bq_added *added);
 
+/* May jobs of this queue (NULL: not declared) carry the data at `data`? What is wrong goes into the report. */
+bool creation_payload_fits(const struct declaration *decl, const struct jdoc *doc, uint32_t data, struct str prefix,
+			   struct schema_report *report) MUST_CHECK;
+
 #endif

@@ -19,6 +19,9 @@ struct bq_limiter limiter_in_force(const struct bq_facts *f, const struct declar
 /* Is the window used up? */
 bool is_limited(const struct bq_facts *f, const struct declaration *decl);
 
+/* Does the body say the queue's name in `confirm`? For what cannot be undone; false: the response is written. */
+bool confirmed_or_reply(struct request *r, struct response *res, struct str queue) MUST_CHECK;
+
 /* In whole hundredths; null when it is not known. */
 void write_rate(struct jwrite *w, const char *key, double rate);
 /* The declaration in the words of the file that SLUICE_QUEUES names, with the built-in defaults filled in; null for NULL. */

@@ -54,6 +54,10 @@ struct buf bq_pack_failure(const struct bq_job *job, const struct bq_failure *f)
 /* As the official client's shouldRetryJob; *delay_ms for BQ_FAILED_DELAYED. */
 enum bq_failed bq_failure_kind(const struct bq_job *job, const struct bq_failure *f, int64_t *delay_ms);
 
+/* ---- hold.c ---- */
+/* Removes a job with its children: 1, 0 when somebody holds one of them, or a failure's number. */
+void bq_put_remove(struct rcmd *cmd, const struct bq_queue *q, struct str id);
+
 /* ---- status.c: counts ---- */
 #define BQ_COUNTS_COMMANDS 9
 void bq_put_counts(struct rcmd *cmd, const struct bq_queue *q);

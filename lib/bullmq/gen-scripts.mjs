@@ -41,6 +41,7 @@ const ownKeys = {
   '<job>': 'BQ_SCRIPT_KEY_JOB',
   '<job>:logs': 'BQ_SCRIPT_KEY_JOB_LOGS',
   '<finished>': 'BQ_SCRIPT_KEY_FINISHED',
+  '<set>': 'BQ_SCRIPT_KEY_SET',
 };
 const keyName = (word) => ownKeys[word] ?? `BQ_KEY_${word.replace(/[:-]/g, '_').toUpperCase()}`;
 const enumName = (name) => `BQ_SCRIPT_${name.replace(/[A-Z]/g, (c) => `_${c}`).toUpperCase()}`;

@@ -172,19 +172,25 @@ int bq_holder(struct bq *bq, const struct bq_queue *q, struct str id, struct are
 	return rc;
 }
 
-int bq_remove(struct bq *bq, const struct bq_queue *q, struct str id, bool *removed, int64_t deadline, struct err *err)
+void bq_put_remove(struct rcmd *cmd, const struct bq_queue *q, struct str id)
 {
 	const struct bq_script_call call = {.queue = q, .id = id};
+
+	bq_script_begin(cmd, BQ_SCRIPT_REMOVE, &call, 6);
+	rcmd_arg(cmd, id);
+	rcmd_argz(cmd, "1");
+	rcmd_arg(cmd, q->keys[BQ_KEY_BASE]);
+	rcmd_argi(cmd, clock_wall_ms());
+	bq_arg_outbox(cmd, q);
+}
+
+int bq_remove(struct bq *bq, const struct bq_queue *q, struct str id, bool *removed, int64_t deadline, struct err *err)
+{
 	struct rcmd cmd = RCMD_INIT;
 	int64_t value = 0;
 	int rc;
 
-	bq_script_begin(&cmd, BQ_SCRIPT_REMOVE, &call, 6);
-	rcmd_arg(&cmd, id);
-	rcmd_argz(&cmd, "1");
-	rcmd_arg(&cmd, q->keys[BQ_KEY_BASE]);
-	rcmd_argi(&cmd, clock_wall_ms());
-	bq_arg_outbox(&cmd, q);
+	bq_put_remove(&cmd, q, id);
 	rc = bq_call_int(bq, &cmd, deadline, &value, err);
 	if (rc < 0)
 		return rc;

@@ -25,6 +25,9 @@ static void put_key(struct rcmd *cmd, unsigned key, const struct bq_script_call 
 	case BQ_SCRIPT_KEY_FINISHED:
 		rcmd_arg(cmd, keys[call->failed ? BQ_KEY_FAILED : BQ_KEY_COMPLETED]);
 		break;
+	case BQ_SCRIPT_KEY_SET:
+		rcmd_arg(cmd, keys[call->set]);
+		break;
 	default:
 		rcmd_arg(cmd, keys[key]);
 	}

@@ -16,6 +16,7 @@ enum bq_script_key {
 	BQ_SCRIPT_KEY_JOB = BQ_KEY_COUNT, /* "P:Q:<id>" */
 	BQ_SCRIPT_KEY_JOB_LOGS,
 	BQ_SCRIPT_KEY_FINISHED, /* "P:Q:completed" or "P:Q:failed" */
+	BQ_SCRIPT_KEY_SET,      /* the one that the call names */
 };
 
 struct bq_script_def {
@@ -30,6 +31,7 @@ struct bq_script_call {
 	const struct bq_queue *queue;
 	struct str id;          /* of the job, for scripts that have its keys */
 	bool failed;            /* the finished set is "failed", not "completed" */
+	enum bq_key set;        /* which key of the queue's, for scripts that are told */
 	const struct str *more; /* keys behind the script's own */
 	size_t n_more;
 };
