@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "gateway/data_loss.h"
 #include "gateway/redis_facts.h"
 #include "lib/base/clock.h"
 #include "lib/base/lock.h"
@@ -19,6 +20,9 @@ struct admission {
 	struct log *log;
 	struct thread thread;
 
+	/* Owned by the poller. */
+	struct data_loss *loss;
+
 	/* Protected by mu. */
 	struct lock *mu;
 	struct cond wake;
@@ -27,13 +31,15 @@ struct admission {
 	struct redis_facts facts;
 	int settings;          /* redis_facts_check's answer */
 	struct err settings_why;
+	struct err lost;       /* the last loss of data; code 0: none */
 	struct lock lock_;
 };
 
-struct admission *admission_new(struct rmux *mux, struct metrics *metrics, struct log *log, struct err *err)
+struct admission *admission_new(struct rmux *mux, const struct declarations *queues, struct metrics *metrics, struct log *log, struct err *err)
 {
 	struct admission *a = calloc(1, sizeof(*a));
-	if (!a) {
+	if (!a || !(a->loss = data_loss_new(queues))) {
+		free(a);
 		err_set(err, ERR_NOMEM, "out of memory");
 		return NULL;
 	}
@@ -52,6 +58,7 @@ void admission_free(struct admission *a)
 		return;
 	cond_release(&a->wake);
 	lock_release(a->mu);
+	data_loss_free(a->loss);
 	free(a);
 }
 
@@ -79,6 +86,18 @@ static void keep(struct admission *a, const struct redis_facts *f)
 		LOG(a->log, LOG_INFO, "redis_settings_accepted");
 }
 
+static void look_for_loss(struct admission *a, const struct redis_facts *f, const struct rreplies *replies)
+{
+	struct err what = {0};
+	if (!data_loss_read(a->loss, f->run_id, replies, REDIS_FACTS_COMMANDS, &what))
+		return;
+	LOG(a->log, LOG_ERROR, "redis_data_lost", log_err(&what));
+	metrics_add(a->metrics, M_REDIS_DATA_LOST, 1, NULL);
+	lock_take(a->mu);
+	a->lost = what;
+	lock_give(a->mu);
+}
+
 /* A failure needs no word here: the multiplexer tells of a lost Redis, and the last facts stay. */
 static void poll_once(struct admission *a)
 {
@@ -87,10 +106,12 @@ static void poll_once(struct admission *a)
 	struct redis_facts facts;
 	struct err err = {0};
 	redis_facts_ask(&cmd);
+	data_loss_ask(a->loss, &cmd);
 	if (rmux_call(a->mux, &cmd, clock_mono_ms() + ASK_TIMEOUT_MS, &replies, &err) == 0) {
 		if (redis_facts_read(&facts, &replies, 0, &err) == 0) {
 			show(a, &facts);
 			keep(a, &facts);
+			look_for_loss(a, &facts, &replies);
 		} else {
 			LOG(a->log, LOG_DEBUG, "redis_facts_unread", log_err(&err));
 		}
@@ -157,4 +178,14 @@ int admission_settings(const struct admission *a, struct err *err)
 	struct err why = a->settings_why;
 	lock_give(a->mu);
 	return rc < 0 ? err_set(err, rc, "%s", why.text) : 0;
+}
+
+int admission_data(const struct admission *a, struct err *err)
+{
+	lock_take(a->mu);
+	struct err lost = a->lost;
+	lock_give(a->mu);
+	if (lost.code < 0)
+		err_set(err, lost.code, "%s", lost.text);
+	return 0;
 }

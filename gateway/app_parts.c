@@ -269,7 +269,7 @@ static void connection_stop(struct app *a)
 
 static int admission_begin(struct app *a, struct err *err)
 {
-	a->services.admission = admission_new(a->mux, a->services.metrics, a->services.log, err);
+	a->services.admission = admission_new(a->mux, &a->queues, a->services.metrics, a->services.log, err);
 	if (!a->services.admission)
 		return ERR_NOMEM;
 	int rc = admission_start(a->services.admission, err);
@@ -431,6 +431,12 @@ static int redis_settings(void *arg, struct err *err)
 	return admission_settings(a->services.admission, err);
 }
 
+static int redis_data(void *arg, struct err *err)
+{
+	const struct app *a = arg;
+	return admission_data(a->services.admission, err);
+}
+
 static int documents_readable(void *arg, struct err *err)
 {
 	const struct app *a = arg;
@@ -477,6 +483,7 @@ static int http_start(struct app *a, struct err *err)
 {
 	health_add(&a->health, "redis", redis_up, a);
 	health_add(&a->health, "redis-settings", redis_settings, a);
+	health_add(&a->health, "redis-data", redis_data, a);
 	health_add(&a->health, "documents", documents_readable, a);
 	struct http_deps deps = {
 		.app = a,

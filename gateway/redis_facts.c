@@ -75,6 +75,8 @@ int redis_facts_read(struct redis_facts *out, const struct rreplies *replies, si
 	}
 	int rc = read_text(text[0], "redis_version", f.version_text, sizeof(f.version_text), err);
 	if (rc == 0)
+		rc = read_text(text[0], "run_id", f.run_id, sizeof(f.run_id), err);
+	if (rc == 0)
 		rc = read_number(text[1], "used_memory", &f.used_bytes, err);
 	if (rc == 0)
 		rc = read_number(text[1], "maxmemory", &f.max_bytes, err);

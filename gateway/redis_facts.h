@@ -12,11 +12,14 @@
 
 #define REDIS_LEAST_VERSION 60200 /* 6.2: the first with the commands of BullMQ's scripts (LMOVE, ZRANGE … BYSCORE) */
 
+#define REDIS_RUN_ID_SIZE 48
+
 struct redis_facts {
 	int64_t used_bytes, max_bytes; /* max 0: no limit */
 	int64_t version;               /* 70015 for 7.0.15 */
 	char version_text[24];
 	char policy[32];               /* maxmemory-policy */
+	char run_id[REDIS_RUN_ID_SIZE]; /* of this process; another one has another */
 	bool append_only;
 	bool replica;                  /* it takes no writes */
 };

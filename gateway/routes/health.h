@@ -13,7 +13,7 @@
 
 #define HEALTH_MAX_CHECKS 16
 
-/* 0, else a negative code and a sentence that says what is missing and what to do. */
+/* 0, else a negative code; with a sentence that says what is missing and what to do. A sentence beside 0 is worth knowing, no more. */
 typedef int health_fn(void *arg, struct err *err);
 
 struct health {

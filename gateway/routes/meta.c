@@ -22,7 +22,7 @@ static void run_checks(const struct health *h, struct jwrite *w, struct buf *mis
 		jw_open(w, '{');
 		jw_kstrz(w, "name", h->checks[i].name);
 		jw_kbool(w, "ok", ok);
-		jw_kstrz(w, "detail", ok ? NULL : err.text);
+		jw_kstrz(w, "detail", err.text[0] ? err.text : NULL);
 		jw_close(w, '}');
 		if (!ok)
 			buf_addf(missing, "%s%s: %s", missing->n ? "; " : "", h->checks[i].name, err.text);

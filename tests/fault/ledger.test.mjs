@@ -2,12 +2,11 @@
 // repeated once and says so.
 import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
-import { connect } from 'node:net';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { declare, eventually, temporaryFolder } from '../api/harness/index.mjs';
 import { settled, startMailServer } from '../api/harness/standins.mjs';
-import { LONG, durableRedis, gateway } from './support.mjs';
+import { LONG, durableRedis, gateway, startMonitor } from './support.mjs';
 
 const ROUNDS = LONG ? 200 : 50;
 
@@ -39,31 +38,15 @@ async function entries(redis, jobId) {
 
 const messageIds = (mail, jobId) => mail.arrived.map(({ parsed }) => parsed.messageId).filter((id) => id.includes(`.notifications.${jobId}.`));
 
-// Resolves `written` when the ledger writes "sent"; MONITOR tells it while Redis answers the gateway. ioredis' own monitor throws when somebody's
-// command comes in one piece with the answer to MONITOR.
-async function onSent(t, redis) {
-  const monitor = connect(redis.socket).setEncoding('latin1');
-  const close = () => monitor.destroy();
-  t.after(close);
-  let told = '';
-  const until = (text) => new Promise((resolve) => monitor.on('data', () => text.test(told) && resolve()));
-  monitor.on('data', (piece) => (told += piece));
-  const written = until(/"HSET" "[^"]*" "[^"]*" "sent\|/i);
-  const begun = until(/^\+OK\r\n/);
-  monitor.write('MONITOR\r\n');
-  await begun;
-  return { written, close };
-}
-
 test('killed at the instant of the record: no second mail', async (t) => {
   const { mail, redis, sluice } = await world(t);
   let before = 0;
   for (let round = 0; round < ROUNDS; round++) {
-    const watch = await onSent(t, redis);
+    const monitor = await startMonitor(t, redis);
     const job = await notify(sluice);
-    await watch.written;
+    await monitor.until(/"HSET" "[^"]*" "[^"]*" "sent\|/i);
     await sluice.kill();
-    watch.close();
+    monitor.close();
     assert.deepEqual(await entries(redis, job.jobId), ['sent']);
     const unfinished = !(await redis.admin.zscore('bull:notifications:completed', job.jobId));
     before += unfinished;

@@ -4,8 +4,7 @@ import { test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 import { eventually, startRedis } from '../api/harness/index.mjs';
 import {
-  DOCUMENTS, Executions, Writers, addJob, balance, completed, durableRedis, gatedProgram, gateway, inventory, putDocument, queueFile, saysAway,
-} from './support.mjs';
+  DOCUMENTS, Executions, Writers, addJob, balance, completed, durableRedis, gatedProgram, gateway, inventory, putDocument, queueFile, saysAway, startMonitor } from './support.mjs';
 
 const RETURN_MS = 1000; // from Redis' first answer to the first acknowledged job
 
@@ -114,11 +113,18 @@ test('restarted empty: what it held is gone, service goes on', { timeout: 60_000
   const redis = await startRedis({ args: ['--appendonly', 'no', '--maxmemory-policy', 'noeviction'] });
   t.after(() => redis.stop());
   const gate = gatedProgram();
-  const sluice = await gateway(t, { program: gate.program, env: { REDIS_URL: redis.url, SLUICE_QUEUES: queueFile() }, allow: ['job_finish_failed'] });
+  const sluice = await gateway(t, { program: gate.program, env: { REDIS_URL: redis.url, SLUICE_QUEUES: queueFile() }, allow: ['job_finish_failed', 'redis_data_lost'] });
   const data = await putDocument(sluice);
   gate.shut();
   const lost = await addJob(sluice, data, '?jobId=lost');
   await sluice.logged('job_active', { jobId: lost });
+  const checks = async () => (await sluice.client.get('/readyz?verbose')).json.checks;
+  const dataCheck = async () => (await checks()).find(({ name }) => name === 'redis-data');
+  assert.deepEqual(await dataCheck(), { name: 'redis-data', ok: true, detail: null });
+  // Ids as of many jobs, more than are added before the next look. What the first look after that saw is known when the second one comes.
+  const monitor = await startMonitor(t, redis);
+  await redis.admin.set(`bull:${DOCUMENTS}:id`, 1_000_000);
+  await monitor.until(/"set"[^]*("GET" "bull:document-processing:id"[^]*){2}/);
   await redis.kill();
   await redis.start();
   const id = await serviceIsBack(t, sluice, data, performance.now());
@@ -126,6 +132,10 @@ test('restarted empty: what it held is gone, service goes on', { timeout: 60_000
   await completed(sluice, id);
   assert.equal((await sluice.client.get(`/api/jobs/status/${DOCUMENTS}/${lost}`)).status, 404);
   await sluice.logged('redis_up', { otherProcess: true });
+  assert.match((await sluice.logged('redis_data_lost')).error, /document-processing had given out 1000000 ids/);
+  const { ok, detail } = await dataCheck();
+  assert.ok(ok && /jobs are lost/.test(detail), detail);
+  assert.match((await sluice.client.get('/metrics')).text, /^sluice_redis_data_lost_total 1$/m);
   assert.deepEqual([...(await inventory(redis.admin)).keys()], [id], 'nothing of the lost job is written back');
   await sluice.stop();
 });

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { randomBytes, randomUUID } from 'node:crypto';
 import { chmodSync, copyFileSync, rmSync, writeFileSync } from 'node:fs';
+import { connect } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { Redis } from 'ioredis';
@@ -57,6 +58,25 @@ export function embeddedStore(t, sluice) {
   store.on('error', () => {});
   t.after(() => store.disconnect());
   return store;
+}
+
+// What Redis is told from now on: until(expression) resolves when it fits the text of MONITOR. ioredis' own monitor throws when somebody's
+// command comes in one piece with the answer to MONITOR.
+export async function startMonitor(t, redis) {
+  const socket = connect(redis.socket).setEncoding('latin1');
+  const close = () => socket.destroy();
+  t.after(close);
+  let told = '';
+  socket.on('data', (piece) => (told += piece));
+  const until = (text) =>
+    new Promise((resolve) => {
+      const look = () => text.test(told) && resolve();
+      socket.on('data', look);
+      look();
+    });
+  socket.write('MONITOR\r\n');
+  await until(/^\+OK\r\n/);
+  return { until, close };
 }
 
 // Answers that say that Redis is away, as they must.

@@ -17,7 +17,7 @@
 
 /* ---- facts ------------------------------------------------------------------------------------------------------------------ */
 
-static const char server_text[] = "# Server\r\nredis_version:7.0.15\r\nredis_mode:standalone\r\n";
+static const char server_text[] = "# Server\r\nredis_version:7.0.15\r\nrun_id:0123abcd\r\nredis_mode:standalone\r\n";
 static const char memory_text[] = "# Memory\r\nused_memory:2048\r\nused_memory_peak:4096\r\nmaxmemory:1048576\r\nmaxmemory_policy:noeviction\r\n";
 static const char persistence_text[] = "# Persistence\r\nloading:0\r\naof_enabled:1\r\n";
 static const char replication_text[] = "# Replication\r\nrole:master\r\n";
@@ -57,8 +57,8 @@ static void test_facts_refused(void **state)
 	static const struct {
 		const char *server, *memory, *replication, *said;
 	} rows[] = {
-		{"redis_version:6.0.16\r\n", memory_text, replication_text, "6.2"},
-		{"redis_version:5\r\n", memory_text, replication_text, "6.2"},
+		{"redis_version:6.0.16\r\nrun_id:1\r\n", memory_text, replication_text, "6.2"},
+		{"redis_version:5\r\nrun_id:1\r\n", memory_text, replication_text, "6.2"},
 		{server_text, "used_memory:1\r\nmaxmemory:0\r\nmaxmemory_policy:volatile-lru\r\n", replication_text, "noeviction"},
 		{server_text, memory_text, "role:slave\r\n", "replica"},
 	};
