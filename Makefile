@@ -93,7 +93,7 @@ $(ARCHIVE): $(ARCHIVE_OBJ)
 	@rm -f $@
 	$(Q)ar rcs $@ $^
 
-link = $(Q)mkdir -p $(@D) && $(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^
+link = $(Q)mkdir -p $(@D) && $(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^)
 
 $(OUT)/sluice: $(call obj,gateway/main.c) $(ARCHIVE)
 	$(call say,LD $@)

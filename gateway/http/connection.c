@@ -1,6 +1,7 @@
 /* What civetweb calls: a request, an input that is none, a thread, a connection, a line for the log. */
 #include <stdio.h>
 
+#include "gateway/http/audit.h"
 #include "gateway/http/server_state.h"
 #include "gateway/http/wire.h"
 #include "lib/base/clock.h"
@@ -69,17 +70,41 @@ static int guard(struct exchange *x)
 	return ERR_INVALID;
 }
 
-static void fill_request(struct request *r, struct exchange *x)
+/* civetweb reads the next request into the same buffer, maybe while this one is answered elsewhere: nothing of a request points there. Its
+ * head is one piece of memory, from the method to the end of the last field. */
+static int keep_head(struct exchange *x)
+{
+	const struct mg_request_info *info = x->info;
+	const char *from = info->request_method, *last = info->http_version;
+	unsigned n = (unsigned)info->num_headers;
+	if (n > 0)
+		last = info->http_headers[n - 1].value;
+	const char *to = arena_dupz(&x->worker->arena, (struct str){from, (size_t)(last - from) + strlen(last)});
+	struct header *headers = arena_alloc(&x->worker->arena, n * sizeof(*headers));
+	if (!to || !headers)
+		return ERR_NOMEM;
+	x->moved = to - from;
+	for (unsigned i = 0; i < n; i++)
+		headers[i] = (struct header){str_from(info->http_headers[i].name + x->moved), str_trim(str_from(info->http_headers[i].value + x->moved))};
+	x->headers = headers;
+	x->n_headers = n;
+	return 0;
+}
+
+/* ERR_NOMEM: the request is to be answered at once. */
+static int fill_request(struct request *r, struct exchange *x)
 {
 	const struct mg_request_info *info = x->info;
 	struct server *s = x->worker->server;
+	int rc = keep_head(x);
 	*r = (struct request){.app = s->deps.app, .deps = &s->deps, .arena = &x->worker->arena, .x_ = x};
 	r->head_only = strcmp(info->request_method, "HEAD") == 0;
-	r->method = r->head_only ? STR("GET") : str_from(info->request_method);
-	r->query = str_from(info->query_string ? info->query_string : "");
+	r->method = r->head_only ? STR("GET") : str_from(info->request_method + x->moved);
+	r->query = info->query_string ? str_from(info->query_string + x->moved) : STR("");
 	r->client_ip = str_from(info->remote_addr);
 	r->deadline_mono_ms = clock_mono_ms() + s->deps.config->request_timeout_ms;
 	set_request_id(r);
+	return rc;
 }
 
 static void enter(struct worker *w, const struct mg_request_info *info)
@@ -90,19 +115,13 @@ static void enter(struct worker *w, const struct mg_request_info *info)
 	atomic_fetch_add(&w->server->in_flight, 1);
 }
 
-static void leave(struct worker *w)
+void exchange_clean(struct worker *w)
 {
-	struct server *s = w->server;
+	buf_release(&w->response.headers);
 	if (w->arena.used > ARENA_KEPT_BYTES)
 		arena_release(&w->arena);
 	else
 		arena_reset(&w->arena);
-	atomic_store(&w->busy, false);
-	if (atomic_fetch_sub(&s->in_flight, 1) != 1 || atomic_load(&s->phase) == SERVER_OPEN)
-		return;
-	lock_take(&s->mu);
-	cond_broadcast(&s->idle);
-	lock_give(&s->mu);
 }
 
 static void keep_or_release(struct buf *kept, struct buf used)
@@ -110,6 +129,18 @@ static void keep_or_release(struct buf *kept, struct buf used)
 	if (used.cap > BODY_KEPT_BYTES)
 		buf_release(&used);
 	*kept = used;
+}
+
+void exchange_leave(struct worker *w)
+{
+	struct server *s = w->server;
+	keep_or_release(&w->body, w->response.body);
+	atomic_store(&w->busy, false);
+	if (atomic_fetch_sub(&s->in_flight, 1) != 1 || atomic_load(&s->phase) == SERVER_OPEN)
+		return;
+	lock_take(&s->mu);
+	cond_broadcast(&s->idle);
+	lock_give(&s->mu);
 }
 
 static void run(struct request *r, struct response *res)
@@ -120,30 +151,59 @@ static void run(struct request *r, struct response *res)
 		response_problem(r, res, x->facts.problem, "%s", x->facts.reason);
 		return;
 	}
+	x->facts.path.p += x->moved;
 	r->path = x->facts.path;
 	x->continue_due = !x->facts.http10 && str_ieq(request_header(r, "Expect"), STR("100-continue"));
 	middleware_run(r, res);
-	if (!str_is(r->method, "OPTIONS"))
+}
+
+/* A request that the guard refused has no path, and nothing of it may be looked at. */
+void exchange_conclude(struct request *r, struct response *res)
+{
+	request_wait_end(r);
+	if (r->route)
+		audit_finish(r, res->status ? res->status : 200);
+	if (r->path.p && !str_is(r->method, "OPTIONS"))
 		cors_apply(r, res);
 }
+
+static void write_here(struct worker *w)
+{
+	struct request *r = &w->request;
+	struct response *res = &w->response;
+	exchange_conclude(r, res);
+	response_write(r, res);
+	middleware_finish(r, res);
+	exchange_clean(w);
+	exchange_leave(w);
+}
+
+/* What civetweb is told: that the request was handled. It would log the number. */
+#define HANDLED 200
 
 static int on_request(struct mg_connection *conn)
 {
 	struct worker *w = mg_get_thread_pointer(conn);
 	const struct mg_request_info *info = mg_get_request_info(conn);
-	struct exchange x = {.worker = w, .conn = conn, .info = info, .started_us = clock_mono_us(), .arrived = wire_received()};
-	struct response res = {.file_fd = -1, .content_type = "application/json", .body = w->body};
-	struct request r;
+	struct exchange *x = &w->x;
+	answer_await(w);
+	if (w->over) {
+		mg_disable_keep_alive(conn);
+		return HANDLED;
+	}
 	enter(w, info);
-	fill_request(&r, &x);
-	buf_clear(&res.body);
-	run(&r, &res);
-	response_write(&r, &res);
-	middleware_finish(&r, &res);
-	buf_release(&res.headers);
-	keep_or_release(&w->body, res.body);
-	leave(w);
-	return res.status;
+	*x = (struct exchange){.worker = w, .conn = conn, .info = info, .started_us = clock_mono_us(), .arrived = wire_received()};
+	w->response = (struct response){.file_fd = -1, .content_type = "application/json", .body = w->body};
+	buf_clear(&w->response.body);
+	if (fill_request(&w->request, x) < 0)
+		response_problem(&w->request, &w->response, PROBLEM_INTERNAL, "There was not enough memory for the request.");
+	else
+		run(&w->request, &w->response);
+	if (x->way == ANSWER_DETACHED)
+		return HANDLED; /* what w has of the request is another thread's */
+	answer_await(w);
+	write_here(w);
+	return HANDLED;
 }
 
 /* ---- what civetweb cannot read ----------------------------------------------------------------------------------------- */
@@ -172,6 +232,9 @@ static void answer_unread(struct mg_connection *conn, enum problem p, const char
 {
 	struct worker *w = mg_get_thread_pointer(conn);
 	static const struct mg_request_info nothing = {0};
+	answer_await(w);
+	if (w->over)
+		return;
 	struct exchange x = {.worker = w, .conn = conn, .info = &nothing, .started_us = clock_mono_us()};
 	struct request r = {.deps = &w->server->deps, .arena = &w->arena, .x_ = &x};
 	struct response res = {.file_fd = -1, .close = true};
@@ -226,6 +289,7 @@ static void *on_thread_start(const struct mg_context *context, int type)
 		panic("no memory for a connection thread");
 	w->server = s;
 	w->fd = -1;
+	w->answered = PARKER_OPEN;
 	arena_init(&w->arena, (size_t)s->deps.config->max_body_bytes * 8 + ((size_t)16 << 20));
 	lock_take(&s->mu);
 	w->next = s->workers;
@@ -258,7 +322,8 @@ static int on_connection(const struct mg_connection *conn, void **data)
 	*data = NULL;
 	wire_watch(0);
 	w->fd = -1;
-	w->answered_error = false;
+	w->answered_error = w->over = false;
+	atomic_store(&w->closing, false);
 	atomic_fetch_add(&w->server->connections, 1);
 	return 0;
 }
@@ -272,6 +337,8 @@ static bool was_dropped(const struct worker *w, const struct mg_request_info *in
 static void on_close(const struct mg_connection *conn)
 {
 	struct worker *w = mg_get_thread_pointer(conn);
+	atomic_store(&w->closing, true);
+	answer_await(w);
 	if (was_dropped(w, mg_get_request_info(conn)))
 		answer_unread((struct mg_connection *)(uintptr_t)conn, PROBLEM_BAD_REQUEST, "the request target is not on this server");
 	struct server *s = w->server;

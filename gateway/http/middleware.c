@@ -1,5 +1,4 @@
 /* What stands between a request that may be trusted and its handler, step by step, all of it from the route's row. */
-#include "gateway/http/audit.h"
 #include "gateway/http/lines.h"
 #include "gateway/http/server_state.h"
 #include "gateway/http/session.h"
@@ -305,9 +304,6 @@ void middleware_run(struct request *r, struct response *res)
 	for (unsigned i = 0; i < ARRAY_LEN(steps); i++)
 		if (!steps[i](r, res))
 			break;
-	request_wait_end(r);
-	if (r->route)
-		audit_finish(r, res->status ? res->status : 200);
 }
 
 /* ---- afterwards ------------------------------------------------------------------------------------------------------ */

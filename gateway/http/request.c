@@ -12,10 +12,11 @@
 
 struct str request_header(const struct request *r, const char *name)
 {
-	const struct mg_request_info *info = r->x_->info;
-	for (int i = 0; i < info->num_headers; i++)
-		if (str_ieqz(info->http_headers[i].name, name))
-			return str_trim(str_from(info->http_headers[i].value));
+	const struct exchange *x = r->x_;
+	struct str wanted = str_from(name);
+	for (unsigned i = 0; i < x->n_headers; i++)
+		if (str_ieq(x->headers[i].name, wanted))
+			return x->headers[i].value;
 	return STR_NONE;
 }
 

@@ -3,7 +3,24 @@
  * Flow: civetweb → guard (refuses what cannot be trusted) → router (raw path, percent-decoded segment by segment) → middleware
  * (request id, authentication, role, rate limit, body read and schema: all from the route's row) → handler → response written.
  * A handler runs on the connection's thread (stack: 1 MiB, we raise civetweb's), may block on Redis up to the request's
- * deadline, and never touches PostgreSQL or another server. Everything here lives until the response is written. */
+ * deadline, and never touches PostgreSQL or another server. Everything here lives until the response is written.
+ *
+ * A handler whose only remaining work is one call to Redis, and an answer made of the reply, need not keep its thread asleep meanwhile:
+ *
+ *     static void on_added(void *arg, int rc, const struct bq_added *added, const struct err *err)
+ *     {                                               on the thread that has the reply: it must not block
+ *             struct creation *c = arg;
+ *             ... fills c->res as any handler does ...
+ *             response_ready(c->r, c->res);           the last use of r, res and of the request's arena
+ *     }
+ *     void handler(struct request *r, struct response *res)
+ *     {
+ *             struct creation *c = arena_alloc(r->arena, sizeof(*c)) ...       what the end needs, in the arena
+ *             response_defer(r);                      from here on r, res and the arena are those of who has the reply
+ *             bq_add_send(bq, ..., on_added, c);      the handler's last act
+ *     }
+ *
+ * The connection's thread goes to its next request at once; where it may not (the connection ends after this answer), it waits. */
 #ifndef SLUICE_GATEWAY_HTTP_REQUEST_H
 #define SLUICE_GATEWAY_HTTP_REQUEST_H
 
@@ -105,6 +122,12 @@ void response_invalid(const struct request *r, struct response *res, const struc
 /* From a library failure: UNAVAILABLE → 503 redis-unavailable + Retry-After, UNKNOWN_OUTCOME → 504 outcome-unknown with retrySafe, FULL →
  * 503 queue-full, TAKEN → 409, MISMATCH → 422, NOT_FOUND → 404, … one table (problem_of_error). A 500's cause is logged, not shown. */
 void response_error(const struct request *r, struct response *res, const struct err *err);
+
+/* The answer will be made by another thread, or later by this one: after this, response_ready is called exactly once. Not after
+ * request_wait_begin. */
+void response_defer(struct request *r);
+/* The response is filled. Any thread; never blocks. */
+void response_ready(struct request *r, struct response *res);
 
 typedef void handler_fn(struct request *r, struct response *res);
 

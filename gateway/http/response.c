@@ -278,14 +278,24 @@ static void build_head(const struct request *r, struct response *res, struct buf
 	buf_addz(head, "\r\n");
 }
 
+bool response_has_body(const struct request *r, const struct response *res)
+{
+	return !r->head_only && !is_bodiless(res->status);
+}
+
+int64_t response_deadline_ms(const struct response *res)
+{
+	return clock_mono_ms() + SEND_MS + body_bytes(res) / SEND_BYTES_PER_MS;
+}
+
 static int send_all(const struct request *r, const struct response *res, const struct buf *head)
 {
 	int fd = r->x_->worker->fd;
-	bool bodiless = r->head_only || is_bodiless(res->status);
-	int64_t deadline = clock_mono_ms() + SEND_MS + body_bytes(res) / SEND_BYTES_PER_MS;
-	struct iovec iov[2] = {{head->p, head->n}, {res->body.p, bodiless || res->file_fd >= 0 ? 0 : res->body.n}};
+	bool with_body = response_has_body(r, res);
+	int64_t deadline = response_deadline_ms(res);
+	struct iovec iov[2] = {{head->p, head->n}, {res->body.p, with_body && res->file_fd < 0 ? res->body.n : 0}};
 	int rc = wire_send(fd, iov, 2, deadline);
-	if (rc == 0 && res->file_fd >= 0 && !bodiless)
+	if (rc == 0 && res->file_fd >= 0 && with_body)
 		rc = wire_send_file(fd, res->file_fd, res->file_bytes, deadline);
 	return rc;
 }
@@ -298,23 +308,27 @@ static void replace_failed(const struct request *r, struct response *res)
 	response_problem(r, res, PROBLEM_INTERNAL, "There was not enough memory for the answer.");
 }
 
-void response_write(struct request *r, struct response *res)
+void response_prepare(struct request *r, struct response *res)
 {
 	struct exchange *x = r->x_;
-	struct buf head = x->worker->head;
 	if (res->status == 0)
 		res->status = 200;
 	if (res->headers.failed || res->body.failed)
 		replace_failed(r, res);
-	if (!x->facts.keep_alive || request_draining(r) || !exchange_body_is_small(r))
+	if (!x->facts.keep_alive || request_draining(r) || atomic_load(&x->worker->closing) || !exchange_body_is_small(r))
 		res->close = true;
-	build_head(r, res, &head);
-	if (head.failed || send_all(r, res, &head) < 0)
+	build_head(r, res, &x->worker->head);
+}
+
+void response_write(struct request *r, struct response *res)
+{
+	struct exchange *x = r->x_;
+	response_prepare(r, res);
+	if (x->worker->head.failed || send_all(r, res, &x->worker->head) < 0)
 		res->close = true;
 	if (res->file_fd >= 0)
 		close(res->file_fd);
 	res->file_fd = -1;
-	x->worker->head = head;
 	if (!res->close && exchange_discard_body(r))
 		return;
 	mg_disable_keep_alive(x->conn);

@@ -109,7 +109,9 @@ struct server *server_start(const struct http_deps *deps, struct err *err)
 	cond_init(&s->idle);
 	if (deps->config->rate_limit_per_s > 0)
 		s->rate = ratelimit_new(deps->config->rate_limit_per_s);
-	if (raise_descriptors(s->threads, err) < 0 || prepare_routes(s, err) < 0 || start_civetweb(s, err) < 0 || read_port(s, err) < 0) {
+	s->lateness = lateness_start(s->threads, err);
+	if (!s->lateness || raise_descriptors(s->threads, err) < 0 || prepare_routes(s, err) < 0 || start_civetweb(s, err) < 0 ||
+	    read_port(s, err) < 0) {
 		server_stop(s);
 		return NULL;
 	}
@@ -181,6 +183,7 @@ void server_stop(struct server *s)
 		let_go(s);
 	if (s->context)
 		mg_stop(s->context);
+	lateness_stop(s->lateness);
 	ratelimit_free(s->rate);
 	cond_release(&s->idle);
 	lock_release(&s->mu);

@@ -38,6 +38,7 @@ struct server {
 	int listener;               /* civetweb's listening socket; -1: not known */
 	struct route_state *routes; /* deps.routes->count + 1 */
 	struct ratelimit *rate;     /* NULL: off */
+	struct lateness *lateness;
 
 	int waker;                  /* wire_close_listener's; the thread that drains and stops */
 

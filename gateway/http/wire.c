@@ -133,34 +133,42 @@ static int await_room(int fd, int64_t deadline_ms)
 	return poll(&p, 1, (int)(left < 1000 ? left : 1000)) < 0 && errno != EINTR ? ERR_IO : 0;
 }
 
-static void advance(struct msghdr *m, size_t n)
+static void advance(struct iovec **iov, int *n, size_t sent)
 {
-	while (m->msg_iovlen && n >= m->msg_iov->iov_len) {
-		n -= m->msg_iov->iov_len;
-		m->msg_iov++;
-		m->msg_iovlen--;
+	while (*n && sent >= (*iov)->iov_len) {
+		sent -= (*iov)->iov_len;
+		++*iov;
+		--*n;
 	}
-	if (m->msg_iovlen) {
-		m->msg_iov->iov_base = (char *)m->msg_iov->iov_base + n;
-		m->msg_iov->iov_len -= n;
+	if (*n) {
+		(*iov)->iov_base = (char *)(*iov)->iov_base + sent;
+		(*iov)->iov_len -= sent;
 	}
+}
+
+int wire_push(int fd, struct iovec **iov, int *n)
+{
+	advance(iov, n, 0);
+	while (*n) {
+		struct msghdr m = {.msg_iov = *iov, .msg_iovlen = (size_t)*n};
+		ssize_t sent = sendmsg(fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT);
+		if (sent < 0 && errno != EINTR)
+			return errno == EAGAIN || errno == EWOULDBLOCK ? 1 : ERR_IO;
+		if (sent > 0)
+			advance(iov, n, (size_t)sent);
+	}
+	return 0;
 }
 
 int wire_send(int fd, struct iovec *iov, int n, int64_t deadline_mono_ms)
 {
-	struct msghdr m = {.msg_iov = iov, .msg_iovlen = (size_t)n};
-	advance(&m, 0);
-	while (m.msg_iovlen) {
-		ssize_t sent = sendmsg(fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT);
-		if (sent >= 0) {
-			advance(&m, (size_t)sent);
-			continue;
-		}
-		int rc = await_room(fd, deadline_mono_ms);
-		if (rc < 0)
-			return rc;
+	int rc = wire_push(fd, &iov, &n);
+	while (rc > 0) {
+		rc = await_room(fd, deadline_mono_ms);
+		if (rc == 0)
+			rc = wire_push(fd, &iov, &n);
 	}
-	return 0;
+	return rc;
 }
 
 int wire_send_file(int fd, int file, int64_t n, int64_t deadline_mono_ms)

@@ -33,6 +33,10 @@ void wire_await_input(int fd, int64_t deadline_mono_ms);
 /* Did this thread's last recv(2) fill the whole buffer it was given? Then a head that is not complete is too large. */
 bool wire_filled(void);
 
+/* Writes what the socket takes at once: 0 when that was everything, 1 when a rest is left (*iov and *n are it then), or ERR_IO. Changes the
+ * iovecs. Any thread. */
+int wire_push(int fd, struct iovec **iov, int *n) MUST_CHECK;
+
 /* Writes everything in as few calls as the kernel allows: 0, or ERR_TIMEOUT, ERR_IO. Changes iov. */
 int wire_send(int fd, struct iovec *iov, int n, int64_t deadline_mono_ms) MUST_CHECK;
 /* Sends n bytes of a file from its position. */

@@ -3,6 +3,27 @@
 #include "gateway/http/route.h"
 #include "lib/json/jdoc.h"
 
+static void release_queue(void *q)
+{
+	bq_queue_release(q);
+}
+
+/* 1, 0 when Redis knows no such queue, or a failure. */
+static int find_undeclared(struct request *r, struct str name, struct queue_ref *out, struct err *err)
+{
+	const struct services *s = app_services(r->app);
+	struct bq_queue *own = arena_alloc(r->arena, sizeof(*own));
+
+	if (!own)
+		return err_set(err, ERR_NOMEM, "out of memory");
+	if (!bq_queue_name_ok(name) || bq_queue_init(own, str_from(s->prefix), name, err) < 0)
+		return 0;
+	if (arena_defer(r->arena, release_queue, own) < 0)
+		return err_set(err, ERR_NOMEM, "out of memory");
+	out->queue = own;
+	return bq_queue_exists(s->bq, own, r->deadline_mono_ms, err);
+}
+
 int queue_ref_or_reply(struct request *r, struct response *res, struct str name, struct queue_ref *out)
 {
 	const struct services *s = app_services(r->app);
@@ -13,26 +34,14 @@ int queue_ref_or_reply(struct request *r, struct response *res, struct str name,
 		out->queue = &out->decl->queue;
 		return 0;
 	}
-	int exists = 0;
-	if (bq_queue_name_ok(name) && bq_queue_init(&out->own, str_from(s->prefix), name, &err) == 0) {
-		exists = bq_queue_exists(s->bq, &out->own, r->deadline_mono_ms, &err);
-		if (exists > 0) {
-			out->queue = &out->own;
-			return 0;
-		}
-		bq_queue_release(&out->own);
-	}
+	int exists = find_undeclared(r, name, out, &err);
+	if (exists > 0)
+		return 0;
 	if (exists < 0)
 		response_error(r, res, &err);
 	else
 		response_problem(r, res, PROBLEM_QUEUE_UNKNOWN, "there is no queue \"%.*s\"", STR_ARG(name));
 	return ERR_NOT_FOUND;
-}
-
-void queue_ref_release(struct queue_ref *q)
-{
-	if (q->queue == &q->own)
-		bq_queue_release(&q->own);
 }
 
 struct str job_owner(const struct bq_job *job)

@@ -7,16 +7,14 @@
 #include "lib/bullmq/bq.h"
 #include "processors/runtime/declaration.h"
 
-/* A queue named by a request: declared, or one that only Redis knows (then *own holds its keys until queue_ref_release). */
+/* A queue named by a request: declared, or one that only Redis knows. Lives as long as the request. */
 struct queue_ref {
 	const struct bq_queue *queue;
 	const struct declaration *decl; /* NULL: not declared */
-	struct bq_queue own;
 };
 
 /* 0; else the response is written (404 queue-unknown, or Redis' failure). */
 int queue_ref_or_reply(struct request *r, struct response *res, struct str name, struct queue_ref *out) MUST_CHECK;
-void queue_ref_release(struct queue_ref *q);
 
 /* The job's organization: "default" where another client made it. */
 struct str job_owner(const struct bq_job *job);

@@ -96,5 +96,4 @@ void jobs_cancel(struct request *r, struct response *res)
 		rc = err_set(&err, ERR_WRONG_STATE, "the job or one of its children is being worked on");
 	if (rc < 0)
 		response_error(r, res, &err);
-	queue_ref_release(&c.q);
 }

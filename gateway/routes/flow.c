@@ -191,5 +191,4 @@ void jobs_flow(struct request *r, struct response *res)
 		jw_kbool(&w, "more", t.more);
 		jw_close(&w, '}');
 	}
-	queue_ref_release(&q);
 }

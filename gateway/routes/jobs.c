@@ -64,35 +64,64 @@ static void note_created(struct request *r, const struct bq_queue *q, const stru
 	buf_release(&after);
 }
 
-static void add_one(struct request *r, struct response *res, const struct queue_ref *q, struct bq_add *job, struct str fingerprint)
+/* One job on its way to Redis, with all that its answer needs. */
+struct creation {
+	struct request *r;
+	struct response *res;
+	struct queue_ref q;
+	struct bq_add job;
+};
+
+static void answer_created(const struct creation *c, const struct bq_added *added)
+{
+	struct request *r = c->r;
+	struct str url = status_url(r, c->q.queue->name, added->id);
+
+	creation_count(app_services(r->app), c->q.queue, added);
+	note_created(r, c->q.queue, added);
+	struct jwrite w = response_json(c->res, added->created ? 201 : 200);
+	jw_open(&w, '{');
+	jw_kstr(&w, "jobId", added->id);
+	jw_kstr(&w, "queue", c->q.queue->name);
+	jw_kstr(&w, "name", c->job.name);
+	jw_kstrz(&w, "state", bq_state_word(added->state));
+	jw_kbool(&w, "created", added->created);
+	jw_kstr(&w, "statusUrl", url);
+	jw_close(&w, '}');
+	response_header(c->res, "Location", url);
+	if (added->replayed)
+		response_header(c->res, "Idempotent-Replayed", STR("true"));
+}
+
+static void on_added(void *arg, int rc, const struct bq_added *added, const struct err *err)
+{
+	const struct creation *c = arg;
+
+	if (rc < 0)
+		response_error(c->r, c->res, err);
+	else
+		answer_created(c, added);
+	response_ready(c->r, c->res);
+}
+
+static void add_one(struct request *r, struct response *res, const struct queue_ref *q, const struct bq_add *job, struct str fingerprint)
 {
 	const struct services *s = app_services(r->app);
-	struct bq_added added;
+	struct creation *c = arena_alloc(r->arena, sizeof(*c));
 	struct str key;
 	struct err err = {0};
 
 	if (!creation_key_or_reply(r, res, &key))
 		return;
-	creation_set_key(job, creation_idempotency(r, q->queue, key, fingerprint, 0));
-	if (admission_check(s->admission, &err) < 0 || bq_add(s->bq, q->queue, job, r->arena, &added, r->deadline_mono_ms, &err) < 0) {
+	int rc = c ? admission_check(s->admission, &err) : err_set(&err, ERR_NOMEM, "out of memory");
+	if (rc < 0) {
 		response_error(r, res, &err);
 		return;
 	}
-	creation_count(s, q->queue, &added);
-	note_created(r, q->queue, &added);
-	struct str url = status_url(r, q->queue->name, added.id);
-	struct jwrite w = response_json(res, added.created ? 201 : 200);
-	jw_open(&w, '{');
-	jw_kstr(&w, "jobId", added.id);
-	jw_kstr(&w, "queue", q->queue->name);
-	jw_kstr(&w, "name", job->name);
-	jw_kstrz(&w, "state", bq_state_word(added.state));
-	jw_kbool(&w, "created", added.created);
-	jw_kstr(&w, "statusUrl", url);
-	jw_close(&w, '}');
-	response_header(res, "Location", url);
-	if (added.replayed)
-		response_header(res, "Idempotent-Replayed", STR("true"));
+	*c = (struct creation){.r = r, .res = res, .q = *q, .job = *job};
+	creation_set_key(&c->job, creation_idempotency(r, q->queue, key, fingerprint, 0));
+	response_defer(r);
+	bq_add_send(s->bq, q->queue, &c->job, r->arena, r->deadline_mono_ms, on_added, c);
 }
 
 /* The path's last segment is the queue: POST /api/jobs/document-processing. Its payload schema is the route's body schema. */
@@ -242,5 +271,4 @@ void jobs_add(struct request *r, struct response *res)
 		add_array(r, res, &q);
 	else
 		add_single(r, res, &q);
-	queue_ref_release(&q);
 }

@@ -140,7 +140,6 @@ void jobs_list(struct request *r, struct response *res)
 		response_error(r, res, &err);
 	else
 		write_listing(&l, res);
-	queue_ref_release(&q);
 }
 
 /* ---- one job ---- */
@@ -205,7 +204,6 @@ void jobs_detail(struct request *r, struct response *res)
 		return;
 	if (answer_detail(r, res, &q, &err) < 0)
 		response_error(r, res, &err);
-	queue_ref_release(&q);
 }
 
 /* ---- its log ---- */
@@ -245,5 +243,4 @@ void jobs_logs(struct request *r, struct response *res)
 		return;
 	if (answer_logs(r, res, &q, start, limit, &err) < 0)
 		response_error(r, res, &err);
-	queue_ref_release(&q);
 }

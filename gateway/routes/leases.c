@@ -260,5 +260,4 @@ void leases_take(struct request *r, struct response *res)
 			note_leased(&l);
 		answer(&l, res, clock_wall_ms() + l.as.lock_ms);
 	}
-	queue_ref_release(&q);
 }

@@ -144,5 +144,4 @@ void queues_workers(struct request *r, struct response *res)
 		response_error(r, res, &err);
 	else
 		write_workers(r, res, &q, &found);
-	queue_ref_release(&q);
 }

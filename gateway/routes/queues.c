@@ -224,7 +224,6 @@ void queues_detail(struct request *r, struct response *res)
 		write_detail(s, res, &q, &f, watch_view_find(v, q.queue->name));
 	if (v)
 		watch_done(s->watch, v);
-	queue_ref_release(&q);
 }
 
 /* ---- its course ---- */
@@ -271,7 +270,6 @@ void queues_metrics(struct request *r, struct response *res)
 	write_points(&w, "fine", WATCH_STEP_MS, series->fine, series->n_fine);
 	write_points(&w, "coarse", WATCH_MINUTE_MS, series->coarse, series->n_coarse);
 	jw_close(&w, '}');
-	queue_ref_release(&q);
 }
 
 /* ---- its length ---- */
@@ -298,5 +296,4 @@ void queues_scale(struct request *r, struct response *res)
 		jw_kint(&w, "backlog", waiting + n[BQ_ACTIVE] + f.due);
 		jw_close(&w, '}');
 	}
-	queue_ref_release(&q);
 }

@@ -121,7 +121,6 @@ void jobs_status(struct request *r, struct response *res)
 		return;
 	if (answer_job(r, res, &q, r->params[1], &err) < 0)
 		response_error(r, res, &err);
-	queue_ref_release(&q);
 }
 
 /* ---- many jobs ---- */
@@ -255,7 +254,6 @@ void stats_queue(struct request *r, struct response *res)
 		write_counts(&w, &counts);
 		jw_close(&w, '}');
 	}
-	queue_ref_release(&q);
 }
 
 static void write_all_counts(struct response *res, const struct declarations *d, const struct bq_counts *counts)

@@ -69,7 +69,6 @@ static void tell(struct request *r, struct response *res, tell_fn *what)
 		refuse(&t, &err);
 	else
 		answer(&t, t.state == BQ_ACTIVE ? expires : -1);
-	queue_ref_release(&t.q);
 }
 
 /* ---- while it is held ---- */

@@ -1,8 +1,9 @@
 #include <stdlib.h>
 
+#include "lib/base/clock.h"
 #include "lib/base/panic.h"
+#include "lib/base/parker.h"
 #include "lib/bullmq/add_wire.h"
-#include "lib/redis/parker.h"
 
 /* ---- many of one caller ---- */
 
@@ -141,12 +142,12 @@ struct waiter {
 	const struct bq_queue *queue;
 	const struct bq_add *job;
 	struct rcmd args;
-	struct bq_add_text text;     /* in args */
+	struct bq_add_text text; /* in args */
+	struct arena *arena;
 	int64_t deadline;
-	struct parker parker;
-	struct waiter *next;         /* protected by bq->mu while it is gathered */
-	bool sent;                   /* protected by bq->mu */
-	struct arena *arena;         /* the caller sleeps: whoever has the reply writes here */
+	bq_added_fn *done;
+	void *arg;
+	struct waiter *next;     /* protected by bq->mu while it is gathered */
 	struct bq_add_result result;
 };
 
@@ -158,21 +159,39 @@ struct bq_lane {
 
 static void on_reply(void *arg, int rc, const struct rreplies *replies, const struct err *err);
 
-/* Moves what has gathered into the flight; mu is held, the flight is over. */
-static void board(struct bq_lane *lane)
+static void fail(struct waiter *w, int code, const char *why)
 {
-	struct waiter **last = &lane->gathered;
+	w->result.rc = err_set(&w->result.err, code, "%s", why);
+}
 
-	for (size_t n = 0; *last && n < BQ_ADD_PER_CALL; n++) {
-		(*last)->sent = true;
-		last = &(*last)->next;
+static void append(struct waiter ***end, struct waiter *w)
+{
+	w->next = NULL;
+	**end = w;
+	*end = &w->next;
+}
+
+/* Moves what has gathered into the flight, and what is too late for it to *late; mu is held, the flight is over. */
+static void board(struct bq_lane *lane, struct waiter **late)
+{
+	struct waiter **last = &lane->flight;
+	int64_t now = clock_mono_ms();
+	size_t n = 0;
+
+	lane->flight = NULL;
+	while (lane->gathered && n < BQ_ADD_PER_CALL) {
+		struct waiter *w = lane->gathered;
+
+		lane->gathered = w->next;
+		if (w->deadline <= now) {
+			append(&late, w);
+		} else {
+			append(&last, w);
+			n++;
+		}
 	}
-	lane->flight = lane->gathered;
-	lane->gathered = *last;
 	if (!lane->gathered)
 		lane->end = &lane->gathered;
-	if (lane->flight)
-		*last = NULL;
 }
 
 static void send_flight(struct bq_lane *lane)
@@ -200,7 +219,7 @@ static void settle(struct waiter *w, size_t place, int rc, const struct rreplies
 	struct bq_add_result *result = &w->result;
 
 	if (rc < 0) {
-		result->rc = err_set(&result->err, rc, "%s", err->text);
+		fail(w, rc, err->text);
 		return;
 	}
 	result->rc = rreply_error(replies->items[0], &result->err);
@@ -208,26 +227,35 @@ static void settle(struct waiter *w, size_t place, int rc, const struct rreplies
 		result->rc = bq_add_read(rreply_at(replies->items[0], place), w->arena, &result->added, &result->err);
 }
 
-/* On the multiplexer's thread. The next flight starts before this one's callers are woken: Redis is not kept waiting. */
+static void tell(struct waiter *w)
+{
+	for (struct waiter *next; w; w = next) {
+		next = w->next;
+		rcmd_release(&w->args);
+		w->done(w->arg, w->result.rc, &w->result.added, &w->result.err); /* it may be gone from here on */
+	}
+}
+
+/* On the multiplexer's thread. The next flight starts before this one's callers are told: Redis is not kept waiting. */
 static void on_reply(void *arg, int rc, const struct rreplies *replies, const struct err *err)
 {
 	struct bq_lane *lane = arg;
-	struct waiter *landed = lane->flight, *next;
+	struct waiter *landed = lane->flight, *late = NULL;
 	size_t place = 0;
 	bool more;
 
 	for (struct waiter *w = landed; w; w = w->next)
 		settle(w, place++, rc, replies, err);
 	lock_take(&lane->bq->mu);
-	board(lane);
+	board(lane, &late);
 	more = lane->flight != NULL;
 	lock_give(&lane->bq->mu);
 	if (more)
 		send_flight(lane);
-	for (; landed; landed = next) {
-		next = landed->next;
-		parker_wake(&landed->parker); /* its stack may be gone from here on */
-	}
+	tell(landed);
+	for (struct waiter *w = late; w; w = w->next)
+		fail(w, ERR_TIMEOUT, "the deadline passed before the job was sent");
+	tell(late);
 }
 
 /* The queue's lane, made at its first add; mu is held. */
@@ -249,75 +277,83 @@ static struct bq_lane *lane_of(struct bq *bq, const struct bq_queue *q)
 	return lane;
 }
 
-/* Stands in the lane and starts it if it is idle. */
-static struct bq_lane *line_up(struct bq *bq, struct waiter *w)
+/* Stands in the lane and starts it if it is idle: then the flight is this one add. */
+static int line_up(struct bq *bq, struct waiter *w)
 {
-	struct bq_lane *lane;
 	bool idle = false;
 
 	lock_take(&bq->mu);
-	lane = lane_of(bq, w->queue);
-	if (lane) {
+	struct bq_lane *lane = lane_of(bq, w->queue);
+	if (lane && !lane->flight) {
+		bug_on(lane->gathered);
+		lane->flight = w;
+		idle = true;
+	} else if (lane) {
 		*lane->end = w;
 		lane->end = &w->next;
-		idle = !lane->flight;
-		if (idle)
-			board(lane);
 	}
 	lock_give(&bq->mu);
 	if (idle)
 		send_flight(lane);
-	return lane;
+	return lane ? 0 : ERR_NOMEM;
 }
 
-/* The deadline has passed: true when it was not sent, and will not be. */
-static bool step_out(struct bq_lane *lane, struct waiter *w)
+static int send_one(struct bq *bq, struct waiter *w, struct err *err)
 {
-	struct waiter **at = &lane->gathered;
-	bool mine;
+	int rc = bq_add_check(w->job, err);
 
-	lock_take(&lane->bq->mu);
-	mine = !w->sent;
-	while (mine && *at != w)
-		at = &(*at)->next;
-	if (mine) {
-		*at = w->next;
-		if (lane->end == &w->next)
-			lane->end = at;
-	}
-	lock_give(&lane->bq->mu);
-	return mine;
+	if (rc < 0)
+		return rc;
+	w->text = bq_add_encode(&w->args, w->queue, w->job);
+	bq_add_place(&w->text, 1, &w->args);
+	rc = w->args.wire.failed ? ERR_NOMEM : line_up(bq, w);
+	return rc < 0 ? err_set(err, rc, "no memory for a job") : 0;
 }
 
-static int add_with_others(struct bq *bq, struct waiter *w, struct err *err)
+void bq_add_send(struct bq *bq, const struct bq_queue *q, const struct bq_add *job, struct arena *a, int64_t deadline, bq_added_fn *done,
+		 void *arg)
 {
-	struct bq_lane *lane = line_up(bq, w);
+	struct waiter *w = arena_alloc(a, sizeof(*w));
+	struct err err = {0};
 
-	if (!lane)
-		return err_set(err, ERR_NOMEM, "no memory for a queue's adds");
-	if (!parker_wait_until(&w->parker, w->deadline)) {
-		if (step_out(lane, w))
-			return err_set(err, ERR_TIMEOUT, "the deadline passed before the job was sent");
-		(void)parker_wait_until(&w->parker, PARKER_FOREVER);
+	if (!w) {
+		done(arg, err_set(&err, ERR_NOMEM, "no memory for a job"), NULL, &err);
+		return;
 	}
-	return w->result.rc < 0 ? err_set(err, w->result.rc, "%s", w->result.err.text) : 0;
+	*w = (struct waiter){.queue = q, .job = job, .args = RCMD_INIT, .arena = a, .deadline = deadline, .done = done, .arg = arg};
+	int rc = send_one(bq, w, &err);
+	if (rc < 0) {
+		rcmd_release(&w->args);
+		done(arg, rc, NULL, &err);
+	}
+}
+
+/* A caller that sleeps. */
+struct sleeper {
+	struct parker parker;
+	int rc;
+	struct bq_added *added;
+	struct err *err;
+};
+
+static void wake(void *arg, int rc, const struct bq_added *added, const struct err *err)
+{
+	struct sleeper *s = arg;
+
+	s->rc = rc < 0 ? err_set(s->err, rc, "%s", err->text) : 0;
+	if (rc == 0)
+		*s->added = *added;
+	parker_wake(&s->parker);
 }
 
 int bq_add(struct bq *bq, const struct bq_queue *q, const struct bq_add *job, struct arena *a, struct bq_added *out, int64_t deadline,
 	   struct err *err)
 {
-	struct waiter w = {.queue = q, .job = job, .args = RCMD_INIT, .deadline = deadline, .arena = a};
-	int rc = bq_add_check(job, err);
+	struct sleeper s = {.added = out, .err = err};
 
-	if (rc < 0)
-		return rc;
-	w.text = bq_add_encode(&w.args, q, job);
-	bq_add_place(&w.text, 1, &w.args);
-	rc = w.args.wire.failed ? err_set(err, ERR_NOMEM, "no memory for a job") : add_with_others(bq, &w, err);
-	rcmd_release(&w.args);
-	if (rc == 0)
-		*out = w.result.added;
-	return rc;
+	bq_add_send(bq, q, job, a, deadline, wake, &s);
+	(void)parker_wait_until(&s.parker, PARKER_FOREVER);
+	return s.rc;
 }
 
 void bq_lanes_release(struct bq *bq)

@@ -18,7 +18,7 @@
 #include <stdatomic.h>
 
 #include "lib/base/lock.h"
-#include "lib/redis/parker.h"
+#include "lib/base/parker.h"
 #include "lib/redis/rhello.h"
 #include "lib/redis/rmux.h"
 #include "lib/redis/rparse.h"

@@ -10,7 +10,7 @@
 #include "lib/bullmq/work.h"
 #include "lib/log/log.h"
 #include "lib/metrics/metrics.h"
-#include "lib/redis/parker.h"
+#include "lib/base/parker.h"
 #include "lib/redis/rblock.h"
 #include "processors/runtime/runtime.h"
 

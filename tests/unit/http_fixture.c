@@ -87,6 +87,63 @@ static void hold(struct request *r, struct response *res)
 	lock_give(&app->mu);
 }
 
+struct deferral {
+	struct request *r;
+	struct response *res;
+	struct deferral *next;
+};
+
+static void later(struct request *r, struct response *res)
+{
+	struct app *app = r->app;
+	struct deferral *d = arena_alloc(r->arena, sizeof(*d)), **at = &app->deferred;
+	*d = (struct deferral){r, res, NULL};
+	response_defer(r);
+	lock_take(&app->mu);
+	while (*at)
+		at = &(*at)->next;
+	*at = d;
+	app->n_deferred++;
+	cond_broadcast(&app->released);
+	lock_give(&app->mu);
+}
+
+static struct deferral take_deferred(struct app *app)
+{
+	int64_t deadline = clock_mono_ms() + CLIENT_MS;
+	lock_take(&app->mu);
+	while (!app->deferred)
+		assert_true(cond_wait_until(&app->released, &app->mu, deadline));
+	struct deferral d = *app->deferred;
+	app->deferred = d.next;
+	lock_give(&app->mu);
+	return d;
+}
+
+void http_await_deferred(struct fixture *f, int n)
+{
+	int64_t deadline = clock_mono_ms() + CLIENT_MS;
+	lock_take(&f->app.mu);
+	while (f->app.n_deferred < n)
+		assert_true(cond_wait_until(&f->app.released, &f->app.mu, deadline));
+	lock_give(&f->app.mu);
+}
+
+void http_answer(struct fixture *f, size_t padding)
+{
+	struct deferral d = take_deferred(&f->app);
+	struct jwrite w = response_json(d.res, 200);
+	jw_open(&w, '{');
+	jw_kstr(&w, "q", request_query(d.r, "q"));
+	jw_kstr(&w, "tag", request_header(d.r, "X-Tag"));
+	jw_kstr(&w, "body", d.r->body);
+	jw_close(&w, '}');
+	buf_reserve(&d.res->body, padding);
+	for (size_t i = 0; i < padding; i++)
+		buf_addc(&d.res->body, ' ');
+	response_ready(d.r, d.res);
+}
+
 static void inject(struct request *r, struct response *res)
 {
 	response_header(res, "X-Name", request_query(r, "name"));
@@ -112,6 +169,8 @@ static const struct route rows[] = {
 	ROW("change", "POST", "/change", ROLE_OPERATOR, RATE_NONE, BODY_NONE, NULL, ROUTE_CHANGES, change),
 	ROW("forget", "POST", "/forget", ROLE_OPERATOR, RATE_NONE, BODY_NONE, NULL, ROUTE_CHANGES, forget),
 	ROW("hold", "GET", "/hold", ROUTE_PUBLIC, RATE_NONE, BODY_NONE, NULL, ROUTE_WAITS, hold),
+	ROW("later", "GET", "/later", ROUTE_PUBLIC, RATE_NONE, BODY_NONE, NULL, 0, later),
+	ROW("post-later", "POST", "/later", ROUTE_PUBLIC, RATE_NONE, BODY_JSON, "thing", 0, later),
 	ROW("inject", "GET", "/inject", ROUTE_PUBLIC, RATE_NONE, BODY_NONE, NULL, 0, inject),
 	ROW("rated", "GET", "/rated", ROUTE_PUBLIC, RATE_READ, BODY_NONE, NULL, 0, hello),
 	ROW("ready", "GET", "/readyz", ROUTE_PUBLIC, RATE_NONE, BODY_NONE, NULL, ROUTE_PROBE, meta_ready),

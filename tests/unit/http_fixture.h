@@ -24,7 +24,10 @@ struct app {
 	atomic_bool broken; /* what the health check says */
 	struct lock mu;
 	struct cond released;
-	bool release; /* protected by mu */
+	/* protected by mu */
+	bool release;
+	struct deferral *deferred; /* in their order */
+	int n_deferred;
 };
 
 struct fixture {
@@ -52,6 +55,11 @@ void http_expect(const struct fixture *f, const char *raw, size_t n, int status,
 struct reply http_ask(const struct fixture *f, const char *raw);
 /* POST {} under a token. */
 struct reply http_ask_as(const struct fixture *f, const char *path, const char *token);
+
+/* GET and POST /later are answered by http_answer, on the test's thread, in the order in which they came: it waits for one. The body tells what
+ * the request was (query parameter q, header X-Tag, the body) with so many bytes of padding behind it. */
+void http_answer(struct fixture *f, size_t padding);
+void http_await_deferred(struct fixture *f, int n); /* so many have come, answered or not */
 
 /* GET /hold blocks: waits until n requests do, and lets them go. */
 void http_await_held(struct fixture *f, int n);
