@@ -334,11 +334,21 @@ static bool was_dropped(const struct worker *w, const struct mg_request_info *in
 	return !w->answered_error && info && info->request_uri && info->http_version && !info->local_uri;
 }
 
+/* The connection ends with an answer still due: the client has gone, its time between requests is over, or the server stops. Closing with
+ * unread input would take the answer with it. */
+static void await_last_answer(struct worker *w)
+{
+	if (parker_is_open(&w->answered))
+		return;
+	atomic_store(&w->closing, true);
+	answer_await(w);
+	wire_linger(w->fd);
+}
+
 static void on_close(const struct mg_connection *conn)
 {
 	struct worker *w = mg_get_thread_pointer(conn);
-	atomic_store(&w->closing, true);
-	answer_await(w);
+	await_last_answer(w);
 	if (was_dropped(w, mg_get_request_info(conn)))
 		answer_unread((struct mg_connection *)(uintptr_t)conn, PROBLEM_BAD_REQUEST, "the request target is not on this server");
 	struct server *s = w->server;

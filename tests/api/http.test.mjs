@@ -113,6 +113,19 @@ describe('a server', () => {
       assert.deepEqual(responses.map(({ status, headers }) => [status, headers['x-request-id']]), [[200, 'one'], [201, 'two'], [200, 'three']]);
     });
 
+    test('jobs sent ahead on one connection, and answers each with its own', async () => {
+      const ids = Array.from({ length: 30 }, (_, n) => `ahead-${process.pid}-${n}`);
+      const job = (id) => post(`X-Request-Id: ${id}\r\n${length}`).replace('notifications ', `notifications?jobId=${id} `);
+      const bad = post('X-Request-Id: bad\r\nContent-Length: 2', '{}');
+      const status = get(`X-Request-Id: read\r\n${authorization()}`, `/api/jobs/status/notifications/${ids[29]}`);
+      const { responses } = await raw(ids.slice(0, 15).map(job).join('') + bad + ids.slice(15).map(job).join('') + status,
+        { enough: (seen) => seen.length === 32 });
+      assert.deepEqual(responses.map(({ headers }) => headers['x-request-id']), [...ids.slice(0, 15), 'bad', ...ids.slice(15), 'read']);
+      for (const { status: code, json, headers } of responses)
+        if (json.created) assert.deepEqual([code, json.jobId, headers.location], [201, headers['x-request-id'], json.statusUrl]);
+      assert.deepEqual([responses[15].status, responses[31].status, responses[31].json.id], [400, 200, ids[29]]);
+    });
+
     test('HTTP/1.0, and closes after it unless asked to stay', async () => {
       const { responses, closed } = await raw('GET /livez HTTP/1.0\r\n\r\n');
       assert.deepEqual([responses[0].status, closed], [200, true]);

@@ -138,9 +138,10 @@ void http_answer(struct fixture *f, size_t padding)
 	jw_kstr(&w, "tag", request_header(d.r, "X-Tag"));
 	jw_kstr(&w, "body", d.r->body);
 	jw_close(&w, '}');
-	buf_reserve(&d.res->body, padding);
-	for (size_t i = 0; i < padding; i++)
-		buf_addc(&d.res->body, ' ');
+	char *blanks = malloc(padding + 1);
+	memset(blanks, ' ', padding);
+	buf_add(&d.res->body, blanks, padding);
+	free(blanks);
 	response_ready(d.r, d.res);
 }
 

@@ -168,6 +168,11 @@ static void test_answer_later_than_keep_alive(void **state)
 	expect_last(&c, 1);
 }
 
+static void keep_alive_long(struct config *c)
+{
+	c->keep_alive_ms = 10 * CLIENT_MS;
+}
+
 /* http_answer comes back although nobody reads, for as many as there are. */
 static void test_slow_readers(void **state)
 {
@@ -219,7 +224,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_connection_goes_on), TEST(test_pipelined_are_answered_in_order), TEST(test_malformed_behind_it), TEST(test_ways_that_wait),
-		TEST(test_client_gone), TEST_WITH(test_answer_later_than_keep_alive, keep_alive_briefly), TEST(test_slow_readers), TEST(test_drain),
+		TEST(test_client_gone), TEST_WITH(test_answer_later_than_keep_alive, keep_alive_briefly), TEST_WITH(test_slow_readers, keep_alive_long), TEST(test_drain),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
