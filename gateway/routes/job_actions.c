@@ -185,7 +185,6 @@ static void act(struct request *r, struct response *res, const char *action, act
 			answer_changed(&a, action, target, before);
 		}
 	}
-	queue_ref_release(&a.q);
 }
 
 void jobs_retry(struct request *r, struct response *res)

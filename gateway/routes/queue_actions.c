@@ -81,7 +81,6 @@ static void set_paused(struct request *r, struct response *res, bool pause)
 		jw_kstr(&w, "reason", reason);
 		jw_close(&w, '}');
 	}
-	queue_ref_release(&q);
 }
 
 void queues_pause(struct request *r, struct response *res)
@@ -168,7 +167,6 @@ static void answer_removal(struct removal *m, struct response *res)
 			jw_close(&w, '}');
 		}
 	}
-	queue_ref_release(&m->q);
 }
 
 void queues_drain(struct request *r, struct response *res)
