@@ -1,7 +1,6 @@
 #include "gateway/app.h"
 
 #include <errno.h>
-#include <malloc.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/eventfd.h>
@@ -10,8 +9,11 @@
 #include <unistd.h>
 
 #include "gateway/app_state.h"
+#include "gateway/memory.h"
 #include "lib/base/clock.h"
 #include "lib/base/lock.h"
+
+#define TEND_MEMORY_MS 1000
 
 const struct services *app_services(const struct app *app)
 {
@@ -68,6 +70,17 @@ static int read_signal(int signals)
 	return n == (ssize_t)sizeof(info) ? (int)info.ssi_signo : SIGTERM;
 }
 
+/* The first signal; until then the process is kept small. */
+static int await_signal(int signals)
+{
+	struct memory memory = {0};
+	struct pollfd p = {.fd = signals, .events = POLLIN};
+	do
+		memory_tend(&memory);
+	while (poll(&p, 1, TEND_MEMORY_MS) <= 0);
+	return read_signal(signals);
+}
+
 static void wait_until_drained(struct app *a, int signals)
 {
 	struct pollfd fds[] = {{a->drained_fd, POLLIN, 0}, {signals, POLLIN, 0}};
@@ -85,7 +98,7 @@ static void wait_until_drained(struct app *a, int signals)
 static void serve_until_signal(struct app *a, int signals)
 {
 	struct thread drainer = {0};
-	int first = read_signal(signals);
+	int first = await_signal(signals);
 	int64_t since = clock_mono_ms();
 	LOG(a->services.log, LOG_INFO, "draining", log_strz("signal", sigabbrev_np(first)), log_int("jobs", runtime_busy(a->services.runtime)));
 	if (thread_start(&drainer, "drain", drain, a) < 0)
@@ -112,6 +125,7 @@ int app_run(const struct config *cfg, struct err *err)
 {
 	struct app a = {.cfg = cfg, .services.config = cfg, .drained_fd = eventfd(0, EFD_CLOEXEC)};
 	umask(077);
+	memory_begin();
 	int signals = take_signals(err);
 	int rc = signals;
 	if (signals >= 0 && a.drained_fd < 0)
@@ -119,7 +133,6 @@ int app_run(const struct config *cfg, struct err *err)
 	if (rc >= 0)
 		rc = start_parts(&a, err);
 	if (rc >= 0) {
-		malloc_trim(0); /* reading settings, schemas and rules took several times what is left of them */
 		serve_until_signal(&a, signals);
 		stop_parts(&a);
 	}
