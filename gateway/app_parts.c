@@ -14,6 +14,7 @@
 #include "gateway/realtime/lessees.h"
 #include "gateway/settings.h"
 #include "gateway/ui/ui.h"
+#include "gateway/tasks.h"
 #include "gateway/version.h"
 #include "gateway/watch.h"
 #include "lib/base/clock.h"
@@ -374,6 +375,23 @@ static void watch_end(struct app *a)
 	watch_free(a->services.watch);
 }
 
+static int tasks_begin(struct app *a, struct err *err)
+{
+	a->services.tasks = tasks_new(a->services.bq, a->services.log, err);
+	if (!a->services.tasks)
+		return ERR_NOMEM;
+	int rc = tasks_start(a->services.tasks, err);
+	if (rc < 0)
+		tasks_free(a->services.tasks);
+	return rc;
+}
+
+static void tasks_end(struct app *a)
+{
+	tasks_stop(a->services.tasks);
+	tasks_free(a->services.tasks);
+}
+
 static int runtime_make(struct app *a, struct err *err)
 {
 	int rc = settings_program_dir(&a->helper_path, err);
@@ -535,6 +553,7 @@ const struct app_part APP_PARTS[] = {
 	{"event reader", hub_begin, hub_end},
 	{"lease hub", leases_begin, leases_end},
 	{"watch", watch_begin, watch_end},
+	{"tasks", tasks_begin, tasks_end},
 	{"processors", runtime_begin, runtime_end},
 	{"login links", logins_make, logins_unmake},
 	{"http", http_start, http_stop},

@@ -19,6 +19,7 @@ struct log;
 struct login_codes;
 struct metrics;
 struct runtime;
+struct tasks;
 struct watch;
 
 struct services {
@@ -34,6 +35,7 @@ struct services {
 	struct lease_hub *leases;      /* waits for jobs, on behalf of workers */
 	struct lessees *lessees;       /* who asked for jobs over HTTP lately */
 	struct watch *watch;           /* how all queues stand */
+	struct tasks *tasks;           /* what takes longer than a request */
 	struct admission *admission;   /* may jobs be created now? */
 	struct runtime *runtime;
 	struct login_codes *logins;    /* of links that sign browsers in */

@@ -1,0 +1,112 @@
+#include "gateway/bulk.h"
+
+#include "lib/base/clock.h"
+
+#define AT_ONCE 50          /* jobs that one call acts on */
+#define LIST_PASSES 100000  /* entries of a list that one call may pass: removing from the middle of a list walks along it */
+
+void bulk_init(struct bulk *b, const struct bulk_spec *spec)
+{
+	*b = (struct bulk){.spec = *spec, .began_ms = clock_wall_ms(), .most = -1};
+}
+
+static bool fits(const struct bulk *b, const struct bq_brief *job)
+{
+	const struct bulk_spec *s = &b->spec;
+	int64_t when = job->finished_on >= 0 ? job->finished_on : job->timestamp;
+
+	if (!job->name.p || when > b->began_ms - s->older_than_ms)
+		return false;
+	if (s->name.p && !str_eq(s->name, job->name))
+		return false;
+	return !s->error.p || (job->failed_reason.n && memmem(job->failed_reason.p, job->failed_reason.n, s->error.p, s->error.n));
+}
+
+/* Jobs that go back to wait do so in the order in which they came; from lists, what is removed must not move what is still to be met. */
+static bool from_oldest(const struct bulk_spec *s)
+{
+	return s->action == BULK_RETRY || s->action == BULK_PROMOTE;
+}
+
+static enum bq_action action_of(enum bulk_action action)
+{
+	static const enum bq_action actions[] = {[BULK_RETRY] = BQ_RETRY, [BULK_REMOVE] = BQ_REMOVE, [BULK_PROMOTE] = BQ_PROMOTE};
+
+	return actions[action];
+}
+
+/* How many jobs of this state one call may act on. */
+static size_t at_once(const struct bulk *b)
+{
+	int64_t n = b->spec.state == BQ_WAITING || b->spec.state == BQ_ACTIVE ? LIST_PASSES / (b->most + 1) : AT_ONCE;
+
+	return n < 1 ? 1 : n > AT_ONCE ? AT_ONCE : (size_t)n;
+}
+
+static int act(struct bq *bq, struct bulk *b, const struct str *ids, size_t n, int64_t deadline, struct err *err)
+{
+	size_t most = at_once(b);
+	int codes[AT_ONCE], rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < n; i += most) {
+		size_t count = n - i < most ? n - i : most;
+
+		rc = bq_act(bq, b->spec.queue, action_of(b->spec.action), b->spec.state, ids + i, count, codes, deadline, err);
+		for (size_t c = 0; rc == 0 && c < count; c++)
+			codes[c] == 0 ? b->counts.changed++ : b->counts.skipped++;
+	}
+	return rc;
+}
+
+/* How many jobs there are when it begins. */
+static int begin(struct bq *bq, struct bulk *b, int64_t deadline, struct err *err)
+{
+	struct bq_counts counts;
+	int rc = bq_counts(bq, b->spec.queue, &counts, deadline, err);
+
+	if (rc == 0)
+		b->most = counts.n[b->spec.state];
+	return rc;
+}
+
+/* The cursor outlives the step's arena. A longer id ends the walk: no client can have given it. */
+static void keep_cursor(struct bulk *b)
+{
+	struct str id = b->at.last.id;
+
+	if (id.n >= sizeof(b->last_id)) {
+		b->at.done = true;
+	} else if (id.p) {
+		memcpy(b->last_id, id.p, id.n);
+		b->at.last.id.p = b->last_id;
+	}
+}
+
+int bulk_step(struct bq *bq, struct bulk *b, struct arena *a, int64_t deadline, struct err *err)
+{
+	struct bq_place *places = arena_array(a, BULK_STEP, sizeof(*places));
+	struct bq_brief *briefs = arena_array(a, BULK_STEP, sizeof(*briefs));
+	struct str *ids = arena_array(a, BULK_STEP, sizeof(*ids));
+	size_t n = 0, matched = 0;
+	int rc = b->most < 0 ? begin(bq, b, deadline, err) : 0;
+
+	if (!places || !briefs || !ids)
+		return err_set(err, ERR_NOMEM, "no memory for a step");
+	if (rc == 0)
+		rc = bq_page(bq, b->spec.queue, b->spec.state, from_oldest(&b->spec), &b->at, BULK_STEP, a, places, &n, deadline, err);
+	if (rc == 0)
+		rc = bq_briefs(bq, b->spec.queue, places, n, a, briefs, deadline, err);
+	for (size_t i = 0; rc == 0 && i < n; i++)
+		if (fits(b, &briefs[i]))
+			ids[matched++] = places[i].id;
+	if (rc == 0 && b->spec.action != BULK_COUNT)
+		rc = act(bq, b, ids, matched, deadline, err);
+	if (rc < 0)
+		return rc;
+	keep_cursor(b);
+	b->counts.scanned += (int64_t)n;
+	b->counts.matched += (int64_t)matched;
+	/* What comes while it works may make it meet more than there were, but not for ever. */
+	b->done = b->at.done || b->counts.scanned > 2 * b->most + BQ_PAGE_MAX;
+	return 0;
+}

@@ -1,0 +1,47 @@
+/* One action on all jobs of a state that fit a filter, a step at a time.
+ *
+ *     struct bulk b;
+ *     bulk_init(&b, &spec);
+ *     do rc = bulk_step(bq, &b, arena, deadline, &err); while (rc == 0 && !b.done);
+ *
+ * Only jobs that were there, or had ended, when it began are met, so it comes to its end however fast retried jobs fail again. A step looks at
+ * BULK_STEP jobs. One thread at a time. */
+#ifndef SLUICE_GATEWAY_BULK_H
+#define SLUICE_GATEWAY_BULK_H
+
+#include "lib/bullmq/admin.h"
+
+#define BULK_STEP 200
+
+enum bulk_action { BULK_COUNT, BULK_RETRY, BULK_REMOVE, BULK_PROMOTE }; /* COUNT: how many it would be */
+
+struct bulk_spec {
+	const struct bq_queue *queue;
+	enum bulk_action action;
+	enum bq_state state;
+	struct str name;       /* .p NULL: any */
+	struct str error;      /* a part of failedReason; .p NULL: any */
+	int64_t older_than_ms; /* since the end, of others since they were added; 0: any */
+};
+
+struct bulk_counts {
+	int64_t scanned, matched;
+	int64_t changed, skipped; /* of the matched; skipped: somebody held it, or it was gone or elsewhere by then */
+};
+
+struct bulk {
+	struct bulk_spec spec;
+	struct bulk_counts counts;
+	bool done;
+	/* its own */
+	struct bq_cursor at;
+	char last_id[BQ_JOB_ID_MAX + 1]; /* what the cursor points to between two steps, whose arenas differ */
+	int64_t began_ms, most;
+};
+
+/* The spec's strings must outlive it. */
+void bulk_init(struct bulk *b, const struct bulk_spec *spec);
+/* The arena is for this step only. */
+int bulk_step(struct bq *bq, struct bulk *b, struct arena *a, int64_t deadline, struct err *err) MUST_CHECK;
+
+#endif

@@ -1,0 +1,143 @@
+// One action on many jobs: counted first, then a task that can be watched and stopped.
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { Queue, Worker } from 'bullmq';
+import { eventually, startRedis, startSluice } from './harness/index.mjs';
+
+let redis;
+let sluice;
+let operator;
+const open = [];
+
+before(async () => {
+  redis = await startRedis();
+  sluice = await startSluice({ env: { REDIS_URL: redis.url } });
+  operator = sluice.as({ sub: 'ops', roles: ['operator'] });
+});
+after(async () => {
+  for (const thing of open.reverse()) await thing.close();
+  await sluice.stop();
+  await redis.stop();
+});
+
+function open_(name) {
+  const queue = new Queue(name, { connection: redis.connect() });
+  open.push(queue);
+  return queue;
+}
+const bulk = (name, body) => operator.post(`/api/queues/${name}/bulk`, body);
+async function count(name, action, filter) {
+  const { status, json, text } = await bulk(name, { action, filter, dryRun: true });
+  assert.equal(status, 200, text);
+  return json;
+}
+async function begin(name, action, filter, more = {}) {
+  const { status, json, headers, text } = await bulk(name, { action, filter, ...more });
+  assert.equal(status, 202, text);
+  assert.equal(headers.location, `/api/tasks/${json.id}`);
+  return json;
+}
+const task = async (id) => (await operator.get(`/api/tasks/${id}`)).json;
+const ended = (id) => eventually(async () => {
+  const now = await task(id);
+  return !['queued', 'running'].includes(now.state) && now;
+}, { timeout: 60_000, what: 'the end of the task' });
+
+// Failed jobs without the work of failing them: i says when and how.
+async function failedJobs(name, n, of = (i) => ({ error: i % 3 ? 'timeout: slow' : 'refused', jobName: i % 2 ? 'odd' : 'even' })) {
+  const queue = open_(name);
+  await queue.waitUntilReady();
+  await redis.admin.hset(`bull:${name}:meta`, 'opts.maxLenEvents', '10000');
+  const pipeline = redis.admin.pipeline();
+  const now = Date.now();
+  for (let i = 0; i < n; i++) {
+    const { error, jobName } = of(i);
+    const at = now - 3_600_000 + i;
+    pipeline.hset(`bull:${name}:f-${i}`, { name: jobName, data: '{}', opts: '{}', timestamp: at, finishedOn: at, failedReason: error, atm: 1 });
+    pipeline.zadd(`bull:${name}:failed`, at, `f-${i}`);
+  }
+  await pipeline.exec();
+  return queue;
+}
+
+describe('a bulk action', () => {
+  test('counts first, and then does what it counted', async () => {
+    const queue = await failedJobs('retried', 900);
+    const filter = { state: 'failed', name: 'odd', error: 'timeout' };
+    assert.deepEqual(await count('retried', 'retry', filter), { matched: 300, scanned: 900, total: 900, complete: true });
+    assert.equal(await queue.getFailedCount(), 900);
+    const { id } = await begin('retried', 'retry', filter);
+    const { state, by, matched, changed, skipped, total, endedAt } = await ended(id);
+    assert.deepEqual({ state, by, matched, changed, skipped, total }, { state: 'done', by: 'ops', matched: 300, changed: 300, skipped: 0, total: 900 });
+    assert.ok(endedAt);
+    assert.deepEqual([await queue.getFailedCount(), await queue.getWaitingCount()], [600, 300]);
+    const next = (await queue.getJobs(['wait'], 0, 9, true)).map((job) => job.id);
+    assert.deepEqual(next.slice(0, 3), ['f-1', 'f-5', 'f-7'], 'the oldest runs first');
+    assert.deepEqual((await sluice.logged('audit', { action: 'jobs.bulk', target: 'retried' })).after.filter, { ...filter, olderThanMs: 0 });
+    assert.ok((await operator.get('/api/tasks')).json.items.some((item) => item.id === id));
+  });
+
+  test('meets jobs once, however fast they fail again', async () => {
+    const queue = await failedJobs('hopeless', 500);
+    const worker = new Worker('hopeless', async () => { throw new Error('timeout: again'); }, { connection: redis.connect(), concurrency: 20 });
+    open.push(worker);
+    const { changed, state } = await ended((await begin('hopeless', 'retry', { state: 'failed' })).id);
+    assert.deepEqual([state, changed], ['done', 500]);
+    await eventually(async () => (await queue.getFailedCount()) === 500, { timeout: 60_000, what: 'every job failed again' });
+  });
+
+  test('removes by age and name, from lists and sets, and asks for the name of the queue', async () => {
+    const queue = await failedJobs('removed', 450);
+    await queue.addBulk(Array.from({ length: 450 }, (_, i) => ({ name: i % 3 ? 'keep' : 'drop', data: {} })));
+    assert.equal((await bulk('removed', { action: 'remove', filter: { state: 'failed' } })).status, 400);
+    const confirm = { confirm: 'removed' };
+    const aged = await ended((await begin('removed', 'remove', { state: 'failed', olderThanMs: 3_599_800 }, confirm)).id);
+    assert.ok(aged.matched >= 200 && aged.changed === aged.matched, JSON.stringify(aged));
+    assert.equal(await queue.getFailedCount(), 450 - aged.changed);
+    assert.equal((await ended((await begin('removed', 'remove', { state: 'waiting', name: 'drop' }, confirm)).id)).changed, 150);
+    const left = await queue.getJobs(['wait'], 0, -1, true);
+    assert.equal(left.length, 300);
+    assert.ok(left.every((job, i) => job.name === 'keep' && (i === 0 || Number(job.id) > Number(left[i - 1].id))), 'in their order');
+  });
+
+  test('promotes, and passes over what a worker has taken', async () => {
+    const queue = open_('promoted');
+    await queue.addBulk(Array.from({ length: 30 }, (_, i) => ({ name: 'x', data: {}, opts: { delay: 60_000 + i } })));
+    assert.equal((await ended((await begin('promoted', 'promote', { state: 'delayed' })).id)).changed, 30);
+    assert.deepEqual([await queue.getDelayedCount(), await queue.getWaitingCount()], [0, 30]);
+    const ids = (await queue.getJobs(['wait'], 0, -1, true)).map((job) => Number(job.id));
+    assert.deepEqual(ids, ids.toSorted((a, b) => a - b));
+  });
+
+  test('can be stopped, and is kept for a look at it', async () => {
+    const queue = await failedJobs('stopped', 20_000);
+    const { id } = await begin('stopped', 'remove', { state: 'failed' }, { confirm: 'stopped' });
+    const cancelled = await operator.delete(`/api/tasks/${id}`);
+    assert.equal(cancelled.status, 200, cancelled.text);
+    const { state, changed } = await ended(id);
+    assert.equal(state, 'cancelled');
+    assert.equal(await queue.getFailedCount(), 20_000 - changed);
+    assert.equal((await operator.delete(`/api/tasks/${id}`)).status, 409);
+    assert.equal((await operator.get('/api/tasks/nobody')).status, 404);
+    assert.equal((await operator.delete('/api/tasks/nobody')).status, 404);
+  });
+
+  test('others are answered while it works', async () => {
+    await failedJobs('busy', 20_000);
+    const { id } = await begin('busy', 'retry', { state: 'failed' });
+    let answers = 0;
+    while (['queued', 'running'].includes((await task(id)).state)) answers += (await operator.get('/api/jobs/stats/notifications')).status === 200;
+    assert.ok(answers >= 20, `${answers} answers`);
+    assert.equal((await task(id)).changed, 20_000);
+  });
+
+  test('is refused where it makes no sense, and to those who only look', async () => {
+    open_('refused');
+    for (const [action, state] of [['retry', 'waiting'], ['promote', 'failed'], ['remove', 'active'], ['explode', 'failed'], ['retry', 'lost']])
+      assert.equal((await bulk('notifications', { action, filter: { state } })).status, 400, `${action} ${state}`);
+    assert.equal((await bulk('nobody', { action: 'retry', filter: { state: 'failed' } })).status, 404);
+    const viewer = sluice.as({ sub: 'eve', roles: ['viewer'] });
+    assert.equal((await viewer.post('/api/queues/notifications/bulk', { action: 'retry', filter: { state: 'failed' } })).status, 403);
+    assert.equal((await viewer.get('/api/tasks')).status, 200);
+  });
+});
