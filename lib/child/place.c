@@ -78,7 +78,7 @@ int child_find_socket_folder(char out[CHILD_SOCKET_MAX], const char *folder, con
 	unsigned char hash[SHA256_BYTES];
 	char hex[SHA256_HEX_SIZE];
 	const char *base = getenv("XDG_RUNTIME_DIR");
-	if (strlen(folder) + 1 + strlen(name) < CHILD_SOCKET_MAX) {
+	if (strlen(folder) + 1 + strlen(name) < CHILD_SOCKET_MAX && !strchr(folder, ',')) { /* libpq takes a comma for the end of a host */
 		snprintf(out, CHILD_SOCKET_MAX, "%s", folder);
 		return 0;
 	}

@@ -22,7 +22,7 @@ int child_find_folder(char out[CHILD_FOLDER_MAX], const char *folder, struct err
 /* "folder/name"; ERR_INVALID when it is too long. */
 int child_join(char *out, size_t size, const char *folder, const char *name, struct err *err) MUST_CHECK;
 
-/* A folder for the socket `name`: the folder itself where the path is short enough, else a private one under $XDG_RUNTIME_DIR or /tmp, always the
+/* A folder for the socket `name`: the folder itself where the path is short and has no comma, else a private one under $XDG_RUNTIME_DIR or /tmp, always the
  * same for the same folder, that belongs to `owner`. ERR_DENIED when somebody else has made that before. */
 int child_find_socket_folder(char out[CHILD_SOCKET_MAX], const char *folder, const char *name, uid_t owner, struct err *err) MUST_CHECK;
 

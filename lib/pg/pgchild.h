@@ -22,6 +22,7 @@
 #include <sys/types.h>
 
 #include "lib/base/attr.h"
+#include "lib/base/buf.h"
 #include "lib/base/err.h"
 
 struct log;
@@ -36,6 +37,8 @@ struct pgchild_options {
 
 /* Are its programs on this machine? */
 bool pgchild_is_installed(void);
+/* Where the one of this data folder listens, as pg_options.url takes it, whether or not it runs. ERR_NOT_FOUND: none was ever made there. */
+int pgchild_find_url(const char *data_dir, struct buf *out, struct err *err) MUST_CHECK;
 
 /* NULL: ERR_NOT_FOUND (no programs, or not those of the data's version: the text says what to install), ERR_IO, ERR_DENIED, ERR_NOMEM. */
 struct pgchild *pgchild_start(const struct pgchild_options *o, struct err *err) MUST_CHECK;
