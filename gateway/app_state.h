@@ -15,6 +15,7 @@
 #include "lib/base/buf.h"
 #include "lib/config/config.h"
 #include "lib/log/log.h"
+#include "lib/pg/pgchild.h"
 #include "lib/redis/rchild.h"
 #include "processors/runtime/runtime.h"
 
@@ -29,6 +30,7 @@ struct app {
 	struct buf helper_path, url;
 	struct rchild *redis_child; /* NULL: Redis is somebody else's */
 	struct raddr redis;
+	struct pgchild *pg_child;   /* NULL: PostgreSQL is somebody else's, or there is none */
 	struct rmux *mux;
 	struct fetcher *fetcher;
 	struct sweeper *sweeper;  /* NULL: documents are kept for ever */

@@ -18,6 +18,7 @@ struct lessees;
 struct log;
 struct login_codes;
 struct metrics;
+struct pg;
 struct runtime;
 struct tasks;
 struct watch;
@@ -39,6 +40,7 @@ struct services {
 	struct admission *admission;   /* may jobs be created now? */
 	struct runtime *runtime;
 	struct login_codes *logins;    /* of links that sign browsers in */
+	struct pg *pg;                 /* NULL: no records are kept */
 	const char *prefix;            /* BULLMQ_PREFIX */
 };
 

@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "lib/pg/pgchild.h"
+
 bool settings_redis_embedded(const struct config *cfg)
 {
 	return !*cfg->redis_url && !*cfg->redis_host;
@@ -58,6 +60,29 @@ int settings_redis_address(const struct config *cfg, struct raddr *out, struct e
 	if (rc == 0)
 		*out = addr;
 	return rc;
+}
+
+enum settings_store settings_store(const struct config *cfg)
+{
+	if (cfg->records == CONFIG_SWITCH_OFF)
+		return STORE_NONE;
+	if (*cfg->database_url)
+		return STORE_GIVEN;
+	/* Asked for and not installed: starting it says what to do. */
+	return cfg->records == CONFIG_SWITCH_ON || pgchild_is_installed() ? STORE_EMBEDDED : STORE_NONE;
+}
+
+struct pg_options settings_pg(const struct config *cfg, const char *url)
+{
+	static const enum pg_prepare preparing[] = {
+		[CONFIG_SWITCH_AUTO] = PG_PREPARE_AUTO, [CONFIG_SWITCH_ON] = PG_PREPARE_ON, [CONFIG_SWITCH_OFF] = PG_PREPARE_OFF};
+	return (struct pg_options){
+		.url = url,
+		.prepare = preparing[cfg->pg_prepare],
+		.readers = (int)cfg->pg_readers,
+		.connect_timeout_ms = cfg->pg_connect_timeout_ms,
+		.schema = cfg->migrate ? PG_SCHEMA_MIGRATE : PG_SCHEMA_DEMAND,
+	};
 }
 
 struct auth_options settings_auth(const struct config *cfg, struct str secret)

@@ -9,12 +9,19 @@
 #include "lib/base/buf.h"
 #include "lib/base/err.h"
 #include "lib/config/config.h"
+#include "lib/pg/pg.h"
 #include "lib/redis/raddr.h"
 
 /* Neither REDIS_URL nor REDIS_HOST is set. */
 bool settings_redis_embedded(const struct config *cfg);
 /* Where the external Redis is. ERR_INVALID. */
 int settings_redis_address(const struct config *cfg, struct raddr *out, struct err *err) MUST_CHECK;
+
+/* Where records are kept. */
+enum settings_store { STORE_NONE, STORE_EMBEDDED, STORE_GIVEN };
+enum settings_store settings_store(const struct config *cfg);
+/* How to speak with it; url is DATABASE_URL's or the embedded one's, and must outlive the options. */
+struct pg_options settings_pg(const struct config *cfg, const char *url);
 
 /* The keys that tokens are verified and made with. `secret` is JWT_SECRET's value or that of its file, and must outlive the options. */
 struct auth_options settings_auth(const struct config *cfg, struct str secret);

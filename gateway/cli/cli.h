@@ -44,6 +44,7 @@ enum cli_exit cli_print(struct buf *out);
 
 enum cli_exit cmd_serve(const struct cli *cli, int argc, char **argv);
 enum cli_exit cmd_token(const struct cli *cli, int argc, char **argv);
+enum cli_exit cmd_migrate(const struct cli *cli, int argc, char **argv);
 enum cli_exit cmd_dump(const struct cli *cli, int argc, char **argv);
 enum cli_exit cmd_doctor(const struct cli *cli, int argc, char **argv);
 enum cli_exit cmd_healthcheck(const struct cli *cli, int argc, char **argv);

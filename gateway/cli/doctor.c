@@ -11,7 +11,7 @@ static const struct {
 	void (*look)(struct doctor *d);
 } checks[] = {
 	{"queues", doctor_queues},       {"keys", doctor_keys},   {"redis", doctor_redis},
-	{"documents", doctor_documents}, {"tools", doctor_tools}, {"sandbox", doctor_sandbox},
+	{"records", doctor_records}, {"documents", doctor_documents}, {"tools", doctor_tools}, {"sandbox", doctor_sandbox},
 	{"rules", doctor_rules},
 	{"descriptors", doctor_descriptors}, {"clock", doctor_clock},
 };

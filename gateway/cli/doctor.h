@@ -36,6 +36,7 @@ bool doctor_in_path(const char *program);
 void doctor_queues(struct doctor *d);
 void doctor_keys(struct doctor *d);
 void doctor_redis(struct doctor *d);
+void doctor_records(struct doctor *d);
 void doctor_documents(struct doctor *d);
 void doctor_tools(struct doctor *d);
 void doctor_sandbox(struct doctor *d);

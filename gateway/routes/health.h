@@ -8,6 +8,8 @@
 #ifndef SLUICE_GATEWAY_ROUTES_HEALTH_H
 #define SLUICE_GATEWAY_ROUTES_HEALTH_H
 
+#include <stdbool.h>
+
 #include "lib/base/attr.h"
 #include "lib/base/err.h"
 
@@ -21,10 +23,13 @@ struct health {
 		const char *name; /* static */
 		health_fn *fn;
 		void *arg;
+		bool needed; /* else its failure is told, and the program ready */
 	} checks[HEALTH_MAX_CHECKS];
 	unsigned count;
 };
 
 void health_add(struct health *h, const char *name, health_fn *fn, void *arg);
+/* The same for what the program can do without: told by ?verbose, and ready in either case. */
+void health_add_note(struct health *h, const char *name, health_fn *fn, void *arg);
 
 #endif

@@ -24,7 +24,7 @@ static void run_checks(const struct health *h, struct jwrite *w, struct buf *mis
 		jw_kbool(w, "ok", ok);
 		jw_kstrz(w, "detail", err.text[0] ? err.text : NULL);
 		jw_close(w, '}');
-		if (!ok)
+		if (!ok && h->checks[i].needed)
 			buf_addf(missing, "%s%s: %s", missing->n ? "; " : "", h->checks[i].name, err.text);
 	}
 }

@@ -24,7 +24,7 @@
 /* The values of ENUM fields: the positions of their words in config.def. That of log_level is an enum log_level (lib/log/log.h). */
 enum config_role { CONFIG_ROLE_API, CONFIG_ROLE_WORKER, CONFIG_ROLE_ALL };
 enum config_log_format { CONFIG_LOG_JSON, CONFIG_LOG_TEXT, CONFIG_LOG_AUTO };
-enum config_records { CONFIG_RECORDS_AUTO, CONFIG_RECORDS_ON, CONFIG_RECORDS_OFF };
+enum config_switch { CONFIG_SWITCH_AUTO, CONFIG_SWITCH_ON, CONFIG_SWITCH_OFF };
 enum config_sandbox { CONFIG_SANDBOX_STRICT, CONFIG_SANDBOX_BEST_EFFORT };
 
 struct config_list {

@@ -6,7 +6,7 @@
 #include "lib/pg/pg_internal.h"
 
 #define BACKOFF_FIRST_MS 50
-#define BACKOFF_MAX_MS 5000
+#define BACKOFF_MAX_MS 2000
 
 struct pglink *pglink_new(struct pg *pg, struct err *err)
 {
@@ -91,7 +91,6 @@ static int try_to_open(struct pglink *l, struct err *err)
 	pglink_close(l);
 	if (rc == ERR_STOPPING)
 		return err_set(err, rc, "%s", why.text);
-	why.code = ERR_UNAVAILABLE;
 	pg_note_failure(l->pg, &why);
 	l->retry_at = clock_mono_ms() + backoff_ms(l->failures++);
 	return err_set(err, ERR_UNAVAILABLE, "%s", why.text);

@@ -30,12 +30,15 @@ void pg_note_connected(struct pg *pg, int server_version)
 	pg_count(pg, M_PG_CONNECTS, "made");
 }
 
-/* Logged once for each reason, not for each try. */
+/* Logged once for each reason, not for each try; and that it does not answer not while it may still be coming up. */
 void pg_note_failure(struct pg *pg, const struct err *why)
 {
+	bool patient = why->code == ERR_UNAVAILABLE && clock_mono_ms() < pg->patient_until;
 	lock_take(&pg->mu);
-	bool new = strcmp(pg->state.why.text, why->text) != 0;
-	pg->state.why = *why;
+	bool new = !patient && strcmp(pg->told.text, why->text) != 0;
+	if (new)
+		pg->told = *why;
+	err_set(&pg->state.why, ERR_UNAVAILABLE, "%s", why->text);
 	lock_give(&pg->mu);
 	pg_count(pg, M_PG_CONNECTS, "failed");
 	if (new)
@@ -220,6 +223,7 @@ static void set_connected(struct pg *pg, bool connected, const struct err *why)
 		pg->state.up = up;
 		pg->state.since_ms = clock_wall_ms();
 		pg->state.why = up ? (struct err){0} : *why;
+		pg->told = pg->state.why;
 		cond_broadcast(&pg->changed);
 	}
 	for (struct pg_request *q = up ? NULL : take_first(pg); q; q = take_first(pg))
@@ -354,6 +358,7 @@ struct pg *pg_new(const struct pg_options *o, struct err *err)
 	pg->schema = o->schema;
 	pg->migrations = o->migrations ? o->migrations : &PGMIGRATIONS;
 	pg->connect_timeout_ms = o->connect_timeout_ms > 0 ? o->connect_timeout_ms : CONNECT_TIMEOUT_MS;
+	pg->patient_until = clock_mono_ms() + o->patience_ms;
 	pg->max_waiting = o->queue ? (unsigned)o->queue : WAITING;
 	pg->n_readers = o->readers ? (unsigned)o->readers : READERS;
 	pg->log = o->log;

@@ -127,6 +127,7 @@ struct pg_options {
 	int64_t connect_timeout_ms; /* 0 = 5000 */
 	enum pg_schema schema;
 	const struct pgmigrations *migrations; /* NULL: the program's own */
+	int64_t patience_ms;        /* for so long after the start PostgreSQL may still be coming up: that it does not answer is no warning */
 	struct log *log;            /* NULL: none */
 	struct metrics *metrics;    /* NULL: none */
 };

@@ -42,6 +42,7 @@ struct pg {
 	enum pg_schema schema;
 	const struct pgmigrations *migrations;
 	int64_t connect_timeout_ms;
+	int64_t patient_until; /* mono ms */
 	unsigned max_waiting;
 	struct log *log;
 	struct metrics *metrics;
@@ -60,6 +61,7 @@ struct pg {
 	unsigned waiting;
 	unsigned connected; /* readers */
 	struct pg_state state;
+	struct err told;     /* the failure that was logged last */
 	struct cond changed; /* state.up */
 };
 

@@ -325,7 +325,7 @@ int pglink_run_phase(struct pglink *l, const struct pg_call *calls, size_t n, in
 		if (deadline != PG_FOREVER && ms <= 0)
 			return err_set(err, ERR_TIMEOUT, "the deadline had passed before PostgreSQL was asked");
 		int rc = run_once(&r, err);
-		if (l->pg->metrics)
+		if (l->pg->metrics && atomic_load(&l->pg->schema_right)) /* what comes before is start-up */
 			metrics_observe(l->pg->metrics, M_PG_CALL_SECONDS, (double)(clock_mono_us() - since) / 1e6,
 					(struct str[]){str_from(calls[0].stmt->name)});
 		if (rc < 0)

@@ -27,9 +27,9 @@ const SANITIZERS = {
 };
 const SANITIZER_REPORT = /(Address|Leak|Thread|Memory|UndefinedBehavior)Sanitizer|runtime error:/;
 
-// The environment of a program under test: nothing of the tester's own settings.
+// The environment of a program under test: nothing of the tester's own settings, and no PostgreSQL for each of hundreds of gateways.
 export function cleanEnvironment(extra = {}) {
-  return { PATH: process.env.PATH, HOME: process.env.HOME, LANG: 'C.UTF-8', ...SANITIZERS, ...extra };
+  return { PATH: process.env.PATH, HOME: process.env.HOME, LANG: 'C.UTF-8', SLUICE_RECORDS: 'off', ...SANITIZERS, ...extra };
 }
 
 // Runs the program to its end: {code, signal, stdout-and-stderr as text}.
