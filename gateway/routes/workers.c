@@ -5,6 +5,8 @@
 #include "lib/base/clock.h"
 #include "lib/metrics/metrics.h"
 
+#define PROOF_MS 60000 /* a completion that was answered with 504 may be repeated so long */
+
 /* One telling, while it is answered. */
 struct telling {
 	struct request *r;
@@ -29,6 +31,7 @@ static bool begin_or_reply(struct telling *t, struct request *r, struct response
 	if (queue_ref_or_reply(r, res, r->params[0], &t->q) < 0)
 		return false;
 	t->as = t->q.decl ? declaration_worker(t->q.decl, STR_NONE) : (struct bq_worker){.lock_ms = DECLARATION_LOCK_MS};
+	t->as.proof_ms = PROOF_MS;
 	t->token = jdoc_string(&r->json, member(t, "token"), r->arena);
 	return true;
 }
@@ -110,17 +113,39 @@ static const struct ending {
 } COMPLETED = {"job.complete", "completed", "completed"}, FAILED = {"job.fail", "failed", "failed"}, RETRIED = {"job.fail", "retried", NULL},
   CANCELLED = {"job.fail", "failed", "cancelled"}, RELEASED = {"job.release", "released", NULL};
 
-static void note(const struct telling *t, const struct ending *e)
+static void note_audit(const struct telling *t, const struct ending *e, enum bq_state before)
 {
 	struct request *r = t->r;
-	struct str queue = t->q.queue->name;
-	const char *target = arena_printf(r->arena, "%.*s/%.*s", STR_ARG(queue), STR_ARG(t->id));
-	const char *after = arena_printf(r->arena, "{\"state\":\"%s\"}", bq_state_word(t->state));
+	const char *target = arena_printf(r->arena, "%.*s/%.*s", STR_ARG(t->q.queue->name), STR_ARG(t->id));
+	const char *was = arena_printf(r->arena, "{\"state\":\"%s\"}", bq_state_word(before));
+	const char *is = arena_printf(r->arena, "{\"state\":\"%s\"}", bq_state_word(t->state));
 
-	audit_note(r, e->action, str_from(target), STR("{\"state\":\"active\"}"), str_from(after));
+	audit_note(r, e->action, str_from(target), str_from(was), str_from(is));
+}
+
+static void note(const struct telling *t, const struct ending *e)
+{
+	struct str queue = t->q.queue->name;
+
+	note_audit(t, e, BQ_ACTIVE);
 	metrics_add(t->s->metrics, M_JOB_ATTEMPTS, 1, (struct str[]){queue, str_from(e->attempt)});
 	if (e->outcome)
 		metrics_add(t->s->metrics, M_JOBS_FINISHED, 1, (struct str[]){queue, str_from(e->outcome)});
+}
+
+/* After a completion that was refused, with rc: 0 when it repeats the one that has completed the job. */
+static int repeated(struct telling *t, int rc)
+{
+	struct err ignored = {0};
+	bool yes = false;
+
+	if (rc != ERR_LOCK_LOST && rc != ERR_NOT_FOUND && rc != ERR_WRONG_STATE)
+		return rc;
+	if (bq_completed_by(t->s->bq, t->q.queue, t->id, t->token, &yes, t->r->deadline_mono_ms, &ignored) < 0 || !yes)
+		return rc;
+	t->state = BQ_COMPLETED;
+	note_audit(t, &COMPLETED, BQ_COMPLETED);
+	return 0;
 }
 
 static int complete(struct telling *t, struct err *err)
@@ -131,11 +156,11 @@ static int complete(struct telling *t, struct err *err)
 	if (rc == 0)
 		rc = bq_complete(t->s->bq, t->q.queue, &t->as, &t->job, t->token, value == JDOC_NONE ? STR("null") : jdoc_raw(&t->r->json, value),
 				 t->r->deadline_mono_ms, err);
-	if (rc == 0) {
-		t->state = BQ_COMPLETED;
-		note(t, &COMPLETED);
-	}
-	return rc;
+	if (rc < 0)
+		return repeated(t, rc);
+	t->state = BQ_COMPLETED;
+	note(t, &COMPLETED);
+	return 0;
 }
 
 static int end_failed(struct telling *t, const struct bq_failure *failure, struct err *err)

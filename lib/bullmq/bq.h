@@ -137,6 +137,7 @@ struct bq_worker {
 	struct bq_limiter limiter;
 	struct bq_keep keep_completed, keep_failed; /* where the job says nothing */
 	int64_t metrics_points; /* maxDataPoints of metrics:*, 0 = do not write */
+	int64_t proof_ms;       /* bq_complete: for so long bq_completed_by knows the token; 0: not at all */
 };
 
 struct bq_taken {
@@ -170,6 +171,10 @@ int bq_take_many(struct bq *bq, const struct bq_queue *q, const struct bq_worker
  * failed children). ERR_BROKEN, from here to bq_release: what is stored of the job lets no end of it be recorded; it has been set aside. */
 int bq_complete(struct bq *bq, const struct bq_queue *q, const struct bq_worker *w, const struct bq_job *job, struct str token,
 		struct str returnvalue, int64_t deadline, struct err *err) MUST_CHECK;
+
+/* Was it under this token that the job was completed? For who repeats a completion whose outcome was unknown. */
+int bq_completed_by(struct bq *bq, const struct bq_queue *q, struct str id, struct str token, bool *yes, int64_t deadline, struct err *err)
+	MUST_CHECK;
 
 enum bq_failed { BQ_FAILED_FINAL, BQ_FAILED_DELAYED, BQ_FAILED_RETRIED };
 struct bq_failure {

@@ -5,6 +5,7 @@
 
 #define TOKEN_PREFIX "sluice-"
 #define CANCEL_SUFFIX ":cancel"
+#define ENDED_SUFFIX ":ended" /* work.lua's */
 
 #define RANDOM_BYTES 16
 
@@ -182,6 +183,23 @@ void bq_put_remove(struct rcmd *cmd, const struct bq_queue *q, struct str id)
 	rcmd_arg(cmd, q->keys[BQ_KEY_BASE]);
 	rcmd_argi(cmd, clock_wall_ms());
 	bq_arg_outbox(cmd, q);
+}
+
+int bq_completed_by(struct bq *bq, const struct bq_queue *q, struct str id, struct str token, bool *yes, int64_t deadline, struct err *err)
+{
+	struct rcmd cmd = RCMD_INIT;
+	struct rreplies replies;
+	int rc;
+
+	put_get(&cmd, q, id, ENDED_SUFFIX);
+	rc = bq_call(bq, &cmd, deadline, &replies, err);
+	if (rc < 0)
+		return rc;
+	rc = rreply_error(replies.items[0], err);
+	struct str ended = rreply_str(replies.items[0]);
+	*yes = ended.p && str_eq(ended, token);
+	rreplies_release(&replies);
+	return rc;
 }
 
 int bq_remove(struct bq *bq, const struct bq_queue *q, struct str id, bool *removed, int64_t deadline, struct err *err)

@@ -3,7 +3,7 @@
 #include "lib/base/clock.h"
 #include "lib/bullmq/bq_impl.h"
 
-#define HEAD_ARGS 12 /* work.lua's, ahead of the endings */
+#define HEAD_ARGS 13 /* work.lua's, ahead of the endings */
 
 static void put(struct bq_end_args *args, struct str s)
 {
@@ -143,6 +143,7 @@ void bq_work_command(struct rcmd *cmd, const struct bq_work *work)
 	rcmd_argi(cmd, (int64_t)work->free);
 	rcmd_argz(cmd, work->frees ? "1" : "");
 	bq_arg_outbox(cmd, work->queue);
+	put_optional(cmd, w->proof_ms);
 	for (size_t i = 0; i < work->n_endings; i++) {
 		const struct buf *wire = &work->endings[i]->wire.wire;
 

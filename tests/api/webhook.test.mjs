@@ -176,7 +176,9 @@ describe('202', () => {
     assert.equal((await tell(first, 'complete', { returnvalue: 'late' })).json.state, 'completed');
     assert.equal((await tell(second, 'fail', { reason: 'NO: thanks', retry: false })).json.state, 'failed');
     assert.equal((await status(first.id, 'long')).returnvalue, 'late');
-    assert.equal((await tell(first, 'complete')).status, 409);
+    assert.equal((await tell(first, 'complete', { returnvalue: 'later' })).status, 200);
+    assert.equal((await status(first.id, 'long')).returnvalue, 'late');
+    assert.equal((await tell(second, 'complete')).status, 409);
   });
 
   test('and no heartbeat: it is delivered once more', async () => {

@@ -197,11 +197,27 @@ describe('a job that is held', () => {
     assert.equal(held.progress, null);
     assert.equal(await redis.admin.llen(`bull:${QUEUE}:${id}:logs`), 0);
     assert.equal((await tell(job, 'complete', { returnvalue: 'mine' })).status, 200);
-    for (const [what, body] of all) refused(await tell(job, what, body), 'lock-lost');
+    for (const [what, body] of all) if (what !== 'complete') refused(await tell(job, what, body), 'lock-lost');
     assert.equal((await status(id)).returnvalue, 'mine');
     refused(await tell({ ...job, id: 'never-was' }, 'complete'), 'lock-lost');
     refused(await worker.post(`/api/queues/${QUEUE}/jobs/${id}/complete`, {}), 'validation-failed', 400);
     refused(await tell(job, 'complete', {}, producer), 'forbidden', 403);
+  });
+
+  test('may be completed again under the token that completed it, as after an unknown outcome, and nobody else may', async () => {
+    const id = await add();
+    const [job] = await lease();
+    for (const returnvalue of ['once', 'again']) {
+      const { status: code, json } = await tell(job, 'complete', { returnvalue });
+      assert.deepEqual([code, json.state, json.lockExpiresAt], [200, 'completed', null]);
+    }
+    const ended = await status(id);
+    assert.equal(ended.returnvalue, 'once');
+    assert.equal(ended.attemptsMade, 1);
+    refused(await tell({ ...job, token: FOREIGN_TOKEN }, 'complete'), 'lock-lost');
+    await redis.admin.del(`bull:${QUEUE}:${id}`); // as retention removes it
+    assert.equal((await tell(job, 'complete')).status, 200);
+    assert.ok((await redis.admin.pttl(`bull:${QUEUE}:${id}:ended`)) > 0);
   });
 
   test('of a vanished worker goes to the next one, and the late result is dropped', async () => {

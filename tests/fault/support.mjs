@@ -243,7 +243,7 @@ export async function inventory(redis, { prefix = 'bull', queue = DOCUMENTS } = 
   }
   const own = new Set(['meta', 'id', 'events', 'marker', 'stalled-check', 'stalled', ...lists, ...sets]);
   const stray = (await redis.keys(`${base}*`)).map((key) => key.slice(base.length)).filter((key) => {
-    return !own.has(key) && !key.startsWith('idem:') && !key.startsWith('metrics:') && !jobs.has(key) && !jobs.has(key.replace(/:logs$/, ''));
+    return !own.has(key) && !key.startsWith('idem:') && !key.startsWith('metrics:') && !jobs.has(key) && !jobs.has(key.replace(/:(logs|ended)$/, ''));
   });
   assert.deepEqual(stray, [], 'keys of the queue that belong to no job');
   return jobs;

@@ -18,6 +18,7 @@
 -- ARGV[10] "1": each ending that succeeds makes one more free
 -- ARGV[11] how many bytes of a job's data the outbox takes, "" when nothing is written there, and
 -- ARGV[12] how many of its return value
+-- ARGV[13] for how many ms it is kept under which token a job was completed, "" when it is not
 -- then the endings, each one of
 --   complete id token value count age limit      what of keepJobs is not given is ""
 --   fail id reason opts fields                   opts and fields packed as for moveToFinished
@@ -59,7 +60,7 @@ local function bullmq() return once("official", makeOfficial) end
 local function removal() return once("removal", makeRemoval) end
 local function outbox() return once("outbox", makeOutbox) end
 
-local FIRST_ENDING = 13
+local FIRST_ENDING = 14
 local REWRITE_FROM = 8
 local WIDTH = {complete = 7, fail = 5, delay = 6, retry = 5, release = 3}
 local wait, active, prioritized, events, stalled = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
@@ -445,6 +446,11 @@ while place <= #endings do
   else
     endOfficially(place)
     place = place + 1
+  end
+end
+if ARGV[13] ~= "" then
+  for i, e in ipairs(endings) do
+    if e[1] == "complete" and codes[i] == 0 then rcall("SET", base .. e[2] .. ":ended", e[3], "PX", ARGV[13]) end
   end
 end
 if frees then
