@@ -3,10 +3,10 @@
 
 #include <math.h>
 
+#include "gateway/limiting.h"
 #include "gateway/realtime/lessees.h"
 #include "gateway/routes/handlers.h"
 #include "lib/base/clock.h"
-#include "lib/bullmq/msgpack.h"
 #include "lib/schema/schema.h"
 
 /* ---- what several routes write ---- */
@@ -28,21 +28,6 @@ enum bq_state state_of_word(struct str word)
 		if (str_is(word, bq_state_word((enum bq_state)i)))
 			return (enum bq_state)i;
 	return BQ_STATE_UNKNOWN;
-}
-
-struct bq_limiter limiter_in_force(const struct bq_facts *f, const struct declaration *decl)
-{
-	struct bq_limiter none = {0};
-
-	return f->limiter.max > 0 ? f->limiter : decl ? decl->limiter : none;
-}
-
-bool is_limited(const struct bq_facts *f, const struct declaration *decl)
-{
-	int64_t max = limiter_in_force(f, decl).max;
-
-	/* Whoever limits by hand writes a number that is above any limit. */
-	return f->limit_ends_ms > 0 && f->limit_used >= (max > 0 ? max : MAX_SAFE_INTEGER);
 }
 
 void write_rate(struct jwrite *w, const char *key, double rate)

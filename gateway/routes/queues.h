@@ -14,11 +14,6 @@ enum bq_state state_of_word(struct str word);
 /* How the queue stands now. */
 int queue_facts(struct request *r, const struct queue_ref *q, struct bq_facts *f, struct err *err) MUST_CHECK;
 
-/* The limiter in force: the queue's own in Redis before the declaration's. */
-struct bq_limiter limiter_in_force(const struct bq_facts *f, const struct declaration *decl);
-/* Is the window used up? */
-bool is_limited(const struct bq_facts *f, const struct declaration *decl);
-
 /* Does the body say the queue's name in `confirm`? For what cannot be undone; false: the response is written. */
 bool confirmed_or_reply(struct request *r, struct response *res, struct str queue) MUST_CHECK;
 

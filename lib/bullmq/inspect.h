@@ -100,16 +100,20 @@ int bq_logs(struct bq *bq, const struct bq_queue *q, struct str id, int64_t star
 struct bq_standing {
 	struct str lock;      /* the token under which it is held; .p NULL: nobody holds it. Never to be shown or logged */
 	int64_t lock_ms;      /* how long the lock lasts; 0: there is none */
-	bool active;          /* it stands in `active`, looked for among the newest BQ_PAGE_MAX; false when it was not asked for */
+	bool active;          /* it stands in `active`; false when it was not asked for */
 	int64_t due_ms;       /* when a delayed job is due; -1: it is not delayed */
 	int64_t ahead;        /* how many are taken before it; -1: it does not wait, more than BQ_AHEAD_MAX are, or it was not asked for */
 	int64_t pending;      /* children that have not ended */
-	int64_t blocked_by_failed; /* children that failed and keep it from going on */
+	bool left_by_v5;      /* it stands in `paused`; false when it was not asked for */
+	bool searched_all;    /* the lists were looked through to their ends; false when it was not asked for */
 };
 #define BQ_AHEAD_MAX 100000
 /* with_place: also where it stands in lists, at a cost in proportion to what is before it. */
 int bq_standing(struct bq *bq, const struct bq_queue *q, struct str id, bool with_place, struct arena *a, struct bq_standing *out,
 		int64_t deadline, struct err *err) MUST_CHECK;
+
+/* How many of the `limit` active jobs that were taken first nobody holds. Two round trips. */
+int bq_count_unlocked(struct bq *bq, const struct bq_queue *q, size_t limit, int64_t *out, int64_t deadline, struct err *err) MUST_CHECK;
 
 /* The keys ("P:Q:id") of up to `limit` children of the job at each key, ended or not. */
 struct bq_child_keys {

@@ -11,12 +11,13 @@ enum {
 	AT_LOCK_ENDS,
 	AT_DELAYED,
 	AT_PENDING,
-	AT_BLAMED,
 	AT_WAITING,
 	AT_RANK,
 	COMMANDS,
 	AT_IN_ACTIVE = COMMANDS, /* where the place is asked for */
 	AT_IN_WAIT,
+	AT_IN_PAUSED,
+	AT_ACTIVE,
 };
 
 static void put(struct rcmd *cmd, const char *verb, const struct bq_queue *q, struct str id, const char *suffix)
@@ -27,6 +28,13 @@ static void put(struct rcmd *cmd, const char *verb, const struct bq_queue *q, st
 	rcmd_begin(cmd, 2);
 	rcmd_argz(cmd, verb);
 	bq_arg_packed(cmd, &key);
+}
+
+static void put_length(struct rcmd *cmd, struct str list)
+{
+	rcmd_begin(cmd, 2);
+	rcmd_argz(cmd, "LLEN");
+	rcmd_arg(cmd, list);
 }
 
 static void put_member(struct rcmd *cmd, const char *verb, struct str set, struct str id)
@@ -69,8 +77,11 @@ static int read_standing(struct bq_standing *s, redisReply *const *r, bool with_
 	s->lock_ms = lock.p ? number_or(r[AT_LOCK_ENDS], 0) : 0;
 	s->due_ms = due.p ? (int64_t)(strtod(due.p, NULL) / DELAYED_SHIFT) : -1;
 	s->pending = number_or(r[AT_PENDING], 0);
-	s->blocked_by_failed = number_or(r[AT_BLAMED], 0);
-	s->active = with_place && !rreply_is_nil(r[AT_IN_ACTIVE]);
+	if (with_place) {
+		s->active = !rreply_is_nil(r[AT_IN_ACTIVE]);
+		s->left_by_v5 = !rreply_is_nil(r[AT_IN_PAUSED]);
+		s->searched_all = waiting <= BQ_AHEAD_MAX && number_or(r[AT_ACTIVE], 0) <= BQ_AHEAD_MAX;
+	}
 	s->ahead = place >= 0 ? waiting - 1 - place : rank >= 0 ? waiting + rank : -1;
 	return 0;
 }
@@ -87,14 +98,13 @@ int bq_standing(struct bq *bq, const struct bq_queue *q, struct str id, bool wit
 	put(&cmd, "PTTL", q, id, ":lock");
 	put_member(&cmd, "ZSCORE", q->keys[BQ_KEY_DELAYED], id);
 	put(&cmd, "SCARD", q, id, ":dependencies");
-	put(&cmd, "ZCARD", q, id, ":unsuccessful");
-	rcmd_begin(&cmd, 2);
-	rcmd_argz(&cmd, "LLEN");
-	rcmd_arg(&cmd, q->keys[BQ_KEY_WAIT]);
+	put_length(&cmd, q->keys[BQ_KEY_WAIT]);
 	put_member(&cmd, "ZRANK", q->keys[BQ_KEY_PRIORITIZED], id);
 	if (with_place) {
-		put_position(&cmd, q->keys[BQ_KEY_ACTIVE], id, "1", BQ_PAGE_MAX);
+		put_position(&cmd, q->keys[BQ_KEY_ACTIVE], id, "1", BQ_AHEAD_MAX);
 		put_position(&cmd, q->keys[BQ_KEY_WAIT], id, "-1", BQ_AHEAD_MAX);
+		put_position(&cmd, q->keys[BQ_KEY_PAUSED], id, "-1", BQ_AHEAD_MAX);
+		put_length(&cmd, q->keys[BQ_KEY_ACTIVE]);
 	}
 	rc = bq_call(bq, &cmd, deadline, &replies, err);
 	if (rc < 0)
@@ -103,6 +113,48 @@ int bq_standing(struct bq *bq, const struct bq_queue *q, struct str id, bool wit
 		rc = rreply_error(replies.items[i], err);
 	if (rc == 0)
 		rc = read_standing(out, replies.items, with_place, a, err);
+	rreplies_release(&replies);
+	return rc;
+}
+
+/* ---- active jobs that nobody holds ---- */
+
+/* Asks for the lock of each; none is asked for where nothing is active. */
+static int count_unlocked(struct bq *bq, const struct bq_queue *q, const redisReply *ids, int64_t *out, int64_t deadline, struct err *err)
+{
+	struct rcmd cmd = RCMD_INIT;
+	struct rreplies locks;
+
+	for (size_t i = 0; rreply_at(ids, i); i++)
+		put(&cmd, "EXISTS", q, rreply_str(rreply_at(ids, i)), ":lock");
+	if (cmd.commands == 0)
+		return 0;
+	int rc = bq_call(bq, &cmd, deadline, &locks, err);
+	if (rc < 0)
+		return rc;
+	for (size_t i = 0; i < locks.count; i++)
+		*out += number_or(locks.items[i], 1) == 0;
+	rreplies_release(&locks);
+	return 0;
+}
+
+int bq_count_unlocked(struct bq *bq, const struct bq_queue *q, size_t limit, int64_t *out, int64_t deadline, struct err *err)
+{
+	struct rcmd cmd = RCMD_INIT;
+	struct rreplies replies;
+
+	*out = 0;
+	rcmd_begin(&cmd, 4);
+	rcmd_argz(&cmd, "LRANGE");
+	rcmd_arg(&cmd, q->keys[BQ_KEY_ACTIVE]);
+	rcmd_argi(&cmd, -(int64_t)limit);
+	rcmd_argi(&cmd, -1);
+	int rc = bq_call(bq, &cmd, deadline, &replies, err);
+	if (rc < 0)
+		return rc;
+	rc = rreply_error(replies.items[0], err);
+	if (rc == 0)
+		rc = count_unlocked(bq, q, replies.items[0], out, deadline, err);
 	rreplies_release(&replies);
 	return rc;
 }
