@@ -10,7 +10,9 @@ static struct str copy(struct request *r, struct str s)
 
 void audit_note(struct request *r, const char *action, struct str target, struct str before, struct str after)
 {
-	r->x_->audit = (struct audit_entry){action, copy(r, target), copy(r, before), copy(r, after)};
+	r->x_->audit = (struct audit_entry){.action = action};
+	if (log_enabled(r->deps->log, LOG_INFO))
+		r->x_->audit = (struct audit_entry){action, copy(r, target), copy(r, before), copy(r, after)};
 }
 
 void audit_finish(struct request *r, int status)

@@ -51,27 +51,30 @@ static struct str field(const struct guard_request *in, const char *name)
 	return STR_NONE;
 }
 
-static unsigned count(const struct guard_request *in, const char *name)
+/* The bit of a single field; 0 for others. */
+static unsigned single_bit(const char *name)
 {
-	unsigned n = 0;
-	for (unsigned i = 0; i < in->n_headers; i++)
-		n += str_ieqz(in->headers[i].name, name);
-	return n;
+	for (unsigned i = 0; i < ARRAY_LEN(single_fields); i++)
+		if ((name[0] | 0x20) == (single_fields[i][0] | 0x20) && str_ieqz(name, single_fields[i]))
+			return 1u << i;
+	return 0;
 }
 
 static int check_fields(const struct guard_request *in, struct guard_facts *out)
 {
 	if (in->n_headers >= GUARD_MAX_HEADERS)
 		return refuse(out, PROBLEM_HEADERS_TOO_LARGE, "more than 63 header fields");
+	unsigned seen = 0;
 	for (unsigned i = 0; i < in->n_headers; i++) {
+		unsigned single = single_bit(in->headers[i].name);
 		if (!is_token(in->headers[i].name))
 			return refuse(out, PROBLEM_BAD_REQUEST, "a header field's name has characters that are not allowed");
 		if (has_control(in->headers[i].value))
 			return refuse(out, PROBLEM_BAD_REQUEST, "a header field's value has control characters");
-	}
-	for (unsigned i = 0; i < ARRAY_LEN(single_fields); i++)
-		if (count(in, single_fields[i]) > 1)
+		if (seen & single)
 			return refuse(out, PROBLEM_BAD_REQUEST, "a header field that may come once came twice");
+		seen |= single;
+	}
 	return 0;
 }
 

@@ -203,14 +203,29 @@ static const char *reason_phrase(int status)
 	return "";
 }
 
-static bool has_header(const struct response *res, const char *name)
+/* Sent unless the handler has set the same. */
+static const struct {
+	struct str name, line;
+} DEFAULTS[] = {
+#define DEFAULT(name, value) {STR(name), STR(name ": " value "\r\n")}
+	DEFAULT("Cache-Control", "no-store"),
+	DEFAULT("X-Content-Type-Options", "nosniff"),
+	DEFAULT("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),
+	DEFAULT("Referrer-Policy", "no-referrer"),
+#undef DEFAULT
+};
+
+static bool is_line_of(struct str line, struct str name)
 {
-	struct str rest = buf_str(&res->headers), wanted = str_from(name);
-	while (rest.p) {
-		struct str line = str_cut(&rest, '\n');
-		if (line.n > wanted.n && line.p[wanted.n] == ':' && str_ieq(str_sub(line, 0, wanted.n), wanted))
+	return line.n > name.n && line.p[name.n] == ':' && str_ieq(str_sub(line, 0, name.n), name);
+}
+
+static bool has_header(const struct response *res, struct str name)
+{
+	struct str rest = buf_str(&res->headers);
+	while (rest.n)
+		if (is_line_of(str_cut(&rest, '\n'), name))
 			return true;
-	}
 	return false;
 }
 
@@ -227,13 +242,19 @@ static const char *date(struct worker *w)
 	return w->date;
 }
 
-static void add_default(struct response *res, struct buf *head, const char *name, const char *value)
+static void add_defaults(const struct response *res, struct buf *head)
 {
-	if (has_header(res, name))
+	for (unsigned i = 0; i < ARRAY_LEN(DEFAULTS); i++)
+		if (!has_header(res, DEFAULTS[i].name))
+			buf_adds(head, DEFAULTS[i].line);
+}
+
+static void add_content_type(const struct response *res, struct buf *head)
+{
+	if (has_header(res, STR("Content-Type")))
 		return;
-	buf_addz(head, name);
-	buf_addz(head, ": ");
-	buf_addz(head, value);
+	buf_addz(head, "Content-Type: ");
+	buf_addz(head, res->content_type);
 	buf_addz(head, "\r\n");
 }
 
@@ -264,12 +285,9 @@ static void build_head(const struct request *r, struct response *res, struct buf
 		buf_addi(head, body_bytes(res));
 		buf_addz(head, "\r\n");
 		if (body_bytes(res) > 0)
-			add_default(res, head, "Content-Type", res->content_type);
+			add_content_type(res, head);
 	}
-	add_default(res, head, "Cache-Control", "no-store");
-	add_default(res, head, "X-Content-Type-Options", "nosniff");
-	add_default(res, head, "Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'");
-	add_default(res, head, "Referrer-Policy", "no-referrer");
+	add_defaults(res, head);
 	if (res->close)
 		buf_addz(head, "Connection: close\r\n");
 	else if (r->x_->facts.http10)

@@ -28,6 +28,15 @@ static bool is_param(struct str segment)
 	return segment.n > 2 && segment.p[0] == '{';
 }
 
+/* Does the path begin as the pattern does, up to its first parameter? Most rows fall out here. */
+static bool starts_alike(const char *pattern, struct str path)
+{
+	size_t i = 0;
+	while (i < path.n && pattern[i] == path.p[i])
+		i++;
+	return i == path.n || pattern[i] == '{';
+}
+
 /* 0: no match; else a number that is larger the earlier the literal segments stand. */
 static unsigned match(const char *pattern, const struct path *p)
 {
@@ -91,7 +100,7 @@ enum route_match route_find(const struct route_table *t, struct str method, stru
 	unsigned best = 0;
 	bool path_known = false;
 	for (unsigned i = 0; i < t->count; i++) {
-		unsigned score = match(t->rows[i].pattern, &p);
+		unsigned score = starts_alike(t->rows[i].pattern, raw_path) ? match(t->rows[i].pattern, &p) : 0;
 		path_known |= score > 0;
 		if (score > best && serves(&t->rows[i], method)) {
 			best = score;

@@ -86,13 +86,19 @@ int no_such_job(const struct bq_queue *q, struct str id, struct err *err)
 	return err_set(err, ERR_NOT_FOUND, "there is no job %.*s in the queue %.*s", STR_ARG(id), STR_ARG(q->name));
 }
 
+static bool is_unreserved(char c)
+{
+	static const bool yes[256] = {
+		['0' ... '9'] = true, ['A' ... 'Z'] = true, ['a' ... 'z'] = true, ['-'] = true, ['.'] = true, ['_'] = true, ['~'] = true,
+	};
+	return yes[(unsigned char)c];
+}
+
 /* Job ids of other clients may hold any byte: whatever is not unreserved (RFC 3986 2.3) is escaped. */
 static void add_escaped(struct buf *b, struct str s)
 {
-	static const char unreserved[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~";
-
 	for (size_t i = 0; i < s.n; i++) {
-		if (s.p[i] && strchr(unreserved, s.p[i]))
+		if (is_unreserved(s.p[i]))
 			buf_addc(b, s.p[i]);
 		else
 			buf_addf(b, "%%%02X", (unsigned)(unsigned char)s.p[i]);

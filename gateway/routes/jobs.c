@@ -52,16 +52,11 @@ static bool read_query_options(struct request *r, struct bq_opts *out, struct sc
 
 static void note_created(struct request *r, const struct bq_queue *q, const struct bq_added *added)
 {
-	struct buf after = BUF_INIT;
-	struct jwrite w = jwrite_into(&after);
+	const struct str target[] = {q->name, STR("/"), added->id};
+	const struct str after[] = {STR("{\"state\":\""), str_from(bq_state_word(added->state)), STR("\",\"created\":"),
+				    added->created ? STR("true}") : STR("false}")};
 
-	jw_open(&w, '{');
-	jw_kstrz(&w, "state", bq_state_word(added->state));
-	jw_kbool(&w, "created", added->created);
-	jw_close(&w, '}');
-	audit_note(r, "job.create", str_from(arena_printf(r->arena, "%.*s/%.*s", STR_ARG(q->name), STR_ARG(added->id))), STR_NONE,
-		   buf_str(&after));
-	buf_release(&after);
+	audit_note(r, "job.create", arena_join(r->arena, target, ARRAY_LEN(target)), STR_NONE, arena_join(r->arena, after, ARRAY_LEN(after)));
 }
 
 /* One job on its way to Redis, with all that its answer needs. */

@@ -145,6 +145,23 @@ struct str arena_dup(struct arena *a, struct str s)
 	return p ? (struct str){p, s.n} : STR_NONE;
 }
 
+struct str arena_join(struct arena *a, const struct str *parts, size_t n)
+{
+	size_t bytes = 0;
+	for (size_t i = 0; i < n; i++)
+		bytes += parts[i].n;
+	char *p = arena_alloc(a, bytes + 1), *at = p;
+	if (!p)
+		return STR_NONE;
+	for (size_t i = 0; i < n; i++) {
+		if (parts[i].n)
+			memcpy(at, parts[i].p, parts[i].n);
+		at += parts[i].n;
+	}
+	*at = '\0';
+	return (struct str){p, bytes};
+}
+
 char *arena_printf(struct arena *a, const char *fmt, ...)
 {
 	va_list ap;

@@ -37,6 +37,7 @@ void *arena_zalloc(struct arena *a, size_t n) MUST_CHECK;
 void *arena_array(struct arena *a, size_t count, size_t size) MUST_CHECK; /* zeroed; overflow-checked */
 char *arena_dupz(struct arena *a, struct str s) MUST_CHECK;           /* NUL-terminated copy */
 struct str arena_dup(struct arena *a, struct str s) MUST_CHECK;       /* .p NULL on failure */
+struct str arena_join(struct arena *a, const struct str *parts, size_t n) MUST_CHECK; /* one behind the other, NUL-terminated; .p NULL on failure */
 char *arena_printf(struct arena *a, const char *fmt, ...) PRINTF_LIKE(2, 3) MUST_CHECK;
 
 /* fn(arg) runs at the next reset or release. When there is no memory to note it, it runs at once: the return is then

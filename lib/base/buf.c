@@ -4,7 +4,7 @@
 
 #include "lib/base/panic.h"
 
-#define BUF_FIRST 64
+#define BUF_FIRST 128
 
 void buf_release(struct buf *b)
 {
@@ -44,49 +44,10 @@ void buf_reserve(struct buf *b, size_t more)
 	b->p[b->n] = '\0';
 }
 
-void buf_add(struct buf *b, const void *p, size_t n)
-{
-	if (b->failed || b->max || n >= b->cap - b->n) { /* the NUL needs a byte too */
-		buf_reserve(b, n);
-		if (b->failed)
-			return;
-	}
-	if (n == 0)
-		return;
-	memcpy(b->p + b->n, p, n);
-	b->n += n;
-	b->p[b->n] = '\0';
-}
-
-void buf_adds(struct buf *b, struct str s)
-{
-	buf_add(b, s.p, s.n);
-}
-
-void buf_addz(struct buf *b, const char *z)
-{
-	buf_adds(b, str_from(z));
-}
-
-void buf_addc(struct buf *b, char c)
-{
-	if (b->failed || b->max || b->cap - b->n < 2) {
-		buf_add(b, &c, 1);
-		return;
-	}
-	b->p[b->n++] = c;
-	b->p[b->n] = '\0';
-}
-
 void buf_addu(struct buf *b, uint64_t v)
 {
-	char digits[20];
-	size_t at = sizeof(digits);
-	do {
-		digits[--at] = (char)('0' + v % 10);
-		v /= 10;
-	} while (v);
-	buf_add(b, digits + at, sizeof(digits) - at);
+	char room[STR_U64_SIZE];
+	buf_adds(b, str_of_u64(room, v));
 }
 
 void buf_addi(struct buf *b, int64_t v)

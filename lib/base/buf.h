@@ -30,14 +30,45 @@ struct buf {
 void buf_release(struct buf *b);         /* frees the memory; b is as BUF_INIT again (max kept) */
 void buf_clear(struct buf *b);           /* forgets the bytes and the failure, keeps the memory */
 void buf_reserve(struct buf *b, size_t more);
-void buf_add(struct buf *b, const void *p, size_t n);
-void buf_adds(struct buf *b, struct str s);
-void buf_addz(struct buf *b, const char *z);
-void buf_addc(struct buf *b, char c);
 void buf_addu(struct buf *b, uint64_t v); /* decimal */
 void buf_addi(struct buf *b, int64_t v);
 void buf_addf(struct buf *b, const char *fmt, ...) PRINTF_LIKE(2, 3);
 void buf_drop(struct buf *b, size_t n); /* removes n bytes at the front */
+
+/* Is there room for n more bytes, and their NUL? With a limit or after a failure the answer is no. */
+static inline bool buf_has_room(const struct buf *b, size_t n)
+{
+	return !b->failed && !b->max && n < b->cap - b->n;
+}
+
+static inline void buf_add(struct buf *b, const void *p, size_t n)
+{
+	if (!buf_has_room(b, n)) {
+		buf_reserve(b, n);
+		if (b->failed)
+			return;
+	}
+	if (n == 0)
+		return;
+	memcpy(b->p + b->n, p, n);
+	b->n += n;
+	b->p[b->n] = '\0';
+}
+
+static inline void buf_adds(struct buf *b, struct str s)
+{
+	buf_add(b, s.p, s.n);
+}
+
+static inline void buf_addz(struct buf *b, const char *z)
+{
+	buf_adds(b, str_from(z));
+}
+
+static inline void buf_addc(struct buf *b, char c)
+{
+	buf_add(b, &c, 1);
+}
 
 static inline struct str buf_str(const struct buf *b)
 {

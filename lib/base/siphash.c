@@ -1,5 +1,7 @@
 #include "lib/base/siphash.h"
 
+#include <endian.h>
+
 struct state {
 	uint64_t a, b, c, d;
 };
@@ -9,7 +11,7 @@ static uint64_t rotate(uint64_t v, int bits)
 	return v << bits | v >> (64 - bits);
 }
 
-static void rounds(struct state *s, int n)
+static inline void rounds(struct state *s, int n)
 {
 	for (; n > 0; n--) {
 		s->a += s->b;
@@ -25,8 +27,15 @@ static void rounds(struct state *s, int n)
 	}
 }
 
-/* n <= 8 bytes, the first one lowest. */
-static uint64_t little_endian(const unsigned char *p, size_t n)
+static uint64_t word(const unsigned char *p)
+{
+	uint64_t v;
+	memcpy(&v, p, sizeof(v));
+	return le64toh(v);
+}
+
+/* n < 8 bytes, the first one lowest. */
+static uint64_t last_word(const unsigned char *p, size_t n)
 {
 	uint64_t v = 0;
 	for (size_t i = 0; i < n; i++)
@@ -34,18 +43,18 @@ static uint64_t little_endian(const unsigned char *p, size_t n)
 	return v;
 }
 
-static void absorb(struct state *s, uint64_t word)
+static void absorb(struct state *s, uint64_t m)
 {
-	s->d ^= word;
+	s->d ^= m;
 	rounds(s, 2);
-	s->a ^= word;
+	s->a ^= m;
 }
 
 uint64_t siphash(const unsigned char key[16], struct str in)
 {
 	const unsigned char *p = (const unsigned char *)in.p;
-	uint64_t k0 = little_endian(key, 8);
-	uint64_t k1 = little_endian(key + 8, 8);
+	uint64_t k0 = word(key);
+	uint64_t k1 = word(key + 8);
 	struct state s = {
 		k0 ^ UINT64_C(0x736f6d6570736575),
 		k1 ^ UINT64_C(0x646f72616e646f6d),
@@ -54,8 +63,8 @@ uint64_t siphash(const unsigned char key[16], struct str in)
 	};
 	size_t whole = in.n / 8 * 8;
 	for (size_t at = 0; at < whole; at += 8)
-		absorb(&s, little_endian(p + at, 8));
-	uint64_t rest = in.n % 8 ? little_endian(p + whole, in.n % 8) : 0;
+		absorb(&s, word(p + at));
+	uint64_t rest = last_word(p + whole, in.n % 8);
 	absorb(&s, rest | (uint64_t)in.n << 56);
 	s.c ^= 0xff;
 	rounds(&s, 4);

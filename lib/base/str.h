@@ -53,6 +53,18 @@ struct str str_cut(struct str *rest, char sep);
 int str_to_u64(struct str s, uint64_t *out) MUST_CHECK;
 int str_to_i64(struct str s, int64_t *out) MUST_CHECK;
 
+/* Decimal digits, at the end of the caller's room. */
+#define STR_U64_SIZE 20
+static inline struct str str_of_u64(char room[STR_U64_SIZE], uint64_t v)
+{
+	size_t at = STR_U64_SIZE;
+	do {
+		room[--at] = (char)('0' + v % 10);
+		v /= 10;
+	} while (v);
+	return (struct str){room + at, STR_U64_SIZE - at};
+}
+
 /* Well-formed UTF-8 by RFC 3629 (no overlong forms, no surrogates). */
 bool str_is_utf8(struct str s);
 /* The bytes of the well-formed character that s begins with; 0 when there is none. */

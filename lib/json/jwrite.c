@@ -69,18 +69,31 @@ static void write_content(struct buf *b, struct str s)
 	}
 }
 
-static void write_quoted(struct buf *b, struct str s)
+/* Most strings need no escape, and have room: they are written in one go. `behind` follows the quote, '\\0' for nothing. */
+static void write_quoted(struct buf *b, struct str s, char behind)
 {
+	if (buf_has_room(b, s.n + 3) && s.n && jtext_skip_plain(s.p, s.p + s.n) == s.p + s.n) {
+		char *at = b->p + b->n;
+		*at++ = '"';
+		memcpy(at, s.p, s.n);
+		at += s.n;
+		*at++ = '"';
+		*at = behind;
+		b->n += s.n + (behind ? 3 : 2);
+		b->p[b->n] = '\0';
+		return;
+	}
 	buf_addc(b, '"');
 	write_content(b, s);
 	buf_addc(b, '"');
+	if (behind)
+		buf_addc(b, behind);
 }
 
 void jw_keys(struct jwrite *w, struct str name)
 {
 	begin(w);
-	write_quoted(w->b, name);
-	buf_addc(w->b, ':');
+	write_quoted(w->b, name, ':');
 	w->comma = false;
 }
 
@@ -96,7 +109,7 @@ void jw_str(struct jwrite *w, struct str s)
 		return;
 	}
 	begin(w);
-	write_quoted(w->b, s);
+	write_quoted(w->b, s, '\0');
 }
 
 void jw_strz(struct jwrite *w, const char *z)

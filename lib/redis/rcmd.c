@@ -29,9 +29,13 @@ void rcmd_argz(struct rcmd *c, const char *z)
 
 void rcmd_argi(struct rcmd *c, int64_t v)
 {
-	char text[24];
-	int n = snprintf(text, sizeof(text), "%lld", (long long)v);
-	rcmd_arg(c, (struct str){text, (size_t)n});
+	char room[1 + STR_U64_SIZE];
+	struct str text = str_of_u64(room + 1, v < 0 ? 0 - (uint64_t)v : (uint64_t)v);
+	if (v < 0) {
+		text = (struct str){text.p - 1, text.n + 1};
+		room[text.p - room] = '-';
+	}
+	rcmd_arg(c, text);
 }
 
 void rcmd_script(struct rcmd *c, const struct rscript *s, size_t n_args)
