@@ -290,7 +290,8 @@ static int read_number(int64_t number, struct arena *a, struct bq_added *out, st
 {
 	if (number < 0)
 		return read_failure(number, STR(""), err);
-	*out = (struct bq_added){.id = str_from(arena_printf(a, "%lld", (long long)number)), .created = true, .state = BQ_WAITING};
+	char room[STR_U64_SIZE];
+	*out = (struct bq_added){.id = arena_dup(a, str_of_u64(room, (uint64_t)number)), .created = true, .state = BQ_WAITING};
 	return out->id.p ? 0 : err_set(err, ERR_NOMEM, "no memory for a job id");
 }
 
