@@ -351,9 +351,9 @@ describe('cancelling', () => {
   });
 
   test('reaches a job that another process of ours has: the wish is in Redis', async () => {
+    const second = await startSluice({ env: { REDIS_URL: redis.url }, secret: sluice.secret }); // first: a lock does not last for ever
     const id = await add();
     const [job] = await lease();
-    const second = await startSluice({ env: { REDIS_URL: redis.url }, secret: sluice.secret });
     assert.equal((await second.client.post(`/api/queues/${QUEUE}/jobs/${id}/cancel`)).json.outcome, 'signalled');
     assert.equal((await tell(job, 'heartbeat')).json.cancel, true);
     assert.equal((await tell(job, 'complete', { returnvalue: 'was done already' })).json.state, 'completed');
