@@ -1,14 +1,15 @@
 // Jobs that do nothing: the embedded runtime and BullMQ's own worker, in turns, on the same Redis (no AOF, Unix socket), from a queue
 // that was filled before. Prints the median of the rounds for each concurrency, and how many times as fast the runtime is.
 //
-//     node tests/bench/empty-bullmq.mjs [rounds] [jobs]        SLUICE_BUILD names the folder of the program (build by default)
+//     node tests/bench/empty-bullmq.mjs [rounds] [jobs] [concurrency,...]        SLUICE_BUILD names the folder of the program (build by default)
 import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { Queue, Worker } from 'bullmq';
 import { cleanEnvironment, startRedis } from '../api/harness/index.mjs';
 
-const [rounds = 3, jobs = 100_000] = process.argv.slice(2).map(Number);
+const [rounds = 3, jobs = 100_000] = process.argv.slice(2, 4).map(Number);
+const concurrencies = (process.argv[4] ?? '1,10,100').split(',').map(Number);
 const program = join(process.env.SLUICE_BUILD ?? 'build', 'tests/bench/empty');
 const median = (list) => list.toSorted((a, b) => a - b)[Math.floor(list.length / 2)];
 
@@ -37,7 +38,7 @@ async function theirs(redis, concurrency) {
 }
 
 const redis = await startRedis();
-for (const concurrency of [1, 10, 100]) {
+for (const concurrency of concurrencies) {
   const seen = { sluice: [], bullmq: [] };
   for (let round = 0; round < rounds; round++) {
     seen.sluice.push(await ours(redis, concurrency));

@@ -1,7 +1,7 @@
 // The benchmark: starts everything itself, measures Sluice and its peers in turns, prints the figures as Markdown. A full run writes
 // them into docs/performance.md, between its markers, and the chart into docs/img/.
 //
-//     node tests/bench/run.mjs [part ...]      parts: submit disk arrays reading running latency idle costs startup; all by default
+//     node tests/bench/run.mjs [part ...]      parts: submit disk arrays lines reading running workers latency idle costs limits startup; all by default
 //     QUICK=1                                  fewer rounds, shorter, the most telling cases; writes nothing
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -13,30 +13,43 @@ process.env.SLUICE_BUILD ??= resolve(root, 'build');
 const { costs, idle, latency } = await import('./parts/alone.mjs');
 const { chart } = await import('./parts/chart.mjs');
 const { markdown } = await import('./parts/report.mjs');
-const { arrays, reading, running, submit } = await import('./parts/versus.mjs');
+const { limits } = await import('./parts/limits.mjs');
+const { arrays, byLines, reading, submit } = await import('./parts/versus.mjs');
+const { running, workers } = await import('./parts/workers.mjs');
 
 const quick = Boolean(process.env.QUICK);
 const FULL = {
-  rounds: 4, seconds: 2, connections: [1, 50, 200], backlogs: [1000, 100_000, 1_000_000], emptyJobs: 30_000, steadyRate: 2000,
-  lengths: [0, 100_000, 500_000], sizes: [200, 10_000, 500_000], queues: [3, 100, 900], startups: 15,
+  rounds: 4, seconds: 2, connections: [1, 50, 200], disk: ['everysec', 'always'], lines: 100_000, backlogs: [1000, 100_000, 1_000_000],
+  concurrencies: [1, 10, 100], emptyJobs: 30_000, leases: [1, 100], leased: 80_000, lengths: [0, 100_000, 500_000], sizes: [200, 10_000, 500_000],
+  queues: [3, 100, 1000], startups: 15,
 };
 const QUICK = {
-  rounds: 2, seconds: 1, connections: [50], backlogs: [1000, 100_000], emptyJobs: 10_000, steadyRate: 2000,
-  lengths: [0, 100_000], sizes: [200, 10_000, 500_000], queues: [3, 900], startups: 3,
+  rounds: 1, seconds: 1, connections: [50], disk: ['always'], lines: 100_000, backlogs: [1000, 100_000],
+  concurrencies: [1, 100], emptyJobs: 10_000, leases: [100], leased: 40_000, lengths: [100_000], sizes: [200, 500_000],
+  queues: [3, 1000], startups: 3,
 };
 const plan = quick ? QUICK : FULL;
 
+const DISK = { everysec: ', AOF every second', always: ', AOF at every write' };
+
 const VERSUS = {
   submit: () => submit(plan, 'memory', ''),
-  disk: async () => [...(await submit(plan, 'everysec', ', AOF every second')), ...(await submit(plan, 'always', ', AOF at every write'))],
+  disk: async () => {
+    const out = [];
+    for (const mode of plan.disk) out.push(...(await submit(plan, mode, DISK[mode])));
+    return out;
+  },
   arrays: () => arrays(plan),
+  lines: () => byLines(plan),
   reading: () => reading(plan),
   running: () => running(plan),
+  workers: () => workers(plan),
 };
 const ALONE = {
   latency: () => latency(plan),
   idle: () => idle(plan),
   costs: () => costs(plan),
+  limits: () => limits(plan),
   startup: () => execFileSync(process.execPath, [resolve(import.meta.dirname, 'startup.mjs'), String(plan.startups)], { encoding: 'utf8' }),
 };
 

@@ -2,21 +2,20 @@
 import { writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
-import { Worker } from 'bullmq';
 import { temporaryFolder } from '../../api/harness/index.mjs';
 import { notification } from '../peers/shared.mjs';
 import { inTurns } from './figures.mjs';
-import { fill, hammer, residentMiB, steady } from './load.mjs';
+import { fill, hammer, residentMiB, startWorker, steady } from './load.mjs';
 import { startStage } from './stage.mjs';
 
 const SUBMIT = { sluice: '/api/jobs/notifications', fastify: '/jobs' };
 const small = JSON.stringify(notification(200));
-const quantile = (sorted, q) => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * q))];
 
-// From sending the request to the end of the job in a BullMQ worker (the same for both) at a steady rate.
+// From sending the request to the end of the job in a BullMQ worker (the same for both) at a steady rate: half of what the worker ends a second
+// while Fastify is submitted to as fast as it goes.
 export async function latency(plan) {
   const stage = await startStage({ peers: ['fastify'] });
-  const perSecond = plan.steadyRate;
+  const perSecond = Math.floor((await chainRate(stage, plan)) / 2);
   const contenders = {};
   for (const [name, path] of Object.entries(SUBMIT)) {
     contenders[name] = async () => {
@@ -25,33 +24,28 @@ export async function latency(plan) {
     };
   }
   const results = await inTurns(plan.rounds, contenders);
+  await stage.empty();
   await stage.stop();
   return { perSecond, results };
 }
 
+const WORKER = { queue: 'notifications', concurrency: 50 };
+
+async function chainRate(stage, plan) {
+  await stage.empty();
+  const worker = await startWorker(stage.redis, { ...WORKER, jobs: 0 });
+  await hammer(stage.targets.fastify, stage.redis, { path: SUBMIT.fastify, body: small, connections: 50, seconds: plan.seconds });
+  const { jobs, seconds } = await worker.end({ after: 0 });
+  return jobs / seconds;
+}
+
 async function endToEnd(stage, name, { path, perSecond, seconds }) {
-  const connection = stage.redis.connect();
-  const sent = [];
-  const took = [];
-  let finished;
-  const worker = new Worker('notifications', async () => {}, { connection, concurrency: 50 });
-  const total = perSecond * seconds;
-  const all = new Promise((resolve) => (finished = resolve));
-  worker.on('completed', (job) => {
-    took.push(performance.now() - sent[Number(job.data.subject)]);
-    if (took.length === total) finished();
-  });
-  await worker.waitUntilReady();
-  const next = () => {
-    sent.push(performance.now());
-    return JSON.stringify({ ...notification(200), subject: String(sent.length - 1) });
-  };
-  await steady(stage.targets[name], { path, next, perSecond, seconds });
-  await all;
-  await worker.close();
-  connection.disconnect();
-  took.sort((a, b) => a - b);
-  return { perSecond: total / seconds, p50Ms: quantile(took, 0.5), p99Ms: quantile(took, 0.99) };
+  const jobs = Math.floor(perSecond * seconds);
+  const worker = await startWorker(stage.redis, { ...WORKER, jobs });
+  const next = () => JSON.stringify({ ...notification(200), subject: String(process.hrtime.bigint()) });
+  await steady(stage.targets[name], { path, next, jobs, perSecond });
+  const { p50Ms, p99Ms } = await worker.end();
+  return { perSecond, p50Ms, p99Ms };
 }
 
 // The load of 50 connections alone, and beside so many that say nothing.
@@ -85,14 +79,16 @@ function open({ url }, n) {
   })));
 }
 
-// A queue is declared n times over, under different names; the load goes to all of them.
+const BUILT_IN = 3;
+
+// n queues in all; the load goes to those that are declared here, alike but for their names.
 async function withQueues(plan, n) {
   const file = join(temporaryFolder(), 'queues.json');
-  const queues = Array.from({ length: n }, (_, i) => ({ name: `queue-${i + 1}`, jobName: 'work', processor: 'none' }));
+  const queues = Array.from({ length: Math.max(1, n - BUILT_IN) }, (_, i) => ({ name: `queue-${i + 1}`, jobName: 'work', processor: 'none' }));
   writeFileSync(file, JSON.stringify({ queues }));
   const stage = await startStage({ env: { SLUICE_QUEUES: file } });
   const body = JSON.stringify({ data: notification(200) });
-  const load = { path: '/api/queues/queue-ID/jobs', ids: n, body, connections: 50, seconds: plan.seconds };
+  const load = { path: '/api/queues/queue-ID/jobs', ids: queues.length, body, connections: 50, seconds: plan.seconds };
   const results = await inTurns(plan.rounds, { sluice: () => hammer(stage.targets.sluice, stage.redis, load) });
   await stage.stop();
   return { title: `${n.toLocaleString('en')} queues`, ...results.sluice };

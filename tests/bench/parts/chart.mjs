@@ -5,7 +5,10 @@ const LEFT = 330;
 const ROW = 16;
 const GAP = 14;
 const COLORS = { sluice: '#2563eb', others: '#9ca3af' };
-const NAMES = { sluice: 'Sluice', fastify: 'Fastify + BullMQ', nest: 'NestJS + BullMQ', addBulk: 'BullMQ addBulk', Worker: 'BullMQ Worker' };
+export const NAMES = {
+  sluice: 'Sluice', fastify: 'Fastify + BullMQ', jwt: 'Fastify + @fastify/jwt + BullMQ', nest: 'NestJS + @nestjs/bullmq', addBulk: 'BullMQ addBulk', Worker: 'BullMQ Worker',
+  Worker100: 'BullMQ Worker, concurrency 100',
+};
 
 const escape = (text) => text.replaceAll('&', '&amp;').replaceAll('<', '&lt;');
 const label = (x, y, text, more = '') => `<text x="${x}" y="${y}" fill="#6b7280" ${more}>${escape(text)}</text>`;

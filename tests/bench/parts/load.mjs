@@ -5,7 +5,7 @@ import { Agent, request } from 'node:http';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { promisify } from 'node:util';
-import { temporaryFolder } from '../../api/harness/index.mjs';
+import { Child, cleanEnvironment, eventually, temporaryFolder } from '../../api/harness/index.mjs';
 import { notification } from '../peers/shared.mjs';
 
 const run = promisify(execFile);
@@ -23,7 +23,7 @@ export function residentMiB(pid) {
   return Number(/VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))[1]) / 1024;
 }
 
-function bodyFile(text) {
+export function bodyFile(text) {
   if (text === undefined) return '';
   const path = join(folder, `body-${++files}`);
   writeFileSync(path, text);
@@ -33,41 +33,80 @@ function bodyFile(text) {
 // target: {url, token, pid}; redis: {pid}; what: {method, path, body (text), ids, connections, seconds, perRequest}. Resolves with
 // {perSecond, p50Ms, p99Ms, faults, serverMicros and redisMicros (of CPU, per item), residentMiB}. An item is a request, or each
 // of the perRequest things that one asks for.
-export async function hammer(target, redis, { method = 'POST', path, body, ids = 0, connections, seconds, perRequest = 1 }) {
-  const before = [cpuSeconds(target.pid), cpuSeconds(redis.pid)];
+export async function hammer(target, redis, { method = 'POST', path, body, ids = 0, ...load }) {
+  return wrk(target, redis, { script: 'load.lua', path, args: [method, target.token, bodyFile(body), String(ids)], ...load });
+}
+
+// The same by any of the scripts.
+export async function wrk(target, redis, { script, path = '', args, connections, seconds, perRequest = 1 }) {
+  const measured = watch(target, redis);
   const { stdout } = await run('wrk', ['-t', '1', '-c', String(connections), '-d', `${seconds}s`, '--timeout', '30s',
-    '-s', join(import.meta.dirname, '../load.lua'), target.url + path, '--', method, target.token, bodyFile(body), String(ids)]);
-  const seen = JSON.parse(stdout.trim().split('\n').at(-1));
-  const items = seen.requests * perRequest;
-  return {
-    perSecond: items / seen.seconds,
-    p50Ms: seen.p50Ms,
-    p99Ms: seen.p99Ms,
-    faults: seen.faults,
+    '-s', join(import.meta.dirname, '..', script), target.url + path, '--', ...args]);
+  const { requests, ...seen } = JSON.parse(stdout.trim().split('\n').at(-1));
+  return { p50Ms: seen.p50Ms, p99Ms: seen.p99Ms, faults: seen.faults, ...measured(requests * perRequest, seen.seconds) };
+}
+
+// Begins to count what a server and its Redis use; the function ends it: {perSecond, serverMicros, redisMicros, residentMiB} for so many items.
+export function watch(target, redis) {
+  const before = [cpuSeconds(target.pid), redis ? cpuSeconds(redis.pid) : 0];
+  return (items, seconds) => ({
+    perSecond: items / seconds,
     serverMicros: ((cpuSeconds(target.pid) - before[0]) * 1e6) / items,
-    redisMicros: ((cpuSeconds(redis.pid) - before[1]) * 1e6) / items,
+    ...(redis && { redisMicros: ((cpuSeconds(redis.pid) - before[1]) * 1e6) / items }),
     residentMiB: residentMiB(target.pid),
-  };
+  });
+}
+
+// The text of so many lines, each a job of 200 bytes.
+export const lines = (n) => `${JSON.stringify({ data: notification(200) })}\n`.repeat(n);
+
+// Adds the jobs of such a text in one call: how long it took, in seconds.
+export async function sendLines({ url, token }, queue, text) {
+  const began = performance.now();
+  const answer = await new Promise((resolve, reject) => {
+    const headers = { Authorization: `Bearer ${token}`, 'Content-Type': 'application/x-ndjson', 'Content-Length': Buffer.byteLength(text) };
+    request(`${url}/api/queues/${queue}/jobs`, { method: 'POST', headers, agent: false }, (response) => {
+      const chunks = [];
+      response.on('data', (chunk) => chunks.push(chunk)).on('error', reject).on('end', () => resolve(Buffer.concat(chunks)));
+    }).on('error', reject).end(text);
+  });
+  const seconds = (performance.now() - began) / 1000;
+  const summary = JSON.parse(answer.subarray(answer.lastIndexOf('\n', answer.length - 2) + 1));
+  if (summary.rejected !== 0 || summary.problem) throw new Error(`lines for ${queue}: ${JSON.stringify(summary)}`);
+  return seconds;
 }
 
 // Puts so many jobs into an empty queue of Sluice's, which then have the ids 1 to n.
-export async function fill({ url, token }, queue, n) {
-  const headers = { Authorization: `Bearer ${token}`, 'Content-Type': 'application/json' };
-  const body = JSON.stringify(Array.from({ length: 1000 }, () => ({ data: notification(200) })));
-  for (let added = 0; added < n; added += 1000) {
-    const answer = await fetch(`${url}/api/queues/${queue}/jobs`, { method: 'POST', headers, body });
-    const { results } = await answer.json();
-    if (!results?.every((result) => result.created)) throw new Error(`filling ${queue}: ${answer.status}`);
-  }
+export async function fill(target, queue, n) {
+  const AT_ONCE = 200_000;
+  for (let added = 0; added < n; added += AT_ONCE) await sendLines(target, queue, lines(Math.min(AT_ONCE, n - added)));
 }
 
-// Sends `perSecond` requests a second for so long, however long the answers take; next() is each one's body.
-export async function steady(target, { path, next, perSecond, seconds }) {
+// BullMQ's Worker in a process of its own, which has begun. end() waits until it has done its jobs, or for so many seconds; it resolves with what
+// the worker says then.
+export async function startWorker(redis, { queue, concurrency, jobs }) {
+  const program = join(import.meta.dirname, '../peers/worker.mjs');
+  const child = new Child(process.execPath, [program, redis.socket, queue, String(concurrency), String(jobs)], { env: cleanEnvironment() });
+  await eventually(() => child.lines.includes('ready'), { interval: 2, timeout: 20_000, what: 'a BullMQ worker' });
+  return {
+    async end({ after = 600 } = {}) {
+      await Promise.race([child.exited, pause(after * 1000, null, { ref: false })]);
+      child.signal('SIGTERM');
+      await child.end(60_000);
+      const last = child.lines.at(-1) ?? '';
+      if (!last.startsWith('{')) throw new Error(`the BullMQ worker ended:\n${child.tail()}`);
+      return JSON.parse(last);
+    },
+  };
+}
+
+// Sends so many requests, `perSecond` a second, however long the answers take; next() is each one's body.
+export async function steady(target, { path, next, jobs, perSecond }) {
   const agent = new Agent({ keepAlive: true, maxSockets: 50 });
   const pending = [];
   const began = performance.now();
-  for (let sent = 0; sent < perSecond * seconds;) {
-    const due = Math.min(perSecond * seconds, Math.floor(((performance.now() - began) / 1000) * perSecond));
+  for (let sent = 0; sent < jobs;) {
+    const due = Math.min(jobs, Math.floor(((performance.now() - began) / 1000) * perSecond));
     for (; sent < due; sent++) pending.push(post(target, agent, path, next()));
     await pause(1);
   }

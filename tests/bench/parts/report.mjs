@@ -2,12 +2,13 @@
 import { readFileSync } from 'node:fs';
 import { availableParallelism, cpus, release } from 'node:os';
 import { execFileSync } from 'node:child_process';
+import { NAMES } from './chart.mjs';
+import { goals } from './goals.mjs';
 
 const count = (n) => Math.round(n).toLocaleString('en');
 const tenths = (n) => (n === undefined || Number.isNaN(n) ? '' : n.toFixed(1));
 const percent = (n) => `±${Math.round(n * 50)} %`;
 const table = (head, rows) => [head, head.map((_, i) => (i ? '---:' : '---')), ...rows].map((cells) => `| ${cells.join(' | ')} |`).join('\n');
-const NAMES = { sluice: 'Sluice', fastify: 'Fastify + BullMQ', nest: 'NestJS + @nestjs/bullmq', addBulk: 'BullMQ `addBulk`', Worker: 'BullMQ `Worker`' };
 
 function versusTable(cases) {
   const rows = cases.flatMap(({ title, results }) => Object.entries(results).map(([name, r]) => [
@@ -26,18 +27,25 @@ function latencyTable({ results }) {
   return table(['submitted through', 'p50 ms', 'p99 ms'], Object.entries(results).map(([name, r]) => [NAMES[name], tenths(r.p50Ms), tenths(r.p99Ms)]));
 }
 
+function goalTable(rows) {
+  return table(['goal', 'measured', 'reached', 'what stands in the way, measured in the same run'], rows.map((row) => [row.title, row.measured, row.reached ? 'yes' : '**no**', row.limit]));
+}
+
 export function machine() {
   const redis = /v=([\d.]+)/.exec(execFileSync('redis-server', ['--version'], { encoding: 'utf8' }))[1];
   return `${availableParallelism()} cores of ${cpus()[0].model}, Linux ${release()}, Redis ${redis}, Node ${process.versions.node}, load average ${readFileSync('/proc/loadavg', 'utf8').split(' ')[0]} at the end`;
 }
 
-// parts: {versus, latency, idle, costs, startup}; what was not measured is left out.
+// parts: {versus, latency, idle, costs, limits, startup}; what was not measured is left out.
 export function markdown(parts, plan) {
   const out = [`Machine: ${machine()}. ${plan.rounds} rounds of ${plan.seconds} s for each figure; medians.`];
+  const reached = goals(parts);
+  if (reached.length) out.push('### Goals', goalTable(reached));
   if (parts.versus.length) out.push('### Beside the others', versusTable(parts.versus));
-  if (parts.latency) out.push(`### From submission to completion, ${count(parts.latency.perSecond)} jobs a second, the same BullMQ worker for both`, latencyTable(parts.latency));
+  if (parts.latency) out.push(`### From submission to completion at half load, ${count(parts.latency.perSecond)} jobs a second, the same BullMQ worker for both`, latencyTable(parts.latency));
   if (parts.idle) out.push('### POST one job with 50 connections, 2 500 connection threads', ownTable('beside them', parts.idle.map((r) => ({ title: `${count(r.connections)} idle connections`, ...r }))));
   if (parts.costs) out.push('### What the cost of a job depends on (POST, 50 connections)', ownTable('with', parts.costs));
+  if (parts.limits) out.push('### What the machine allows', ownTable('who does only this', parts.limits));
   if (parts.startup) out.push('### Start and rest', `\`\`\`\n${parts.startup.trim()}\n\`\`\``);
   return out.join('\n\n');
 }

@@ -1,7 +1,7 @@
 // Everything that a measurement needs, started here and ended with this program: Redis in its three modes, Sluice, the peers.
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
-import { Child, SLUICE, cleanEnvironment, eventually, freePort, makeToken, startRedis, temporaryFolder } from '../../api/harness/index.mjs';
+import { BUILD, Child, SLUICE, cleanEnvironment, eventually, freePort, makeToken, startRedis, temporaryFolder } from '../../api/harness/index.mjs';
 
 const REDIS_MODES = {
   memory: [],
@@ -10,6 +10,7 @@ const REDIS_MODES = {
 };
 
 export const PEERS = join(import.meta.dirname, '../peers');
+export const SLUICE_BUILD = BUILD;
 
 // {redis, targets: {sluice, ...peers}, empty(), stop()}; a target is {url, pid, token}.
 export async function startStage({ mode = 'memory', peers = [], env = {} } = {}) {
@@ -45,10 +46,19 @@ export async function startGateway(redis, env, program = SLUICE) {
   return { url, pid: child.pid, token: makeToken(secret, { roles: ['producer', 'operator'] }), stop: () => end(child) };
 }
 
+// The peer "jwt" is the one in Fastify, which then verifies a token of each request.
 async function startPeer(name, redis) {
-  const child = new Child(process.execPath, [join(PEERS, `${name}.mjs`), redis.socket], { env: cleanEnvironment({ NODE_ENV: 'production' }) });
+  const secret = name === 'jwt' ? randomBytes(32).toString('hex') : '';
+  const file = join(PEERS, `${name === 'jwt' ? 'fastify' : name}.mjs`);
+  const target = await startServer(process.execPath, [file, redis.socket, secret], name);
+  return { ...target, token: secret && makeToken(secret, { roles: ['producer'] }) };
+}
+
+// A program that prints "listening PORT".
+export async function startServer(program, args, name = program) {
+  const child = new Child(program, args, { env: cleanEnvironment({ NODE_ENV: 'production' }) });
   const line = await eventually(() => child.lines.find((text) => text.startsWith('listening ')) ?? (child.running ? null : 'ended'), {
-    what: `${name} listening`,
+    timeout: 30_000, what: `${name} listening`,
   });
   if (line === 'ended') throw new Error(`${name} ended:\n${child.tail()}`);
   return { url: `http://127.0.0.1:${line.split(' ')[1]}`, pid: child.pid, token: '', stop: () => end(child) };

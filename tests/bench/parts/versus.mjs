@@ -1,16 +1,15 @@
 // Sluice and the peers on the same work: each case resolves with {id, title, results of inTurns}.
 import { execFile } from 'node:child_process';
-import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { notification } from '../peers/shared.mjs';
-import { compare, inTurns } from './figures.mjs';
-import { cpuSeconds, fill, hammer } from './load.mjs';
+import { inTurns } from './figures.mjs';
+import { cpuSeconds, fill, hammer, lines, sendLines, watch } from './load.mjs';
 import { PEERS, startStage } from './stage.mjs';
 
 const run = promisify(execFile);
 const QUEUE = 'notifications';
-const SUBMIT = { sluice: `/api/jobs/${QUEUE}`, fastify: '/jobs', nest: '/jobs' };
+const SUBMIT = { sluice: `/api/jobs/${QUEUE}`, fastify: '/jobs', jwt: '/jobs', nest: '/jobs' };
 const STATUS = { sluice: `/api/jobs/status/${QUEUE}/ID`, fastify: '/status/ID' };
 const STATES = { sluice: '/api/jobs/status', fastify: '/status' };
 const STATS = { sluice: `/api/jobs/stats/${QUEUE}`, fastify: '/stats' };
@@ -29,7 +28,7 @@ function versus(stage, plan, paths, load, before = async () => {}) {
 }
 
 export async function submit(plan, mode, title) {
-  const stage = await startStage({ mode, peers: mode === 'memory' ? ['fastify', 'nest'] : ['fastify'] });
+  const stage = await startStage({ mode, peers: mode === 'memory' ? ['fastify', 'jwt', 'nest'] : ['fastify'] });
   const out = [];
   for (const connections of mode === 'memory' ? plan.connections : [50]) {
     const results = await versus(stage, plan, SUBMIT, { body: payload, connections }, stage.empty);
@@ -69,6 +68,24 @@ export async function arrays(plan) {
   return out;
 }
 
+// All lines of a call of their own, beside addBulk in calls of 1 000.
+export async function byLines(plan) {
+  const stage = await startStage();
+  const { sluice } = stage.targets;
+  const text = lines(plan.lines);
+  const results = await inTurns(plan.rounds, {
+    sluice: async () => {
+      await stage.empty();
+      const measured = watch(sluice, stage.redis);
+      return { ...measured(plan.lines, await sendLines(sluice, QUEUE, text)), faults: 0 };
+    },
+    addBulk: () => bulk(stage, 1000, plan.seconds),
+  });
+  await stage.empty();
+  await stage.stop();
+  return [{ id: 'lines', title: `jobs by lines, ${plan.lines.toLocaleString('en')} in one call; addBulk by 1,000`, results }];
+}
+
 export async function reading(plan) {
   const stage = await startStage({ peers: ['fastify'] });
   const out = [];
@@ -89,16 +106,4 @@ export async function reading(plan) {
   await stage.empty();
   await stage.stop();
   return out;
-}
-
-// The embedded runtime and BullMQ's Worker, both with a processor that does nothing: a program of its own measures them in turns.
-export async function running(plan) {
-  const program = join(import.meta.dirname, '../empty-bullmq.mjs');
-  if (!existsSync(program)) return [];
-  const { stdout } = await run(process.execPath, [program, String(plan.rounds), String(plan.emptyJobs)]);
-  return stdout.trim().split('\n').map((line) => JSON.parse(line)).map(({ concurrency, seen }) => {
-    const samples = (rates) => rates.map((perSecond) => ({ perSecond, faults: 0 }));
-    const results = compare({ sluice: samples(seen.sluice), Worker: samples(seen.bullmq) });
-    return { id: `run-${concurrency}`, title: `running jobs that do nothing, concurrency ${concurrency}`, results };
-  });
 }

@@ -1,14 +1,24 @@
-// The peer: a Fastify program that does with BullMQ what Sluice does, with schema validation and without authorization.
+// The peer: a Fastify program that does with BullMQ what Sluice does, with schema validation; with a SECRET it also verifies each request's token
+// (HS256, with the cache of verified tokens that its plugin offers), else it asks for none.
 //
-//     node fastify.mjs REDIS_SOCKET        prints "listening PORT"
+//     node fastify.mjs REDIS_SOCKET [SECRET]        prints "listening PORT"
+import jwt from '@fastify/jwt';
 import { Queue } from 'bullmq';
 import Fastify from 'fastify';
 import { Redis } from 'ioredis';
 import { NOTIFICATION, OPTIONS } from './shared.mjs';
 
-const connection = new Redis({ path: process.argv[2], maxRetriesPerRequest: null });
+const [socket, secret] = process.argv.slice(2);
+const connection = new Redis({ path: socket, maxRetriesPerRequest: null });
 const queue = new Queue('notifications', { connection });
 const app = Fastify();
+if (secret) {
+  app.register(jwt, { secret, verify: { algorithms: ['HS256'], cache: true } });
+  app.addHook('onRequest', async (request, reply) => {
+    const { roles } = await request.jwtVerify();
+    if (!roles.includes('producer')) reply.code(403).send();
+  });
+}
 
 async function add(data) {
   const job = await queue.add('send-notification', data, OPTIONS);

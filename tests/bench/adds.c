@@ -1,0 +1,118 @@
+/* How many jobs a second Redis adds when nobody stands between: the same script call that the gateway makes, GROUP jobs in each, as many
+ * calls under way as it takes to keep Redis busy.
+ *
+ *     adds SOCKET GROUP SECONDS
+ *     {"jobs":123456,"seconds":1.002,"cpuSeconds":0.41}
+ *
+ * The jobs go to the queue "adds" of database 0. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "lib/base/clock.h"
+#include "lib/bullmq/bq.h"
+#include "lib/log/log.h"
+
+#define UNDER_WAY 16
+#define GROUP_MAX 100
+#define PATIENCE_MS 30000
+#define FIFTY "mmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmm"
+#define DATA "{\"userId\":\"user-4711\",\"type\":\"email\",\"subject\":\"Your order is on its way\",\"message\":\"" FIFTY FIFTY "mmmmmmmmmmmmm\"}"
+
+struct call {
+	struct arena arena;
+	struct bq_add_result results[GROUP_MAX];
+	struct bq_adding *adding;
+};
+
+struct world {
+	struct rmux *mux;
+	struct bq *bq;
+	struct bq_queue queue;
+	struct bq_add jobs[GROUP_MAX];
+	size_t group;
+	struct call calls[UNDER_WAY];
+	struct err err;
+};
+
+static void die(const struct world *w, const char *what)
+{
+	fprintf(stderr, "adds: %s: %s\n", what, w->err.text);
+	exit(1);
+}
+
+static void prepare(struct world *w, const char *socket)
+{
+	struct rmux_options options = {0};
+
+	snprintf(options.addr.unix_path, sizeof(options.addr.unix_path), "%s", socket);
+	w->mux = rmux_new(&options, &w->err);
+	w->bq = w->mux ? bq_new(w->mux, &w->err) : NULL;
+	if (!w->bq || rmux_start(w->mux, &w->err) < 0 || rmux_wait_up(w->mux, clock_mono_ms() + PATIENCE_MS) < 0)
+		die(w, "no connection");
+	if (bq_queue_init(&w->queue, STR("bull"), STR("adds"), &w->err) < 0)
+		die(w, "the queue");
+	for (size_t i = 0; i < w->group; i++) {
+		struct bq_add *job = &w->jobs[i];
+		*job = (struct bq_add){.name = STR("send-notification"), .data = STR(DATA)};
+		bq_opts_init(&job->opts);
+		job->opts.attempts = 5;
+	}
+	for (unsigned i = 0; i < UNDER_WAY; i++)
+		arena_init(&w->calls[i].arena, 0);
+}
+
+/* Ends the call, when one is under way: how many jobs it added. */
+static size_t end(struct world *w, struct call *c)
+{
+	if (!c->adding)
+		return 0;
+	if (bq_add_many_end(c->adding, &w->err) < 0)
+		die(w, "adding");
+	c->adding = NULL;
+	return w->group;
+}
+
+static void begin(struct world *w, struct call *c)
+{
+	arena_reset(&c->arena);
+	c->adding = bq_add_many_begin(w->bq, &w->queue, w->jobs, w->group, &c->arena, c->results, clock_mono_ms() + PATIENCE_MS, &w->err);
+	if (!c->adding)
+		die(w, "adding");
+}
+
+static void finish(struct world *w)
+{
+	for (unsigned i = 0; i < UNDER_WAY; i++)
+		arena_release(&w->calls[i].arena);
+	rmux_stop(w->mux, clock_mono_ms() + PATIENCE_MS);
+	bq_queue_release(&w->queue);
+	bq_free(w->bq);
+	rmux_free(w->mux);
+}
+
+int main(int argc, char **argv)
+{
+	static struct world w;
+	size_t jobs = 0;
+	unsigned turn = 0;
+
+	w.group = argc == 4 ? strtoul(argv[2], NULL, 10) : 0;
+	if (w.group < 1 || w.group > GROUP_MAX) {
+		fprintf(stderr, "usage: adds SOCKET GROUP SECONDS\n");
+		return 2;
+	}
+	prepare(&w, argv[1]);
+	int64_t began = clock_mono_us(), until = began + strtol(argv[3], NULL, 10) * 1000000;
+	clock_t used = clock();
+	for (; clock_mono_us() < until; turn = (turn + 1) % UNDER_WAY) {
+		jobs += end(&w, &w.calls[turn]);
+		begin(&w, &w.calls[turn]);
+	}
+	for (unsigned i = 0; i < UNDER_WAY; i++)
+		jobs += end(&w, &w.calls[i]);
+	printf("{\"jobs\":%zu,\"seconds\":%.6f,\"cpuSeconds\":%.3f}\n", jobs, (double)(clock_mono_us() - began) / 1e6,
+	       (double)(clock() - used) / CLOCKS_PER_SEC);
+	finish(&w);
+	return 0;
+}

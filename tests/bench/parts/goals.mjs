@@ -1,0 +1,80 @@
+// The goals that were set, each with what was measured for it and, where it was missed, the limit that was measured beside it.
+const count = (n) => Math.round(n).toLocaleString('en');
+const times = (n) => `${n.toFixed(2)} ×`;
+
+// A goal: {title, measured, reached, limit}; null where the figures for it were not taken.
+function goal(title, reached, measured, limit) {
+  return { title, reached, measured, limit: reached ? '' : limit };
+}
+
+// All functions of a case are given its results and skip those that are missing.
+export function goals({ versus = [], limits = [] }) {
+  const results = (id) => versus.find((row) => row.id === id)?.results;
+  const limit = (id) => limits.find((row) => row.id === id);
+  const rows = [];
+  const add = (...args) => rows.push(goal(...args));
+  const posts = versus.filter(({ id }) => id.startsWith('submit-memory-'));
+  const at50 = results('submit-memory-50');
+
+  const empty = limit('civetweb');
+  const script = (id) => (limit(id) ? `the script call alone: ${count(limit(id).perSecond)} jobs a second, ${limit(id).redisMicros.toFixed(1)} µs of Redis each` : '');
+  const cpu = ({ serverMicros, redisMicros }) => `${(serverMicros + redisMicros).toFixed(1)} µs`;
+  const http = (peer) => [
+    empty && `civetweb with an empty handler: ${count(empty.perSecond)} a second, ${times(empty.perSecond / peer.perSecond)}`, script('adds-memory-25'),
+    at50 && `CPU with Redis: Sluice ${cpu(at50.sluice)} a job, the other ${cpu(peer)}`,
+  ].filter(Boolean).join('; ');
+
+  const ahead = (peer, name, wanted, least) => {
+    const seen = posts.filter((row) => row.results[peer]);
+    if (!at50?.[peer]) return;
+    add(`POST one job, 50 connections: ${wanted} × ${name}`, at50[peer].ratio >= wanted, times(at50[peer].ratio), http(at50[peer]));
+    const worst = seen.toSorted((a, b) => a.results[peer].ratio - b.results[peer].ratio)[0];
+    add(`POST one job: never under ${least} × ${name}`, worst.results[peer].ratio >= least, `${times(worst.results[peer].ratio)} (${worst.title})`, http(worst.results[peer]));
+  };
+  ahead('fastify', 'Fastify + BullMQ', 3, 2.2);
+  ahead('nest', 'NestJS + @nestjs/bullmq', 12, 9);
+  for (const { title, results: { sluice, fastify, nest } } of posts) {
+    const theirs = Math.min(fastify?.p99Ms ?? Infinity, nest?.p99Ms ?? Infinity);
+    if (theirs < Infinity) add(`${title}: p99 below theirs`, sluice.p99Ms < theirs, `${sluice.p99Ms.toFixed(1)} ms, theirs ${theirs.toFixed(1)} ms`, http(fastify));
+  }
+  const durable = results('submit-always-50');
+  if (durable && at50) {
+    const ratio = durable.sluice.perSecond / at50.fastify.perSecond;
+    add('POST one job, AOF at every write: above Fastify + BullMQ without AOF', ratio > 1, times(ratio), script('adds-always-25'));
+  }
+  for (const [id, title] of [['array-100', 'Arrays of 100'], ['array-1000', 'Arrays of 1,000']]) {
+    const ratio = results(id)?.addBulk.ratio;
+    if (ratio) add(`${title}: 4 × \`addBulk\``, ratio >= 4, times(ratio), script('adds-memory-100'));
+  }
+  for (const [concurrency, wanted] of [[100, 2.5], [1, 2]]) {
+    const ratio = results(`run-${concurrency}`)?.Worker.ratio;
+    if (ratio) add(`Empty processor, concurrency ${concurrency}: ${wanted} × BullMQ's Worker`, ratio >= wanted, times(ratio), 'one call to Redis ends a group of jobs and takes the next: see the profile');
+  }
+  addReading(add, results, versus, http);
+  const leased = results('lease-100')?.Worker100.ratio;
+  if (leased) {
+    const bound = empty ? `each completion is a request: civetweb with an empty handler answers ${count(empty.perSecond)} a second` : '';
+    add("HTTP workers, 100 at a time: above BullMQ's Worker at concurrency 100", leased > 1, times(leased), bound);
+  }
+  const largest = versus.filter((row) => row.results.sluice.residentMiB).toSorted((a, b) => b.results.sluice.residentMiB - a.results.sluice.residentMiB)[0];
+  if (largest) {
+    const megabytes = largest.results.sluice.residentMiB * 1.048576;
+    add('Resident under load, 512 threads: at most 48 MB', megabytes <= 48, `${megabytes.toFixed(1)} MB (${largest.title})`, 'what its requests in flight need');
+  }
+  return rows;
+}
+
+function addReading(add, results, versus, http) {
+  const status = versus.filter(({ id }) => id.startsWith('status-'));
+  const long = results('status-100000');
+  if (long) add("Status, 100,000 waiting: 100 × BullMQ's", long.fastify.ratio >= 100, times(long.fastify.ratio), http(long.fastify));
+  if (status.length > 1) {
+    const [first, last] = [status[0], status.at(-1)];
+    const ratio = last.results.sluice.perSecond / first.results.sluice.perSecond;
+    const used = ({ serverMicros, redisMicros }) => `${(serverMicros + redisMicros).toFixed(1)} µs`;
+    const measured = `${times(ratio)} (CPU with Redis ${used(first.results.sluice)} and ${used(last.results.sluice)})`;
+    add(`Status: the last backlog's rate (${last.title.split(', ')[1]}) within 20 % of the first's`, ratio >= 0.8, measured, 'the same commands, in a larger Redis');
+  }
+  const stats = results('stats');
+  if (stats) add('Stats: 2 × Fastify', stats.fastify.ratio >= 2, times(stats.fastify.ratio), http(stats.fastify));
+}

@@ -1,0 +1,43 @@
+// What this machine allows whoever does the work: the same load on a server that does nothing, and the same script call with nobody between.
+import { execFile } from 'node:child_process';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { notification } from '../peers/shared.mjs';
+import { inTurns } from './figures.mjs';
+import { bodyFile, cpuSeconds, wrk } from './load.mjs';
+import { SLUICE_BUILD, startServer, startStore } from './stage.mjs';
+
+const run = promisify(execFile);
+const programs = join(SLUICE_BUILD, 'tests/bench');
+
+async function adding(redis, group, seconds) {
+  await redis.admin.flushall();
+  const before = cpuSeconds(redis.pid);
+  const { stdout } = await run(join(programs, 'adds'), [redis.socket, String(group), String(seconds)]);
+  const { jobs, seconds: took, cpuSeconds: used } = JSON.parse(stdout);
+  return { perSecond: jobs / took, serverMicros: (used * 1e6) / jobs, redisMicros: ((cpuSeconds(redis.pid) - before) * 1e6) / jobs, faults: 0 };
+}
+
+async function scripts(plan, mode, groups) {
+  const redis = await startStore(mode);
+  const contenders = Object.fromEntries(groups.map((group) => [group, () => adding(redis, group, plan.seconds)]));
+  const results = await inTurns(plan.rounds, contenders);
+  await redis.admin.flushall();
+  await redis.stop();
+  return groups.map((group) => ({
+    id: `adds-${mode}-${group}`, title: `Redis: the add script, ${group} a call, from a loop in C${mode === 'memory' ? '' : ', AOF at every write'}`, ...results[group],
+  }));
+}
+
+async function emptyServer(plan) {
+  const server = await startServer(join(programs, 'civetweb'), ['512']);
+  const body = bodyFile(JSON.stringify(notification(200)));
+  const load = { script: 'load.lua', path: '/', args: ['POST', '', body, '0'], connections: 50, seconds: plan.seconds };
+  const { empty } = await inTurns(plan.rounds, { empty: () => wrk(server, null, load) });
+  await server.stop();
+  return { id: 'civetweb', title: 'civetweb: the same POST, 50 connections, a handler that does nothing', ...empty };
+}
+
+export async function limits(plan) {
+  return [await emptyServer(plan), ...(await scripts(plan, 'memory', [1, 25, 100])), ...(await scripts(plan, 'always', [25]))];
+}

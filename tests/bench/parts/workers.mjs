@@ -1,0 +1,52 @@
+// Running jobs: the embedded runtime and workers over HTTP, each beside BullMQ's Worker.
+import { execFile } from 'node:child_process';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { compare, inTurns } from './figures.mjs';
+import { cpuSeconds, fill, startWorker, wrk } from './load.mjs';
+import { SLUICE_BUILD, startStage } from './stage.mjs';
+
+const run = promisify(execFile);
+const QUEUE = 'notifications';
+
+// A program of its own measures them in turns.
+export async function running(plan) {
+  const program = join(import.meta.dirname, '../empty-bullmq.mjs');
+  const { stdout } = await run(process.execPath, [program, String(plan.rounds), String(plan.emptyJobs), plan.concurrencies.join()], {
+    env: { ...process.env, SLUICE_BUILD },
+  });
+  return stdout.trim().split('\n').map((line) => JSON.parse(line)).map(({ concurrency, seen }) => {
+    const samples = (rates) => rates.map((perSecond) => ({ perSecond, faults: 0 }));
+    const results = compare({ sluice: samples(seen.sluice), Worker: samples(seen.bullmq) });
+    return { id: `run-${concurrency}`, title: `running jobs that do nothing, concurrency ${concurrency}`, results };
+  });
+}
+
+async function overHttp(stage, plan, max) {
+  const { sluice } = stage.targets;
+  await stage.empty();
+  await fill(sluice, QUEUE, plan.leased);
+  return wrk(sluice, stage.redis, { script: 'workers.lua', connections: 50, seconds: plan.seconds, args: [sluice.token, QUEUE, String(max)] });
+}
+
+async function official(stage, plan) {
+  await stage.empty();
+  await fill(stage.targets.sluice, QUEUE, plan.leased);
+  const before = cpuSeconds(stage.redis.pid);
+  const worker = await startWorker(stage.redis, { queue: QUEUE, concurrency: 100, jobs: plan.leased });
+  const { jobs, seconds, cpuSeconds: used } = await worker.end({ after: plan.seconds });
+  const redisMicros = ((cpuSeconds(stage.redis.pid) - before) * 1e6) / jobs;
+  return { perSecond: jobs / seconds, serverMicros: (used * 1e6) / jobs, redisMicros, faults: 0 };
+}
+
+export async function workers(plan) {
+  const stage = await startStage();
+  const out = [];
+  for (const max of plan.leases) {
+    const results = await inTurns(plan.rounds, { sluice: () => overHttp(stage, plan, max), Worker100: () => official(stage, plan) });
+    out.push({ id: `lease-${max}`, title: `HTTP workers that lease ${max} at a time, 50 connections, a request for each completion`, results });
+  }
+  await stage.empty();
+  await stage.stop();
+  return out;
+}
