@@ -1,55 +1,78 @@
 /* Where a queue's workers hand in how their jobs ended and get the next ones, in groups.
  *
- * One call is under way at a time. What ends meanwhile gathers and goes into the next call, which the thread that has the answer
- * sends; whoever finds no call under way sends at once, so nobody waits for company. A call takes as many jobs as there are
- * workers free: those whose jobs it ends, and those that are idle. Only workers that got something are woken. */
+ * What ends while a call is under way gathers and goes into the next call, which the thread that has the answer sends; whoever finds
+ * no call under way sends at once, so nobody waits for company. A call takes as many jobs as there are workers free: those whose jobs
+ * it ends, and those that are idle. Only workers that got something are woken.
+ *
+ * A second call may follow the first before it is answered, as soon as so many endings have gathered that it costs little: then
+ * Redis works while the answer to the first is read. */
 #include "processors/runtime/private.h"
 
 #define LOOK_AGAIN_MS 1000
+#define WORTH_A_SECOND_CALL 24 /* endings; a call costs Redis as much as two or three of them */
 
 /* ---- sending ---- */
 
-/* Makes the next call of what has gathered; false when there is nothing to say. mu is held, no other call is under way. */
-static bool board(struct rqueue *q)
+static bool may_call(const struct rqueue *q, unsigned idle)
+{
+	if (q->n_calls == 0)
+		return q->ended || (q->look && idle);
+	return q->n_calls < EXCHANGE_CALLS && q->n_ended >= WORTH_A_SECOND_CALL;
+}
+
+static unsigned at_most_per_call(unsigned n)
+{
+	return n < BQ_WORK_PER_CALL ? n : BQ_WORK_PER_CALL;
+}
+
+/* Makes the next call of what has gathered; NULL when there is nothing to say, or its time has not come. mu is held. */
+static struct exchange_call *board(struct rqueue *q)
 {
 	bool draining = atomic_load(&q->rt->draining);
+	unsigned idle = q->n_idle - q->promised;
 	struct worker **last = &q->ended;
+	struct exchange_call *c = q->calls;
 
 	if (draining)
 		q->look = false;
-	q->calling = q->ended || (q->look && q->n_idle);
-	if (!q->calling)
-		return false;
-	for (size_t n = 0; *last && n < BQ_WORK_PER_CALL; n++)
+	if (!may_call(q, idle))
+		return NULL;
+	while (c->under_way)
+		c++;
+	for (unsigned n = at_most_per_call(q->n_ended); n > 0; n--, q->n_ended--)
 		last = &(*last)->beside;
-	q->told = q->ended;
+	c->told = last == &q->ended ? NULL : q->ended;
 	q->ended = *last;
 	*last = NULL;
 	if (!q->ended)
 		q->ended_end = &q->ended;
-	q->told_frees = !draining;
-	q->told_idle = draining ? 0 : q->n_idle < BQ_WORK_PER_CALL ? q->n_idle : BQ_WORK_PER_CALL;
-	q->look = q->look && !q->told_idle;
-	return true;
+	c->under_way = true;
+	c->told_frees = !draining;
+	c->told_idle = draining ? 0 : at_most_per_call(idle);
+	q->n_calls++;
+	q->promised += c->told_idle;
+	q->look = q->look && !c->told_idle;
+	return c;
 }
 
 static void on_answer(void *arg, int rc, const struct rreplies *replies, const struct err *err);
 
 /* After board(), without mu. */
-static void send(struct rqueue *q)
+static void send(struct exchange_call *c)
 {
+	struct rqueue *q = c->q;
 	const struct bq_end_args *endings[BQ_WORK_PER_CALL];
 	struct rcmd cmd = RCMD_INIT;
 	char stem[BQ_TOKEN_SIZE]; /* the script puts a number behind it for each job */
 	struct bq_work work = {
-		.queue = &q->decl->queue, .worker = &q->as_worker, .free = q->told_idle, .frees = q->told_frees, .endings = endings};
+		.queue = &q->decl->queue, .worker = &q->as_worker, .free = c->told_idle, .frees = c->told_frees, .endings = endings};
 
 	bq_token(stem);
 	work.token_stem = str_from(stem);
-	for (const struct worker *w = q->told; w; w = w->beside)
+	for (const struct worker *w = c->told; w; w = w->beside)
 		endings[work.n_endings++] = &w->ending;
 	bq_work_command(&cmd, &work);
-	rmux_send(bq_mux(q->rt->bq), &cmd, runtime_deadline(q->rt), on_answer, q);
+	rmux_send(bq_mux(q->rt->bq), &cmd, runtime_deadline(q->rt), on_answer, c);
 	rcmd_release(&cmd);
 }
 
@@ -69,12 +92,14 @@ static void give(struct rqueue *q, struct worker *w, const struct bq_work_answer
 	w->has_next = true;
 }
 
-/* Takes up to n idle workers out of their list. */
-static struct worker *call_idle(struct rqueue *q, size_t n)
+/* Takes up to n idle workers out of their list; nothing more is promised to them by this call. */
+static struct worker *call_idle(struct exchange_call *c, size_t n)
 {
+	struct rqueue *q = c->q;
 	struct worker *first, **last = &q->idle;
 
 	lock_take(&q->rt->mu);
+	q->promised -= c->told_idle;
 	for (; *last && n > 0; n--, q->n_idle--)
 		last = &(*last)->beside;
 	first = last == &q->idle ? NULL : q->idle;
@@ -111,28 +136,31 @@ static void heed(struct rqueue *q, const struct bq_work_answer *answer)
 		upkeep_hint(q->rt, answer->nothing.next_delayed_ms);
 }
 
-static void call_failed(struct rqueue *q, int rc, const struct err *why)
+static struct worker *call_failed(struct exchange_call *c, int rc, const struct err *why)
 {
-	for (struct worker *w = q->told; w; w = w->beside)
+	struct rqueue *q = c->q;
+
+	for (struct worker *w = c->told; w; w = w->beside)
 		w->rc = err_set(&w->err, rc, "%s", why->text);
 	if (rc != ERR_UNAVAILABLE && rc != ERR_STOPPING)
 		LOG(q->rt->env.log, LOG_WARN, "take_failed", log_str("queue", q->decl->name), log_err(why));
-	if (q->told_idle)
+	if (c->told_idle)
 		exchange_look_at(q, clock_mono_ms() + LOOK_AGAIN_MS);
+	return call_idle(c, 0);
 }
 
 /* How the endings turned out; the idle workers for whom there are jobs. */
-static struct worker *settle(struct rqueue *q, const struct bq_work_answer *answer)
+static struct worker *settle(struct exchange_call *c, const struct bq_work_answer *answer)
 {
 	size_t i = 0, provided = 0;
 
-	for (struct worker *w = q->told; w; w = w->beside) {
+	for (struct worker *w = c->told; w; w = w->beside) {
 		w->rc = bq_work_ended(answer, i++, &w->err);
-		w->looked = w->rc == 0 && q->told_frees;
+		w->looked = w->rc == 0 && c->told_frees;
 		provided += w->rc == 0;
 	}
-	heed(q, answer);
-	return answer->n_taken > provided ? call_idle(q, answer->n_taken - provided) : NULL;
+	heed(c->q, answer);
+	return call_idle(c, answer->n_taken > provided ? answer->n_taken - provided : 0);
 }
 
 static void wake(struct worker *list)
@@ -155,30 +183,35 @@ static struct worker *take_all_idle(struct rqueue *q)
 }
 
 /* The next call starts before the jobs are read and anybody is woken: Redis is not kept waiting. */
-static struct worker *go_on(struct rqueue *q)
+static struct worker *go_on(struct exchange_call *answered)
 {
+	struct rqueue *q = answered->q;
 	struct runtime *rt = q->rt;
 	struct worker *dismissed = NULL;
+	struct exchange_call *next;
 
 	lock_take(&rt->mu);
-	bool more = board(q);
+	answered->under_way = false;
+	q->n_calls--;
+	next = board(q);
 	if (q->look && !q->n_idle) { /* of the news that made us look, nobody can make use */
 		q->look = false;
 		watcher_put_back(q);
 	}
-	if (atomic_load(&rt->draining) && !(more && q->told_idle))
+	if (atomic_load(&rt->draining) && !q->promised)
 		dismissed = take_all_idle(q);
 	lock_give(&rt->mu);
-	if (more)
-		send(q);
+	if (next)
+		send(next);
 	return dismissed;
 }
 
 /* On the multiplexer's thread. */
 static void on_answer(void *arg, int rc, const struct rreplies *replies, const struct err *err)
 {
-	struct rqueue *q = arg;
-	struct worker *told = q->told, *called = NULL, *dismissed;
+	struct exchange_call *c = arg;
+	struct rqueue *q = c->q;
+	struct worker *told = c->told, *called, *dismissed;
 	struct bq_work_answer answer = {0};
 	struct err unread = {0};
 
@@ -186,11 +219,8 @@ static void on_answer(void *arg, int rc, const struct rreplies *replies, const s
 		rc = bq_work_read(replies->items[0], &answer, &unread);
 		err = &unread;
 	}
-	if (rc < 0)
-		call_failed(q, rc, err);
-	else
-		called = settle(q, &answer);
-	dismissed = go_on(q);
+	called = rc < 0 ? call_failed(c, rc, err) : settle(c, &answer);
+	dismissed = go_on(c);
 	hand_out(q, told, called, &answer);
 	wake(told);
 	wake(called);
@@ -202,7 +232,7 @@ static void on_answer(void *arg, int rc, const struct rreplies *replies, const s
 int exchange_end(struct worker *w, const struct bq_ending *e, enum bq_failed *how, struct err *err)
 {
 	struct rqueue *q = w->q;
-	bool start;
+	struct exchange_call *call;
 
 	bq_end_encode(&w->ending, &q->as_worker, &w->ctx.job, e, how);
 	if (w->ending.wire.wire.failed)
@@ -212,10 +242,11 @@ int exchange_end(struct worker *w, const struct bq_ending *e, enum bq_failed *ho
 	w->beside = NULL;
 	*q->ended_end = w;
 	q->ended_end = &w->beside;
-	start = !q->calling && board(q);
+	q->n_ended++;
+	call = board(q);
 	lock_give(&q->rt->mu);
-	if (start)
-		send(q);
+	if (call)
+		send(call);
 	(void)parker_wait_until(&w->parker, PARKER_FOREVER);
 	return w->rc < 0 ? err_set(err, w->rc, "%s", w->err.text) : 0;
 }
@@ -225,7 +256,8 @@ static bool stand_idle(struct worker *w, bool look)
 {
 	struct rqueue *q = w->q;
 	struct runtime *rt = q->rt;
-	bool start = false, stays;
+	struct exchange_call *call = NULL;
+	bool stays;
 
 	w->parker = (struct parker){0};
 	lock_take(&rt->mu);
@@ -237,11 +269,11 @@ static bool stand_idle(struct worker *w, bool look)
 		q->look = q->look || look;
 		if (!q->watched)
 			watcher_refresh(rt);
-		start = !q->calling && board(q);
+		call = board(q);
 	}
 	lock_give(&rt->mu);
-	if (start)
-		send(q);
+	if (call)
+		send(call);
 	return stays;
 }
 
@@ -259,15 +291,16 @@ bool exchange_take(struct worker *w, bool look)
 bool exchange_look(struct rqueue *q)
 {
 	struct runtime *rt = q->rt;
-	bool any, start = false;
+	struct exchange_call *call;
+	bool any;
 
 	lock_take(&rt->mu);
 	any = q->n_idle > 0;
 	q->look = q->look || any;
-	start = any && !q->calling && board(q);
+	call = any ? board(q) : NULL;
 	lock_give(&rt->mu);
-	if (start)
-		send(q);
+	if (call)
+		send(call);
 	return any;
 }
 
@@ -284,6 +317,6 @@ void exchange_look_at(struct rqueue *q, int64_t mono_ms)
 
 void exchange_dismiss(struct rqueue *q)
 {
-	if (!q->calling)
+	if (!q->promised)
 		wake(take_all_idle(q));
 }

@@ -63,6 +63,19 @@ struct worker {
 	struct worker *beside;  /* the next one of the list in which it waits */
 };
 
+/* A call to Redis by which workers tell how their jobs ended and get the next ones. */
+struct exchange_call {
+	/* set before start */
+	struct rqueue *q;
+	/* protected by runtime.mu */
+	bool under_way;
+	/* owned by whoever sends it, then by whoever has its answer */
+	struct worker *told;    /* those whose endings are in it */
+	unsigned told_idle;     /* for how many idle workers it takes */
+	bool told_frees;        /* and one for each of the told */
+};
+#define EXCHANGE_CALLS 2    /* under way at once */
+
 /* A declared queue. */
 struct rqueue {
 	/* set before start */
@@ -77,14 +90,13 @@ struct rqueue {
 	/* protected by runtime.mu */
 	struct worker *idle;    /* those that wait for a job, the last one first: its memory is warm */
 	unsigned n_idle;
+	unsigned promised;      /* of the idle, those for whom a call under way takes */
 	struct worker *ended, **ended_end; /* those whose endings go into the next call, in the order of arrival */
-	bool calling;           /* a call is under way */
+	unsigned n_ended;
+	unsigned n_calls;       /* under way */
+	struct exchange_call calls[EXCHANGE_CALLS];
 	bool look;              /* jobs may be there: the next call takes, even if nothing has ended */
 	bool watched;           /* in the watcher's present set */
-	/* owned by whoever sends the call under way, then by whoever has its answer */
-	struct worker *told;    /* those whose endings are in it */
-	unsigned told_idle;     /* for how many idle workers it takes */
-	bool told_frees;        /* and one for each of the told */
 	int64_t next_look_mono_ms;    /* (rate limit), 0: none */
 	/* the upkeep thread only */
 	int64_t locks_mono_ms, cancel_mono_ms, promote_mono_ms, stalled_mono_ms, trim_mono_ms; /* when each duty is due */

@@ -58,6 +58,8 @@ static int init_queue(struct runtime *rt, size_t index, struct err *err)
 
 	*q = (struct rqueue){.rt = rt, .decl = decl};
 	q->ended_end = &q->ended;
+	for (size_t i = 0; i < EXCHANGE_CALLS; i++)
+		q->calls[i].q = q;
 	if (gethostname(host, sizeof(host) - 1) < 0)
 		host[0] = '\0';
 	snprintf(q->worker_name, sizeof(q->worker_name), "sluice-%s-%d", host, (int)getpid());

@@ -15,7 +15,7 @@
 
 #define TIMEOUT_MS 20000
 #define DEADLINE (clock_mono_ms() + TIMEOUT_MS)
-#define CONCURRENCY 20
+#define CONCURRENCY 80 /* enough endings gather for a second call under way */
 #define JOBS 2000
 
 static _Atomic int runs[JOBS], running, most_running;
@@ -82,7 +82,7 @@ struct world {
 
 static int setup(void **state)
 {
-	static const char text[] = "{\"queues\":[{\"name\":\"many\",\"processor\":\"mixed\",\"concurrency\":20,\"attempts\":2,"
+	static const char text[] = "{\"queues\":[{\"name\":\"many\",\"processor\":\"mixed\",\"concurrency\":80,\"attempts\":2,"
 				   "\"removeOnComplete\":false,\"removeOnFail\":false}]}";
 	struct world *w = calloc(1, sizeof(*w));
 	char file[128];
