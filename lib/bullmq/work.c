@@ -4,6 +4,8 @@
 #include "lib/bullmq/bq_impl.h"
 
 #define HEAD_ARGS 13 /* work.lua's, ahead of the endings */
+#define ALIKE_ARGS 5 /* of completions that keep the same of their jobs, */
+#define KEEP_ARGS 3  /* of which so many stand in each of them */
 
 static void put(struct bq_end_args *args, struct str s)
 {
@@ -36,13 +38,13 @@ static void put_complete(struct bq_end_args *args, const struct ended *e)
 {
 	const struct bq_keep *keep = bq_keep_of(e->job, e->worker, false);
 
-	put(args, STR("complete"));
-	put(args, e->job->id);
-	put(args, e->ending->token);
-	put(args, e->ending->value.n > 0 ? e->ending->value : STR("null"));
 	put_number(args, keep->count, keep->count >= 0 || keep->age_s < 0);
 	put_number(args, keep->age_s, keep->age_s >= 0);
 	put_number(args, keep->limit, keep->limit >= 0);
+	args->alike = args->wire.wire.n;
+	put(args, e->job->id);
+	put(args, e->ending->token);
+	put(args, e->ending->value.n > 0 ? e->ending->value : STR("null"));
 }
 
 static void put_delay(struct bq_end_args *args, const struct ended *e, int64_t ms, struct buf *fields)
@@ -91,7 +93,7 @@ void bq_end_encode(struct bq_end_args *args, const struct bq_worker *w, const st
 	const struct ended e = {w, job, ending};
 
 	rcmd_clear(&args->wire);
-	args->count = 0;
+	args->count = args->alike = 0;
 	switch (ending->kind) {
 	case BQ_END_COMPLETE:
 		put_complete(args, &e);
@@ -112,7 +114,7 @@ void bq_end_encode(struct bq_end_args *args, const struct bq_worker *w, const st
 void bq_end_release(struct bq_end_args *args)
 {
 	rcmd_release(&args->wire);
-	args->count = 0;
+	args->count = args->alike = 0;
 }
 
 static void put_optional(struct rcmd *cmd, int64_t v)
@@ -123,15 +125,62 @@ static void put_optional(struct rcmd *cmd, int64_t v)
 		rcmd_argz(cmd, "");
 }
 
+static struct str alike_of(const struct bq_end_args *args)
+{
+	return (struct str){args->wire.wire.p, args->alike};
+}
+
+/* How many endings from endings[i] on go together. */
+static size_t run_length(const struct bq_work *work, size_t i)
+{
+	struct str alike = alike_of(work->endings[i]);
+	size_t end = i + 1;
+
+	while (alike.n && end < work->n_endings && str_eq(alike_of(work->endings[end]), alike))
+		end++;
+	return end - i;
+}
+
+static size_t count_ending_args(const struct bq_work *work)
+{
+	size_t n = 0, run;
+
+	for (size_t i = 0; i < work->n_endings; i += run) {
+		run = run_length(work, i);
+		n += work->endings[i]->alike ? ALIKE_ARGS : 0;
+		for (size_t k = i; k < i + run; k++)
+			n += work->endings[k]->count - (work->endings[k]->alike ? KEEP_ARGS : 0);
+	}
+	return n;
+}
+
+static void put_endings(struct rcmd *cmd, const struct bq_work *work)
+{
+	size_t run;
+
+	for (size_t i = 0; i < work->n_endings; i += run) {
+		run = run_length(work, i);
+		if (work->endings[i]->alike) {
+			rcmd_argz(cmd, "complete");
+			rcmd_argi(cmd, (int64_t)run);
+			buf_adds(&cmd->wire, alike_of(work->endings[i]));
+		}
+		for (size_t k = i; k < i + run; k++) {
+			const struct bq_end_args *args = work->endings[k];
+			struct str wire = buf_str(&args->wire.wire);
+
+			cmd->wire.failed = cmd->wire.failed || args->wire.wire.failed;
+			buf_adds(&cmd->wire, str_sub(wire, args->alike, wire.n - args->alike));
+		}
+	}
+}
+
 void bq_work_command(struct rcmd *cmd, const struct bq_work *work)
 {
 	const struct bq_script_call call = {.queue = work->queue};
 	const struct bq_worker *w = work->worker;
-	size_t n_args = HEAD_ARGS;
 
-	for (size_t i = 0; i < work->n_endings; i++)
-		n_args += work->endings[i]->count;
-	bq_script_begin(cmd, BQ_SCRIPT_WORK, &call, n_args);
+	bq_script_begin(cmd, BQ_SCRIPT_WORK, &call, HEAD_ARGS + count_ending_args(work));
 	rcmd_arg(cmd, work->queue->keys[BQ_KEY_BASE]);
 	rcmd_argi(cmd, clock_wall_ms());
 	rcmd_arg(cmd, w->name.p ? w->name : STR(""));
@@ -144,12 +193,7 @@ void bq_work_command(struct rcmd *cmd, const struct bq_work *work)
 	rcmd_argz(cmd, work->frees ? "1" : "");
 	bq_arg_outbox(cmd, work->queue);
 	put_optional(cmd, w->proof_ms);
-	for (size_t i = 0; i < work->n_endings; i++) {
-		const struct buf *wire = &work->endings[i]->wire.wire;
-
-		cmd->wire.failed = cmd->wire.failed || wire->failed;
-		buf_adds(&cmd->wire, buf_str(wire));
-	}
+	put_endings(cmd, work);
 }
 
 int bq_work_read(const redisReply *reply, struct bq_work_answer *out, struct err *err)
@@ -157,7 +201,11 @@ int bq_work_read(const redisReply *reply, struct bq_work_answer *out, struct err
 	const redisReply *taken = rreply_at(reply, 1);
 	int rc = rreply_error(reply, err);
 
-	*out = (struct bq_work_answer){.codes_ = rreply_at(reply, 0), .taken_ = taken, .trouble = rreply_str(rreply_at(reply, 4))};
+	*out = (struct bq_work_answer){.codes_ = rreply_at(reply, 0),
+				       .taken_ = taken,
+				       .taken_at_ = rreply_at(reply, 5),
+				       .taken_by_ = rreply_str(rreply_at(reply, 6)),
+				       .trouble = rreply_str(rreply_at(reply, 4))};
 	if (rc < 0)
 		return rc;
 	if (!taken || taken->type != REDIS_REPLY_ARRAY || !rreply_int(rreply_at(reply, 2), &out->nothing.limited_ms) ||
@@ -181,6 +229,17 @@ int bq_work_ended(const struct bq_work_answer *answer, size_t i, struct err *err
 	return code < 0 ? bq_script_failure(code, err) : 0;
 }
 
+/* What taking has written, where the fields are older. */
+static int note_taken(const struct bq_work_answer *answer, const redisReply *start, struct arena *a, struct bq_job *job)
+{
+	if (!rreply_int(start, &job->attempts_started))
+		return 0;
+	(void)rreply_int(answer->taken_at_, &job->processed_on);
+	if (answer->taken_by_.n)
+		job->processed_by = arena_dup(a, answer->taken_by_);
+	return answer->taken_by_.n && !job->processed_by.p ? ERR_NOMEM : 0;
+}
+
 int bq_work_taken(const struct bq_work_answer *answer, size_t i, struct arena *a, struct bq_job *job, struct str *token,
 		  struct err *err)
 {
@@ -191,6 +250,8 @@ int bq_work_taken(const struct bq_work_answer *answer, size_t i, struct arena *a
 	if (!id.p || !its_token.p)
 		return err_set(err, ERR_PROTOCOL, "the work script answered with a job in an unknown form");
 	rc = bq_job_from_pairs(job, id, rreply_at(r, 0), a);
+	if (rc == 0)
+		rc = note_taken(answer, rreply_at(r, 3), a, job);
 	if (rc == 0)
 		*token = arena_dup(a, its_token);
 	if (rc < 0 || !token->p)

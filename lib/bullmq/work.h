@@ -34,7 +34,8 @@ struct bq_ending {
 /* One ending ready for the wire. Zeroed at first, used again and again, released with bq_end_release. */
 struct bq_end_args {
 	struct rcmd wire;
-	size_t count;
+	size_t count; /* arguments */
+	size_t alike; /* bytes at the front of them that a completion may have in common with others */
 };
 
 /* *how: what becomes of a job that failed (bq_fail's), else untouched. Without memory args->wire is failed, and so the command that
@@ -55,7 +56,8 @@ struct bq_work {
 void bq_work_command(struct rcmd *cmd, const struct bq_work *work);
 
 struct bq_work_answer {
-	const redisReply *codes_, *taken_;
+	const redisReply *codes_, *taken_, *taken_at_;
+	struct str taken_by_;
 	size_t n_taken;
 	struct bq_taken nothing; /* .got when a job was taken; else why not, as from bq_take */
 	struct str trouble;      /* what went wrong beside the endings, e.g. in taking; empty: nothing */

@@ -20,13 +20,14 @@
 -- ARGV[12] how many of its return value
 -- ARGV[13] for how many ms it is kept under which token a job was completed, "" when it is not
 -- then the endings, each one of
---   complete id token value count age limit      what of keepJobs is not given is ""
+--   complete n count age limit, and n times: id token value      what of keepJobs is not given is ""
 --   fail id reason opts fields                   opts and fields packed as for moveToFinished
 --   delay id token ms skipAttempt fields
 --   retry id token push fields
 --   release id token
 -- Reply: {for each ending the official script's number or the text of an error, for each job taken {its fields, id, token},
--- rate limit in ms, due time in ms of the next delayed job or 0, what went wrong besides or ""}.
+-- rate limit in ms, due time in ms of the next delayed job or 0, what went wrong besides or "", now, the worker's name}. A fourth
+-- value of a job taken says that its fields are those before it was taken, and the number of this start of it.
 local rcall = redis.call
 --@from moveToFinished getNextDelayedTimestamp addBaseMarkerIfNeeded getOrSetMaxEvents trimEvents batches collectMetrics
 
@@ -62,7 +63,7 @@ local function outbox() return once("outbox", makeOutbox) end
 
 local FIRST_ENDING = 14
 local REWRITE_FROM = 8
-local WIDTH = {complete = 7, fail = 5, delay = 6, retry = 5, release = 3}
+local WIDTH = {fail = 5, delay = 6, retry = 5, release = 3}
 local wait, active, prioritized, events, stalled = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local delayed, meta, pc, marker = KEYS[7], KEYS[9], KEYS[10], KEYS[11]
 local base, now, points, stem = ARGV[1], ARGV[2], ARGV[7], ARGV[8]
@@ -109,13 +110,21 @@ local function stepOver(id)
   trouble = "'" .. id .. "' stood among the jobs and is none"
 end
 
--- The fields of a job, none when its hash is gone, which the official client takes as well; nil: something else is there.
+-- The fields of a job, none when its hash is gone, which the official client takes as well, and the number of its next start; nil:
+-- something else is there.
 local function fieldsOfJob(id)
   local ok, fields = pcall(rcall, "HGETALL", base .. id)
-  if not ok or #fields == 0 then return ok and fields or nil end
+  if not ok then return nil end
+  local isJob, starts = #fields == 0, "1"
   for i = 1, #fields, 2 do
-    if fields[i] == "timestamp" then return fields end
+    local name = fields[i]
+    if name == "timestamp" then
+      isJob = true
+    elseif name == "ats" then
+      starts = string.format("%d", (tonumber(fields[i + 1]) or 0) + 1)
+    end
   end
+  if isJob then return fields, starts end
 end
 
 local function takeOneOfficially()
@@ -134,20 +143,18 @@ local function takeOfficially(n)
   end
 end
 
--- What is written is added to what was read: a later field counts.
 local function prepare(id)
-  local jobKey, token, fields, starts = base .. id, newToken(), fieldsOfJob(id), "1"
+  local jobKey, token, worker = base .. id, newToken(), ARGV[3]
+  local fields, starts = fieldsOfJob(id)
   if not fields then return stepOver(id) end
   rcall("SET", jobKey .. ":lock", token, "PX", ARGV[4])
   rcall("XADD", events, "*", "event", "active", "jobId", id, "prev", "waiting")
-  for i = 1, #fields, 2 do
-    if fields[i] == "ats" then starts = string.format("%d", (tonumber(fields[i + 1]) or 0) + 1) end
+  if worker == "" then
+    rcall("HSET", jobKey, "processedOn", now, "ats", starts)
+  else
+    rcall("HSET", jobKey, "processedOn", now, "ats", starts, "pb", worker)
   end
-  local changed = {"processedOn", now, "ats", starts, "pb", ARGV[3]}
-  local last = ARGV[3] == "" and 4 or 6
-  rcall("HSET", jobKey, unpack(changed, 1, last))
-  for i = 1, last do fields[#fields + 1] = changed[i] end
-  taken[#taken + 1] = {fields, id, token}
+  taken[#taken + 1] = {fields, id, token, starts}
 end
 
 -- The next n ids in the order in which they are due to run, moved to active; false when an old client's marker stands among them.
@@ -224,7 +231,7 @@ end
 local official = {
   complete = function(e, fetch)
     local opts = workerOpts(e[3])
-    opts.keepJobs = {count = tonumber(e[5]), age = tonumber(e[6]), limit = tonumber(e[7])}
+    opts.keepJobs = e.keep
     opts.attempts = 0
     opts.maxMetricsSize = tonumber(points) or ""
     return finish(e[2], false, e[4], cmsgpack.pack(opts), "", fetch), e[3]
@@ -300,7 +307,8 @@ local function lookAtCompletions()
     if e[1] == "complete" and not seen[e[2]] then
       local jobKey = base .. e[2]
       places[#places + 1] = place
-      lockKeys[#lockKeys + 1] = jobKey .. ":lock"
+      e.jobKey, e.lockKey = jobKey, jobKey .. ":lock"
+      lockKeys[#lockKeys + 1] = e.lockKey
       childKeys[#childKeys + 1] = jobKey .. ":dependencies"
       childKeys[#childKeys + 1] = jobKey .. ":unsuccessful"
     end
@@ -311,17 +319,18 @@ local function lookAtCompletions()
   local anyChildren = rcall("EXISTS", unpack(childKeys)) > 0
   for i, place in ipairs(places) do
     local e = endings[place]
-    local ok, fields = pcall(rcall, "HMGET", base .. e[2], "timestamp", "atm", "parentKey", "parent", "deid")
+    local ok, fields = pcall(rcall, "HMGET", e.jobKey, "timestamp", "atm", "parentKey", "parent", "deid")
     e.plain = ok and locks[i] == e[3] and e[3] ~= "0" and fields[1] and tonumber(fields[2] or 0) and not fields[3] and not fields[4] and
       not fields[5] and not (anyChildren and rcall("EXISTS", childKeys[2 * i - 1], childKeys[2 * i]) > 0)
     e.attempt = e.plain and string.format("%d", (fields[2] or 0) + 1)
   end
 end
 
-local function removeSurplus(count, age, limit, n)
-  for _ = 1, age and n or 0 do
-    if rcall("ZCOUNT", KEYS[12], "-inf", now - age * 1000) == 0 then break end
-    removal().byAge(now, age, KEYS[12], base, limit or 1000)
+local function removeSurplus(keep, n)
+  local count = keep.count
+  for _ = 1, keep.age and n or 0 do
+    if rcall("ZCOUNT", KEYS[12], "-inf", now - keep.age * 1000) == 0 then break end
+    removal().byAge(now, keep.age, KEYS[12], base, keep.limit or 1000)
   end
   if count and count > 0 and rcall("ZCARD", KEYS[12]) > count then removal().byCount(count, KEYS[12], base) end
 end
@@ -359,7 +368,7 @@ end
 
 local function completeOne(place, keeps, members, logged)
   local e = endings[place]
-  local id, value, jobKey = e[2], e[4], base .. e[2]
+  local id, value, jobKey = e[2], e[4], e.jobKey
   if not trimmed then trimEvents(meta, events) end
   trimmed = true
   if recorded then
@@ -377,32 +386,37 @@ local function completeOne(place, keeps, members, logged)
   codes[place] = 0
 end
 
+local function anyLogs(ids)
+  local keys = {}
+  for i, id in ipairs(ids) do keys[i] = base .. id .. ":logs" end
+  return rcall("EXISTS", unpack(keys)) > 0
+end
+
 -- The endings from `first` to `last`: plain ones that keep the same number of jobs.
 local function completeRun(first, last)
-  local count = tonumber(endings[first][5])
-  local ids, lockKeys, logsKeys, members, done = {}, {}, {}, {}, 0
+  local keep = endings[first].keep
+  local ids, lockKeys, members, done = {}, {}, {}, 0
   for place = first, last do
-    local id = endings[place][2]
-    ids[#ids + 1] = id
-    lockKeys[#lockKeys + 1] = base .. id .. ":lock"
-    logsKeys[#logsKeys + 1] = base .. id .. ":logs"
+    local e = endings[place]
+    ids[#ids + 1] = e[2]
+    lockKeys[#lockKeys + 1] = e.lockKey
   end
-  local logged = recorded and rcall("EXISTS", unpack(logsKeys)) > 0
+  local logged = recorded and anyLogs(ids)
   rcall("DEL", unpack(lockKeys))
   rcall("SREM", stalled, unpack(ids))
   local was = leaveActive(ids)
   for place = first, last do
     if was[endings[place][2]] then
-      completeOne(place, count ~= 0, members, logged)
+      completeOne(place, keep.count ~= 0, members, logged)
       done = done + 1
     else
       codes[place] = -3
     end
   end
   if done == 0 then return end
-  if count ~= 0 then
+  if keep.count ~= 0 then
     rcall("ZADD", KEYS[12], unpack(members))
-    local ok, failure = pcall(removeSurplus, count, tonumber(endings[first][6]), tonumber(endings[first][7]), done)
+    local ok, failure = pcall(removeSurplus, keep, done)
     if not ok then trouble = textOf(failure) end
   end
   if points ~= "" then
@@ -416,13 +430,9 @@ local function completeRun(first, last)
   end
 end
 
-local function samePolicy(a, b)
-  return b.plain and a[5] == b[5] and a[6] == b[6] and a[7] == b[7]
-end
-
 local function completePlain(first)
-  local last = first
-  while endings[last + 1] and samePolicy(endings[first], endings[last + 1]) do last = last + 1 end
+  local last, keep = first, endings[first].keep
+  while endings[last + 1] and endings[last + 1].plain and endings[last + 1].keep == keep do last = last + 1 end
   local ok, failure = pcall(completeRun, first, last)
   for place = first, last do
     codes[place] = codes[place] or textOf(failure)
@@ -432,11 +442,26 @@ local function completePlain(first)
 end
 
 -- ---- the run ----
+-- Completions that keep the same of their jobs; returns where they end.
+local function readCompletions(at)
+  local keep = {count = tonumber(ARGV[at + 2]), age = tonumber(ARGV[at + 3]), limit = tonumber(ARGV[at + 4])}
+  local first = at + 5
+  local last = first + 3 * tonumber(ARGV[at + 1])
+  for i = first, last - 1, 3 do
+    endings[#endings + 1] = {"complete", ARGV[i], ARGV[i + 1], ARGV[i + 2], keep = keep}
+  end
+  return last
+end
+
 local at = FIRST_ENDING
 while at <= #ARGV do
   local width = WIDTH[ARGV[at]]
-  endings[#endings + 1] = {unpack(ARGV, at, at + width - 1)}
-  at = at + width
+  if width then
+    endings[#endings + 1] = {unpack(ARGV, at, at + width - 1)}
+    at = at + width
+  else
+    at = readCompletions(at)
+  end
 end
 lookAtCompletions()
 local place = 1
@@ -466,4 +491,4 @@ end
 if drainedIsOpen and #taken == 0 and limitedMs == 0 and nextDelayed == 0 and rcall("HEXISTS", meta, "paused") == 0 then
   addDrainedIfEmpty()
 end
-return {codes, taken, limitedMs, nextDelayed, trouble}
+return {codes, taken, limitedMs, nextDelayed, trouble, now, ARGV[3]}
