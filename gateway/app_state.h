@@ -1,4 +1,4 @@
-/* What the program consists of. Private to app.c and app_parts.c. */
+/* What the program consists of. Private to app.c, app_parts.c and app_base.c. */
 #ifndef SLUICE_GATEWAY_APP_STATE_H
 #define SLUICE_GATEWAY_APP_STATE_H
 

@@ -222,7 +222,8 @@ static void set_connected(struct pg *pg, bool connected, const struct err *why)
 	if (changed) {
 		pg->state.up = up;
 		pg->state.since_ms = clock_wall_ms();
-		pg->state.why = up ? (struct err){0} : *why;
+		static const struct err nothing = {0};
+		pg->state.why = *(up ? &nothing : why);
 		pg->told = pg->state.why;
 		cond_broadcast(&pg->changed);
 	}
