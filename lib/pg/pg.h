@@ -136,7 +136,8 @@ struct pg_options {
 struct pg *pg_new(const struct pg_options *o, struct err *err) MUST_CHECK;
 /* Starts the readers. 0, else ERR_NOMEM. */
 int pg_start(struct pg *pg, struct err *err) MUST_CHECK;
-/* From now on every wait in this module ends with ERR_STOPPING, also those of other threads' links. Any thread. */
+/* From now on every wait in this module ends, also those of other threads' links: with ERR_STOPPING, or ERR_UNKNOWN_OUTCOME where PostgreSQL had been
+ * asked already. Any thread. */
 void pg_interrupt(struct pg *pg);
 /* pg_interrupt, and waits for the readers' end. No call after it but pg_free. */
 void pg_stop(struct pg *pg);

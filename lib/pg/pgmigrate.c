@@ -9,7 +9,11 @@
 
 /* The lock's number is SHA-256("sluice schema")'s first eight bytes; any would do that nobody else takes. */
 static const struct pg_stmt LOCK = {"migrate_lock", "SELECT pg_catalog.pg_advisory_xact_lock(-2187713204905268437)", 0};
-static const struct pg_stmt EXISTS = {"migrate_exists", "SELECT pg_catalog.to_regclass('sluice.migrations') IS NOT NULL", 0};
+/* Not to_regclass: in a transaction that has waited for an advisory lock it still answers from what was cached before. */
+static const struct pg_stmt EXISTS = {"migrate_exists",
+				      "SELECT EXISTS (SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace "
+				      "WHERE n.nspname = 'sluice' AND c.relname = 'migrations')",
+				      0};
 static const struct pg_stmt LIST = {"migrate_list",
 				    "SELECT version, name, sha256, to_char(applied_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"') "
 				    "FROM sluice.migrations ORDER BY version",

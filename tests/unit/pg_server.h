@@ -146,4 +146,53 @@ static inline void pg_server_stop(struct pg_server *s)
 		fprintf(stderr, "%s was left behind\n", s->dir);
 }
 
+/* ---- pgbouncer in transaction mode before it, with so few connections that its clients share them ---- */
+
+struct pg_pooler {
+	char dir[64];
+	char url[160];
+	pid_t pid;
+};
+
+static inline void pg_pooler_start(struct pg_pooler *b, const struct pg_server *s)
+{
+	char command[512], config[128];
+	struct stat st;
+	snprintf(b->dir, sizeof(b->dir), "/tmp/sluice-test-XXXXXX");
+	if (!mkdtemp(b->dir))
+		abort();
+	snprintf(config, sizeof(config), "%s/pgbouncer.ini", b->dir);
+	FILE *f = fopen(config, "we");
+	if (!f)
+		abort();
+	fprintf(f,
+		"[databases]\n* = host=%s port=5432 user=sluice\n[pgbouncer]\nunix_socket_dir=%s\nlisten_port=6432\nauth_type=any\n"
+		"pool_mode=transaction\ndefault_pool_size=2\nmax_client_conn=50\nlogfile=%s/log\n",
+		s->dir, b->dir, b->dir);
+	fclose(f);
+	snprintf(command, sizeof(command), "exec %s pgbouncer -q %s", pg_server_prefix(), config);
+	b->pid = fork();
+	if (b->pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		execl("/bin/sh", "sh", "-c", command, NULL);
+		_exit(127);
+	}
+	snprintf(config, sizeof(config), "%s/.s.PGSQL.6432", b->dir);
+	for (int64_t deadline = clock_mono_ms() + 60000; stat(config, &st) < 0; clock_sleep_ms(10))
+		if (clock_mono_ms() > deadline || waitpid(b->pid, NULL, WNOHANG) != 0) {
+			fprintf(stderr, "pgbouncer did not start\n");
+			abort();
+		}
+	snprintf(b->url, sizeof(b->url), "postgresql://sluice@/postgres?host=%s&port=6432", b->dir);
+}
+
+static inline void pg_pooler_stop(struct pg_pooler *b)
+{
+	char command[128];
+	kill(b->pid, SIGKILL);
+	waitpid(b->pid, NULL, 0);
+	snprintf(command, sizeof(command), "rm -rf '%s'", b->dir);
+	pg_server_shell(command);
+}
+
 #endif

@@ -1,4 +1,5 @@
-/* lib/pg against a real PostgreSQL: answers, refusals, deadlines, transactions, COPY. */
+/* lib/pg against a real PostgreSQL: answers, refusals, deadlines, transactions, COPY. All of it twice: directly, and through pgbouncer in transaction
+ * mode. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -15,6 +16,8 @@
 
 struct world {
 	struct pg_server server;
+	struct pg_pooler pooler;
+	const char *url; /* of one of them */
 	struct pg *pg;
 	struct pglink *link;
 };
@@ -70,14 +73,29 @@ static struct pglink *open_link(struct pg *pg)
 	return l;
 }
 
-static int start_world(void **state)
+static int start_world(void **state, bool pooled)
 {
 	static struct world w;
 	pg_server_start(&w.server);
-	w.pg = pool(w.server.url, (struct pg_options){0});
+	w.url = w.server.url;
+	if (pooled) {
+		pg_pooler_start(&w.pooler, &w.server);
+		w.url = w.pooler.url;
+	}
+	w.pg = pool(w.url, (struct pg_options){0});
 	w.link = open_link(w.pg);
 	*state = &w;
 	return 0;
+}
+
+static int start_direct(void **state)
+{
+	return start_world(state, false);
+}
+
+static int start_pooled(void **state)
+{
+	return start_world(state, true);
 }
 
 static int stop_world(void **state)
@@ -85,6 +103,8 @@ static int stop_world(void **state)
 	struct world *w = *state;
 	pglink_free(w->link);
 	pg_free(w->pg);
+	if (w->url == w->pooler.url)
+		pg_pooler_stop(&w->pooler);
 	pg_server_stop(&w->server);
 	return 0;
 }
@@ -119,16 +139,38 @@ static void test_statements_are_prepared_once(void **state)
 	const struct world *w = *state;
 	const struct pg_value name = pg_textz("prepared");
 	(void)ask_int(w->link, &PREPARED, &name);
-	assert_int_equal(ask_int(w->link, &PREPARED, &name), 1);
+	assert_int_equal(ask_int(w->link, &PREPARED, &name), w->url == w->server.url ? 1 : 0); /* behind a pooler: never */
 }
 
 static const struct pg_stmt FORGET = {"forget", "DEALLOCATE ALL", 0};
+
+/* Several clients of a pooler share its connections: what one sets or locks must not be met by another. */
+static void test_nothing_outlives_its_transaction(void **state)
+{
+	static const struct pg_stmt show = {"show_timeout", "SELECT count(*) FROM pg_settings WHERE name = 'statement_timeout' AND setting <> '0'", 0};
+	static const struct pg_stmt plain = {"show_outside", "SELECT current_setting('statement_timeout')", 0};
+	const struct world *w = *state;
+	struct pglink *others[4];
+	for (size_t i = 0; i < ARRAY_LEN(others); i++)
+		others[i] = open_link(w->pg);
+	for (int round = 0; round < 5; round++)
+		for (size_t i = 0; i < ARRAY_LEN(others); i++)
+			assert_int_equal(ask_int(others[i], &show, NULL), 1);
+	const struct pg_call call = {&plain, NULL};
+	struct pg_rows *rows;
+	struct err err = {0};
+	assert_int_equal(pglink_run(others[0], &call, 1, INT64_MAX, &rows, &err), 0);
+	assert_true(str_is(pg_at(rows, 0, 0), "0"));
+	pg_rows_free(rows);
+	for (size_t i = 0; i < ARRAY_LEN(others); i++)
+		pglink_free(others[i]);
+}
 
 /* What a pooler in transaction mode does behind our back. */
 static void test_forgotten_statements_are_sent_whole(void **state)
 {
 	const struct world *w = *state;
-	struct pg *pg = pool(w->server.url, (struct pg_options){0});
+	struct pg *pg = pool(w->url, (struct pg_options){0});
 	struct pglink *l = open_link(pg);
 	const struct pg_value name = pg_textz("prepared");
 	(void)ask_int(l, &PREPARED, &name);
@@ -473,6 +515,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_values_come_back),
 		cmocka_unit_test(test_statements_are_prepared_once),
+		cmocka_unit_test(test_nothing_outlives_its_transaction),
 		cmocka_unit_test(test_forgotten_statements_are_sent_whole),
 		cmocka_unit_test(test_text_is_only_text),
 		cmocka_unit_test(test_empty_array),
@@ -488,5 +531,6 @@ int main(void)
 		cmocka_unit_test_setup(test_much_goes_both_ways, make_items),
 		cmocka_unit_test(test_bad_addresses),
 	};
-	return cmocka_run_group_tests(tests, start_world, stop_world);
+	int direct = cmocka_run_group_tests_name("direct", tests, start_direct, stop_world);
+	return direct + cmocka_run_group_tests_name("pooled", tests, start_pooled, stop_world);
 }
