@@ -115,6 +115,9 @@ int bq_status(struct bq *bq, const struct bq_queue *q, struct str id, bool with_
 int bq_status_many(struct bq *bq, const struct bq_queue *q, const struct str *ids, size_t n, struct arena *a, struct bq_job *jobs,
 		   int64_t deadline, struct err *err) MUST_CHECK;
 
+/* Was the id given out by the queue's counter, whatever has become of the job? An id that a client chose was not. */
+int bq_id_was_given(struct bq *bq, const struct bq_queue *q, struct str id, bool *given, int64_t deadline, struct err *err) MUST_CHECK;
+
 struct bq_counts {
 	int64_t n[BQ_STATE_COUNT]; /* v5's leftover "paused" list counts as waiting, as in BullMQ's getState */
 	bool paused;

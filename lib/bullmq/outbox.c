@@ -22,7 +22,7 @@ void bq_arg_outbox(struct rcmd *cmd, const struct bq_queue *q)
 
 void bq_arg_outbox_adds(struct rcmd *cmd, const struct bq_queue *q)
 {
-	if (!q->outbox || !q->outbox->adds) {
+	if (!q->outbox || !atomic_load(&q->outbox->adds)) {
 		rcmd_argz(cmd, "");
 		return;
 	}
@@ -94,4 +94,9 @@ int bq_outbox_read(const redisReply *entry, struct arena *a, struct bq_entry *ou
 		out->job.data = STR_NONE;
 	out->job.state = state_at(out, out->job.returnvalue.p || out->result_bytes >= 0);
 	return 0;
+}
+
+int bq_job_from_hash(struct bq_job *job, struct str id, const redisReply *pairs, struct arena *a)
+{
+	return bq_job_from_pairs(job, id, pairs, a);
 }

@@ -20,9 +20,9 @@
 struct bq_outbox {
 	_Atomic int64_t data_cap;   /* how many bytes of a job's data an entry may have, */
 	_Atomic int64_t result_cap; /* and of its return value; what is longer is left out, and its size said. 0: none */
+	_Atomic bool adds;          /* an entry for each add as well: the job's end may be one that leaves nothing behind */
 	_Atomic bool fresh;         /* something may have been written since the reader cleared this */
 	/* set before the queue is used */
-	bool adds;                  /* an entry for each add as well: the job's end may be one that leaves nothing behind */
 	void (*wake)(void *arg);    /* called when `fresh` becomes true; any thread, never blocks */
 	void *wake_arg;
 };
@@ -40,5 +40,8 @@ struct bq_entry {
 
 /* Reads one entry of XRANGE's reply; copies are in the arena. ERR_PROTOCOL: it is none of ours. ERR_NOMEM. */
 int bq_outbox_read(const redisReply *entry, struct arena *a, struct bq_entry *out, struct err *err) MUST_CHECK;
+
+/* Reads HGETALL's reply of a job; its state stays unknown. ERR_NOMEM. */
+int bq_job_from_hash(struct bq_job *job, struct str id, const redisReply *pairs, struct arena *a) MUST_CHECK;
 
 #endif

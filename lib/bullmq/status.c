@@ -136,6 +136,27 @@ int bq_status_many(struct bq *bq, const struct bq_queue *q, const struct str *id
 	return rc;
 }
 
+int bq_id_was_given(struct bq *bq, const struct bq_queue *q, struct str id, bool *given, int64_t deadline, struct err *err)
+{
+	struct rcmd cmd = RCMD_INIT;
+	struct rreplies replies;
+	uint64_t number;
+	int64_t last = 0;
+
+	*given = false;
+	if (str_to_u64(id, &number) < 0 || number == 0 || id.p[0] == '0')
+		return 0;
+	rcmd_begin(&cmd, 2);
+	rcmd_argz(&cmd, "GET");
+	rcmd_arg(&cmd, q->keys[BQ_KEY_ID]);
+	int rc = bq_call(bq, &cmd, deadline, &replies, err);
+	if (rc < 0)
+		return rc;
+	*given = rreply_int(replies.items[0], &last) && last > 0 && number <= (uint64_t)last;
+	rreplies_release(&replies);
+	return 0;
+}
+
 /* ---- counts ---- */
 static const struct {
 	const char *verb;
