@@ -11,13 +11,13 @@ CREATE TABLE sluice.records (
     at_ms         bigint  NOT NULL, -- the end, else the last thing that is known of the job: what searches go by, and what retention counts from
     state         text    NOT NULL CHECK (state IN ('pending', 'completed', 'failed', 'removed')),
     name          text,
-    org           text    NOT NULL,
+    org           text    NOT NULL, -- '' where nobody knows it any more
     sub           text,             -- who submitted it
     processed_ms  bigint,
     finished_ms   bigint,
-    delay_ms      bigint  NOT NULL DEFAULT 0,
-    priority      bigint  NOT NULL DEFAULT 0,
-    attempts_made bigint  NOT NULL DEFAULT 0,
+    delay_ms      bigint,
+    priority      bigint,
+    attempts_made bigint,
     worker        text,             -- who had it last
     failed_reason text,
     fingerprint   text,             -- failed_reason without what varies from job to job
@@ -45,6 +45,16 @@ CREATE INDEX records_fingerprint ON sluice.records (fingerprint, at_ms) WHERE fi
 CREATE INDEX records_fields ON sluice.records USING gin (fields jsonb_path_ops) WHERE fields IS NOT NULL;
 
 CREATE TABLE sluice.records_default PARTITION OF sluice.records DEFAULT;
+
+-- Does what is told of a job now take the place of what its record says? A later end does; what is known from events only never takes the place
+-- of the end that it is likely to be itself; a removal ends what has not ended otherwise.
+CREATE FUNCTION sluice.record_is_newer(old_state text, old_at_ms bigint, new_state text, new_at_ms bigint, new_partial boolean)
+RETURNS boolean LANGUAGE sql IMMUTABLE AS $$
+    SELECT CASE WHEN new_state = 'pending' THEN false
+                WHEN old_state = 'pending' THEN true
+                WHEN new_state = 'removed' THEN old_state = 'removed'
+                ELSE old_state = 'removed' OR new_at_ms >= old_at_ms + CASE WHEN new_partial THEN 5000 ELSE 0 END END
+$$;
 
 -- Makes the partition of the week that holds this moment, and takes what stands in the default partition into it.
 CREATE FUNCTION sluice.records_partition(moment_ms bigint) RETURNS void LANGUAGE plpgsql AS $$
