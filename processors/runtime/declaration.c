@@ -95,6 +95,7 @@ static struct declaration *add(struct loader *l, struct str name)
 	q->max_stalled = DEFAULT_MAX_STALLED;
 	q->timeout_ms = DEFAULT_TIMEOUT_MS;
 	q->max_waiting = DEFAULT_MAX_WAITING;
+	q->record = (struct records_policy){.data.all = true, .result.all = true, .days = RECORDS_DEFAULT_DAYS};
 	bq_opts_init(&q->defaults);
 	return q;
 }
@@ -153,6 +154,42 @@ static int read_payload(struct loader *l, uint32_t node, struct declaration *q)
 	return 0;
 }
 
+/* true, false, or names. */
+static int read_part(struct loader *l, uint32_t node, struct records_part *part)
+{
+	const struct jdoc *doc = &l->doc;
+	struct str *names;
+	size_t n = 0;
+
+	if (node == JDOC_NONE)
+		return 0;
+	*part = (struct records_part){.all = jdoc_type(doc, node) == J_TRUE};
+	if (jdoc_type(doc, node) != J_ARRAY)
+		return 0;
+	names = arena_array(&l->d->arena, doc->nodes[node].count + 1, sizeof(*names));
+	for (uint32_t c = jdoc_first(doc, node); names && c != JDOC_NONE; c = jdoc_next(doc, node, c))
+		names[n++] = jdoc_string(doc, c, &l->d->arena);
+	part->names = names;
+	part->n_names = n;
+	return names ? 0 : err_set(l->err, ERR_NOMEM, "out of memory");
+}
+
+static int read_record(struct loader *l, uint32_t node, struct declaration *q)
+{
+	uint32_t record = jdoc_get(&l->doc, node, "record");
+	int64_t days;
+
+	if (record == JDOC_NONE)
+		return 0;
+	q->record.off = jdoc_type(&l->doc, record) == J_FALSE;
+	int rc = read_part(l, jdoc_get(&l->doc, record, "data"), &q->record.data);
+	if (rc == 0)
+		rc = read_part(l, jdoc_get(&l->doc, record, "result"), &q->record.result);
+	if (jdoc_int(&l->doc, jdoc_get(&l->doc, record, "days"), &days) == 0)
+		q->record.days = days;
+	return rc;
+}
+
 static int read_options(struct loader *l, uint32_t node, struct declaration *q)
 {
 	struct bq_opts given;
@@ -183,6 +220,8 @@ static int read_queue(struct loader *l, uint32_t node)
 	read_settings(l, node, q);
 	if (rc == 0)
 		rc = read_payload(l, node, q);
+	if (rc == 0)
+		rc = read_record(l, node, q);
 	if (rc == 0)
 		rc = read_options(l, node, q);
 	return rc;

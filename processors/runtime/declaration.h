@@ -7,6 +7,7 @@
 #include "lib/base/err.h"
 #include "lib/base/table.h"
 #include "lib/bullmq/bq.h"
+#include "lib/records/policy.h"
 #include "lib/schema/schema.h"
 #include "processors/runtime/processor.h"
 
@@ -21,6 +22,7 @@ struct declaration {
 	int64_t lock_ms, stalled_interval_ms, max_stalled, timeout_ms, max_waiting;
 	struct bq_limiter limiter;
 	struct schema *payload;     /* NULL: any JSON object */
+	struct records_policy record;
 };
 
 struct declarations {

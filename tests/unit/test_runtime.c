@@ -523,52 +523,6 @@ static void without_workers_due_jobs_are_promoted_all_the_same(void **state)
 	assert_int_equal(runtime_slots(w->rt), 0);
 }
 
-static void a_queue_file_with_a_fault_says_where(void **state)
-{
-	static const struct {
-		const char *text, *says;
-	} rows[] = {
-		{"{\"queues\":[{\"name\":\"a b\"}]}", "/queues/0/name"},
-		{"{\"queues\":[{\"name\":\"a\",\"processor\":\"nope\"}]}", "no such processor"},
-		{"{\"queues\":[{\"name\":\"a\",\"colour\":1}]}", "colour"},
-		{"{\"queues\":[{\"name\":\"a\",\"payload\":{\"frobnicate\":1}}]}", "frobnicate"},
-		{"{\"queues\":[", "byte"},
-	};
-	struct world *w = *state;
-	char file[128];
-	struct declarations d;
-
-	snprintf(file, sizeof(file), "%s/bad.json", w->redis.dir);
-	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-		struct err err = {0};
-		assert_int_equal(fs_write_file(file, str_from(rows[i].text), 0600, &err), 0);
-		assert_true(declarations_load(&d, STR("bull"), file, STR_NONE, 0, lookup, &err) < 0);
-		if (!strstr(err.text, rows[i].says) || !strstr(err.text, "bad.json"))
-			fail_msg("\"%s\" does not say \"%s\"", err.text, rows[i].says);
-	}
-}
-
-static void a_known_queue_changes_only_the_fields_given(void **state)
-{
-	struct world *w = *state;
-	char file[128];
-	struct declarations d;
-	struct err err = {0};
-
-	snprintf(file, sizeof(file), "%s/known.json", w->redis.dir);
-	assert_int_equal(fs_write_file(file, STR("{\"queues\":[{\"name\":\"notifications\",\"attempts\":9}]}"), 0600, &err), 0);
-	assert_int_equal(declarations_load(&d, STR("bull"), file, STR("{\"removeOnFail\":7}"), 3, lookup, &err), 0);
-	const struct declaration *n = declarations_find(&d, STR("notifications"));
-	assert_int_equal(n->defaults.attempts, 9);
-	assert_int_equal(n->defaults.backoff.delay_ms, 1000);
-	assert_int_equal(n->defaults.remove_on_complete.count, 100);
-	assert_int_equal(n->concurrency, 3);
-	assert_non_null(n->payload);
-	assert_int_equal(d.defaults.remove_on_fail.count, 7);
-	assert_null(declarations_find(&d, STR("nothing")));
-	declarations_release(&d);
-}
-
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -592,8 +546,6 @@ int main(void)
 		T(draining_lets_a_running_job_finish),
 		T(an_outage_neither_fails_nor_repeats_a_running_job),
 		T(without_workers_due_jobs_are_promoted_all_the_same),
-		T(a_queue_file_with_a_fault_says_where),
-		T(a_known_queue_changes_only_the_fields_given),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
