@@ -1,0 +1,169 @@
+/* From the outbox into PostgreSQL. */
+#include "lib/records/private.h"
+
+#define BATCH_MIN 16
+#define BATCH_MAX 2000
+#define BATCH_BYTES (4 << 20) /* of entries, about: it stands a few times in memory */
+#define ELSEWHERE 1           /* another process writes for this queue just now */
+
+static const struct pg_stmt LOCK = {"records_lock", "SELECT pg_try_advisory_xact_lock(hashtextextended($1, 0))", 1};
+
+struct draining {
+	struct rec_queue *q;
+	struct record_row *rows;
+	size_t n, bytes, entries;
+	bool merge;
+	struct stream_id last;
+};
+
+/* Of several processes, one at a time; the lock ends with the transaction. */
+static int lock_outbox(struct draining *d, struct pglink *l, int64_t deadline, struct err *err)
+{
+	const struct pg_value value = pg_text(d->q->queue->keys[BQ_KEY_OUTBOX]);
+	const struct pg_call call = {&LOCK, &value};
+	struct pg_rows *rows;
+	int rc = pglink_run(l, &call, 1, deadline, &rows, err);
+
+	if (rc < 0)
+		return rc;
+	rc = pg_bool_at(rows, 0, 0) ? 0 : ELSEWHERE;
+	pg_rows_free(rows);
+	return rc;
+}
+
+static size_t bytes_of(const struct bq_entry *e)
+{
+	const struct bq_job *j = &e->job;
+
+	return 512 + j->data.n + j->returnvalue.n + j->opts_json.n + j->stacktrace.n + j->progress.n + e->logs.n;
+}
+
+/* An entry that cannot be read is left out: it would stand in the way for ever. */
+static int read_entry(struct draining *d, const redisReply *r, struct err *err)
+{
+	struct rec_queue *q = d->q;
+	struct records *rec = q->rec;
+	struct bq_entry e;
+	struct err why = {0};
+	int rc = bq_outbox_read(r, &rec->arena, &e, &why);
+
+	if (rc == ERR_NOMEM)
+		return err_set(err, rc, "%s", why.text);
+	d->last = stream_id_read(rreply_str(rreply_at(r, 0)));
+	d->entries++;
+	if (rc < 0) {
+		LOG(rec->o.log, LOG_WARN, "records_entry_unread", log_str("queue", q->queue->name), log_err(&why));
+		return 0;
+	}
+	if (e.kind == BQ_ENTRY_REMOVED && e.job.finished_on >= 0)
+		return 0; /* its record says how it ended */
+	struct record_row *row = &d->rows[d->n];
+	rc = record_row_make(row, &e, &q->policy, &rec->arena);
+	if (rc < 0)
+		return err_set(err, rc, "no memory for a record");
+	row->first = row->first && !(e.kind == BQ_ENTRY_END && atomic_load(&q->outbox.adds));
+	d->bytes += bytes_of(&e);
+	d->n++;
+	return 0;
+}
+
+static int read_outbox(struct draining *d, struct err *err)
+{
+	struct rec_queue *q = d->q;
+	struct rcmd cmd = RCMD_INIT;
+	struct rreplies replies;
+
+	rcmd_begin(&cmd, 6);
+	rcmd_argz(&cmd, "XRANGE");
+	rcmd_arg(&cmd, q->queue->keys[BQ_KEY_OUTBOX]);
+	rcmd_argz(&cmd, "-");
+	rcmd_argz(&cmd, "+");
+	rcmd_argz(&cmd, "COUNT");
+	rcmd_argi(&cmd, (int64_t)q->batch);
+	int rc = records_redis(q->rec, &cmd, &replies, err);
+	if (rc < 0)
+		return rc;
+	rc = rreply_error(replies.items[0], err);
+	d->rows = arena_array(&q->rec->arena, q->batch, sizeof(*d->rows));
+	if (rc == 0 && !d->rows)
+		rc = err_set(err, ERR_NOMEM, "no memory for records");
+	for (size_t i = 0; rc == 0 && i < q->batch && rreply_at(replies.items[0], i); i++)
+		rc = read_entry(d, rreply_at(replies.items[0], i), err);
+	rreplies_release(&replies);
+	return rc;
+}
+
+static int write_batch(struct pglink *l, void *arg, int64_t deadline, struct err *err)
+{
+	struct draining *d = arg;
+	struct rec_queue *q = d->q;
+
+	arena_reset(&q->rec->arena);
+	d->n = d->bytes = d->entries = 0;
+	int rc = lock_outbox(d, l, deadline, err);
+	if (rc == 0)
+		rc = read_outbox(d, err);
+	if (rc != 0 || d->n == 0)
+		return rc;
+	const struct record_batch batch = {.prefix = q->rec->o.prefix, .queue = q->queue->name, .rows = d->rows, .n = d->n, .merge = d->merge};
+	return record_store(l, &batch, &q->rec->weeks, &q->rec->arena, deadline, err);
+}
+
+/* Takes off what is written. When that fails it is written once more. */
+static int take_off(struct draining *d, struct err *err)
+{
+	struct rcmd cmd = RCMD_INIT;
+	struct rreplies replies;
+	char next[RECORDS_STREAM_ID_SIZE];
+
+	stream_id_text((struct stream_id){d->last.ms, d->last.seq + 1}, next);
+	rcmd_begin(&cmd, 4);
+	rcmd_argz(&cmd, "XTRIM");
+	rcmd_arg(&cmd, d->q->queue->keys[BQ_KEY_OUTBOX]);
+	rcmd_argz(&cmd, "MINID");
+	rcmd_argz(&cmd, next);
+	int rc = records_redis(d->q->rec, &cmd, &replies, err);
+	if (rc < 0)
+		return rc;
+	rc = rreply_error(replies.items[0], err);
+	rreplies_release(&replies);
+	return rc;
+}
+
+static bool was_there(struct pglink *l, int rc)
+{
+	return rc == ERR_REPLY && strcmp(pglink_sqlstate(l), "23505") == 0;
+}
+
+/* The next one holds about BATCH_BYTES, if its entries are like these. */
+static void choose_batch(struct rec_queue *q, const struct draining *d)
+{
+	size_t each = d->n ? d->bytes / d->n + 1 : 1, fitting = BATCH_BYTES / each;
+
+	q->batch = fitting < BATCH_MIN ? BATCH_MIN : fitting > BATCH_MAX ? BATCH_MAX : fitting;
+}
+
+int records_drain(struct rec_queue *q, struct err *err)
+{
+	struct records *rec = q->rec;
+	struct draining d = {.q = q};
+	int64_t deadline = records_pg_deadline();
+	int rc = pglink_transact(rec->link, write_batch, &d, deadline, err);
+
+	if (was_there(rec->link, rc)) {
+		d.merge = true;
+		rec->weeks.n = 0;
+		rc = pglink_transact(rec->link, write_batch, &d, deadline, err);
+	}
+	if (rc == ELSEWHERE)
+		return RECORDS_ELSEWHERE;
+	if (rc == 0 && d.entries == 0)
+		return 0;
+	if (rc == 0)
+		rc = take_off(&d, err);
+	if (rc < 0)
+		return rc;
+	choose_batch(q, &d);
+	series_add(q->m_written, (double)d.n);
+	return (int)d.entries;
+}

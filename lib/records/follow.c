@@ -1,0 +1,402 @@
+/* Ends that other programs' workers bring about. They are in no outbox, but in the queue's events, and often the job is still there to be
+ * read. Reading the events of every job costs as much as a good part of the job, so it is done for queues on which such a worker is present, or
+ * was when they were last read. */
+#include <stdlib.h>
+
+#include "lib/bullmq/inspect.h"
+#include "lib/records/private.h"
+#include "lib/records/trace.h"
+
+#define EVENTS_PER_CALL 500
+#define OWN_WORKER "sluice-" /* how the names of this program's workers begin; and of those who lease: */
+#define LEASE "lease:"
+#define ADDED_MAX 10000
+#define GAP_STEP 200
+#define GAP_MAX 10000 /* finished jobs of a queue that are looked at when events were lost */
+
+struct rec_added {
+	int64_t ms;
+	char name[];
+};
+
+void records_forget_added(struct rec_queue *q)
+{
+	for (struct table_iter it = {0}; table_next(&q->added, &it);)
+		free(it.value);
+	table_release(&q->added);
+	table_init(&q->added);
+}
+
+/* ---- who is there ---- */
+
+static bool is_foreign(const struct bq_client *c)
+{
+	return !c->name.p || !str_starts(c->name, STR(OWN_WORKER));
+}
+
+static void note_foreign(struct records *rec, const struct bq_clients *clients)
+{
+	for (size_t i = 0; i < rec->n_queues; i++) {
+		struct rec_queue *q = &rec->queues[i];
+		q->foreign = clients->refused; /* nobody can tell */
+		for (size_t c = 0; c < clients->n && !q->foreign; c++)
+			q->foreign = str_eq(clients->items[c].queue, q->queue->name) && is_foreign(&clients->items[c]);
+		if (q->foreign) {
+			q->followed = true;
+			atomic_store(&q->outbox.adds, true);
+		}
+	}
+}
+
+/* Where the events of those that are not followed stand now: from there they will be read, should a worker come before the next look. */
+static int note_positions(struct records *rec, struct err *err)
+{
+	struct rcmd cmd = RCMD_INIT;
+	struct rreplies replies;
+
+	for (size_t i = 0; i < rec->n_queues; i++) {
+		rcmd_begin(&cmd, 6);
+		rcmd_argz(&cmd, "XREVRANGE");
+		rcmd_arg(&cmd, rec->queues[i].queue->keys[BQ_KEY_EVENTS]);
+		rcmd_argz(&cmd, "+");
+		rcmd_argz(&cmd, "-");
+		rcmd_argz(&cmd, "COUNT");
+		rcmd_argz(&cmd, "1");
+	}
+	int rc = rec->n_queues ? records_redis(rec, &cmd, &replies, err) : 0;
+	if (rc < 0 || !rec->n_queues)
+		return rc;
+	for (size_t i = 0; i < rec->n_queues; i++) {
+		struct rec_queue *q = &rec->queues[i];
+		if (!q->followed || q->events.ms == 0)
+			q->events = stream_id_read(rreply_str(rreply_at(rreply_at(replies.items[i], 0), 0)));
+	}
+	rreplies_release(&replies);
+	return 0;
+}
+
+int records_look_for_foreign(struct records *rec, struct err *err)
+{
+	struct bq_clients clients;
+	int rc = bq_clients(rec->o.bq, rec->o.prefix, &rec->arena, &clients, clock_mono_ms() + RECORDS_REDIS_TIMEOUT_MS, err);
+
+	if (rc < 0)
+		return rc;
+	note_foreign(rec, &clients);
+	rec->foreign_known = true;
+	return note_positions(rec, err);
+}
+
+/* ---- events ---- */
+
+struct ends {
+	struct rec_queue *q;
+	struct record_trace *items; /* created_ms 0: unknown */
+	size_t n;
+	struct stream_id last;
+	bool more;
+};
+
+static struct str value_of(const redisReply *pairs, const char *name)
+{
+	for (size_t at = 0; rreply_at(pairs, at + 1); at += 2)
+		if (str_is(rreply_str(rreply_at(pairs, at)), name))
+			return rreply_str(rreply_at(pairs, at + 1));
+	return STR_NONE;
+}
+
+static void note_added(struct rec_queue *q, struct str id, struct str name, int64_t ms)
+{
+	struct rec_added *added = malloc(sizeof(*added) + name.n + 1);
+
+	if (q->added.count >= ADDED_MAX)
+		records_forget_added(q);
+	free(table_remove(&q->added, id));
+	if (!added)
+		return;
+	added->ms = ms;
+	memcpy(added->name, name.n ? name.p : "", name.n);
+	added->name[name.n] = '\0';
+	if (table_put(&q->added, id, added) < 0)
+		free(added);
+}
+
+static const struct {
+	const char *event, *value;
+	enum bq_state state;
+} ENDS[] = {
+	{"completed", "returnvalue", BQ_COMPLETED},
+	{"failed", "failedReason", BQ_FAILED},
+	{"removed", "jobId", BQ_STATE_UNKNOWN},
+};
+
+static int note_event(struct ends *e, const redisReply *entry, struct err *err)
+{
+	struct arena *a = &e->q->rec->events_arena;
+	const redisReply *pairs = rreply_at(entry, 1);
+	struct str event = value_of(pairs, "event"), id = value_of(pairs, "jobId");
+
+	e->last = stream_id_read(rreply_str(rreply_at(entry, 0)));
+	if (!event.p || !id.p)
+		return 0;
+	if (str_is(event, "added"))
+		note_added(e->q, id, value_of(pairs, "name"), (int64_t)e->last.ms);
+	for (size_t i = 0; i < ARRAY_LEN(ENDS); i++) {
+		struct record_trace *t = &e->items[e->n];
+		if (!str_is(event, ENDS[i].event))
+			continue;
+		*t = (struct record_trace){
+			.id = arena_dup(a, id), .at_ms = (int64_t)e->last.ms, .state = ENDS[i].state, .value = arena_dup(a, value_of(pairs, ENDS[i].value))};
+		if (!t->id.p)
+			return err_set(err, ERR_NOMEM, "no memory for events");
+		e->n++;
+	}
+	return 0;
+}
+
+static void put_read(struct rcmd *cmd, const struct rec_queue *q)
+{
+	char at[RECORDS_STREAM_ID_SIZE];
+
+	stream_id_text(q->events, at);
+	rcmd_begin(cmd, 6); /* is the last one that was read still there? */
+	rcmd_argz(cmd, "XRANGE");
+	rcmd_arg(cmd, q->queue->keys[BQ_KEY_EVENTS]);
+	rcmd_argz(cmd, at);
+	rcmd_argz(cmd, at);
+	rcmd_argz(cmd, "COUNT");
+	rcmd_argz(cmd, "1");
+	rcmd_begin(cmd, 6);
+	rcmd_argz(cmd, "XREAD");
+	rcmd_argz(cmd, "COUNT");
+	rcmd_argi(cmd, EVENTS_PER_CALL);
+	rcmd_argz(cmd, "STREAMS");
+	rcmd_arg(cmd, q->queue->keys[BQ_KEY_EVENTS]);
+	rcmd_argz(cmd, at);
+}
+
+/* *gap: what stood behind the position may have been trimmed. */
+static int read_events(struct ends *e, bool *gap, struct err *err)
+{
+	struct rec_queue *q = e->q;
+	struct rcmd cmd = RCMD_INIT;
+	struct rreplies replies;
+
+	put_read(&cmd, q);
+	int rc = records_redis(q->rec, &cmd, &replies, err);
+	if (rc < 0)
+		return rc;
+	const redisReply *entries = rreply_at(rreply_at(replies.items[1], 0), 1);
+	e->items = arena_array(&q->rec->events_arena, EVENTS_PER_CALL, sizeof(*e->items));
+	if (!e->items)
+		rc = err_set(err, ERR_NOMEM, "no memory for events");
+	size_t n = 0;
+	for (; rc == 0 && n < EVENTS_PER_CALL && rreply_at(entries, n); n++)
+		rc = note_event(e, rreply_at(entries, n), err);
+	e->more = n == EVENTS_PER_CALL;
+	*gap = n > 0 && q->events.ms > 0 && !rreply_at(replies.items[0], 0);
+	rreplies_release(&replies);
+	return rc;
+}
+
+/* What the outbox has of them must be written first. 0, RECORDS_ELSEWHERE, or a failure. */
+static int write_own(struct rec_queue *q, struct err *err)
+{
+	size_t wanted;
+	int rc;
+
+	do {
+		wanted = q->batch;
+		rc = records_drain(q, err);
+	} while (rc != RECORDS_ELSEWHERE && rc > 0 && (size_t)rc >= wanted && !atomic_load(&q->rec->stopping));
+	return rc == RECORDS_ELSEWHERE ? rc : rc < 0 ? rc : 0;
+}
+
+/* ---- what became of the jobs ---- */
+
+static bool is_own(const struct bq_job *job)
+{
+	return str_starts(job->processed_by, STR(OWN_WORKER)) || str_starts(job->processed_by, STR(LEASE));
+}
+
+/* From the job's hash, where it is still that of the ended job: false otherwise. */
+static bool from_hash(struct rec_queue *q, struct trace_rows *rows, const struct record_trace *t, const redisReply *pairs, int *rc)
+{
+	struct bq_entry e = {.kind = BQ_ENTRY_END, .at_ms = t->at_ms, .data_bytes = -1, .result_bytes = -1};
+
+	if (t->state == BQ_STATE_UNKNOWN || !rreply_at(pairs, 1))
+		return false;
+	*rc = bq_job_from_hash(&e.job, t->id, pairs, &q->rec->events_arena);
+	if (*rc < 0 || e.job.finished_on < 0 || e.job.timestamp <= 0)
+		return false;
+	e.job.state = t->state;
+	if (!is_own(&e.job))
+		*rc = record_row_make(&rows->items[rows->n++], &e, &q->policy, &q->rec->events_arena);
+	return true;
+}
+
+/* Those that are still there become rows; the others stay in e->items. */
+static int read_hashes(struct ends *e, struct trace_rows *rows, struct err *err)
+{
+	struct rec_queue *q = e->q;
+	struct rcmd cmd = RCMD_INIT;
+	struct rreplies replies;
+	struct buf key = BUF_INIT;
+	size_t left = 0;
+
+	for (size_t i = 0; i < e->n; i++) {
+		buf_clear(&key);
+		bq_job_key(&key, q->queue, e->items[i].id, "");
+		rcmd_begin(&cmd, 2);
+		rcmd_argz(&cmd, "HGETALL");
+		rcmd_arg(&cmd, buf_str(&key));
+		cmd.wire.failed = cmd.wire.failed || key.failed;
+	}
+	buf_release(&key);
+	int rc = records_redis(q->rec, &cmd, &replies, err);
+	if (rc < 0)
+		return rc;
+	for (size_t i = 0; rc == 0 && i < e->n; i++)
+		if (!from_hash(q, rows, &e->items[i], replies.items[i], &rc))
+			e->items[left++] = e->items[i];
+	rreplies_release(&replies);
+	e->n = left;
+	return rc < 0 ? err_set(err, rc, "no memory for records") : 0;
+}
+
+static void recall_adds(struct ends *e)
+{
+	for (size_t i = 0; i < e->n; i++) {
+		const struct rec_added *added = table_get(&e->q->added, e->items[i].id);
+		if (!added)
+			continue;
+		e->items[i].created_ms = added->ms;
+		e->items[i].name = arena_dup(&e->q->rec->events_arena, str_from(added->name));
+	}
+}
+
+static int store(struct ends *e, struct stream_id position, struct err *err)
+{
+	struct rec_queue *q = e->q;
+	struct trace_rows rows = {.items = arena_array(&q->rec->events_arena, e->n + 1, sizeof(*rows.items))};
+	int rc = rows.items ? 0 : err_set(err, ERR_NOMEM, "no memory for records");
+
+	if (rc == 0 && e->n > 0)
+		rc = read_hashes(e, &rows, err);
+	if (rc == 0 && e->n > 0) {
+		recall_adds(e);
+		rc = trace_rows_add(&rows, q, e->items, e->n, err);
+	}
+	if (rc == 0)
+		rc = trace_rows_store(&rows, q, position, err);
+	if (rc == 0)
+		series_add(q->m_written, (double)rows.n);
+	return rc;
+}
+
+/* ---- events that were lost ---- */
+
+/* Finished jobs since the moment, a step of them; *from is moved on. */
+static int read_finished(struct ends *e, enum bq_key set, enum bq_state state, int64_t *from, struct err *err)
+{
+	struct rcmd cmd = RCMD_INIT;
+	struct rreplies replies;
+
+	rcmd_begin(&cmd, 8);
+	rcmd_argz(&cmd, "ZRANGEBYSCORE");
+	rcmd_arg(&cmd, e->q->queue->keys[set]);
+	rcmd_argi(&cmd, (int64_t)e->q->events.ms);
+	rcmd_argz(&cmd, "+inf");
+	rcmd_argz(&cmd, "WITHSCORES");
+	rcmd_argz(&cmd, "LIMIT");
+	rcmd_argi(&cmd, *from);
+	rcmd_argi(&cmd, GAP_STEP);
+	int rc = records_redis(e->q->rec, &cmd, &replies, err);
+	if (rc < 0)
+		return rc;
+	for (e->n = 0; e->n < GAP_STEP && rreply_at(replies.items[0], 2 * e->n); e->n++) {
+		struct record_trace *t = &e->items[e->n];
+		*t = (struct record_trace){.id = arena_dup(&e->q->rec->events_arena, rreply_str(rreply_at(replies.items[0], 2 * e->n))), .state = state};
+		if (!t->id.p || !rreply_int(rreply_at(replies.items[0], 2 * e->n + 1), &t->at_ms))
+			break;
+	}
+	*from += (int64_t)e->n;
+	rreplies_release(&replies);
+	return 0;
+}
+
+/* What ended since then and is still in Redis; the rest is lost, and it is said. */
+static int reconcile(struct rec_queue *q, struct err *err)
+{
+	static const struct {
+		enum bq_key set;
+		enum bq_state state;
+	} sets[] = {{BQ_KEY_COMPLETED, BQ_COMPLETED}, {BQ_KEY_FAILED, BQ_FAILED}};
+	int rc = 0;
+
+	LOG(q->rec->o.log, LOG_WARN, "records_gap", log_str("queue", q->queue->name), log_int("since", (int64_t)q->events.ms));
+	atomic_fetch_add(&q->rec->gaps, 1);
+	series_add(q->m_gaps, 1);
+	for (size_t i = 0; rc == 0 && i < ARRAY_LEN(sets); i++) {
+		struct ends e = {.q = q};
+		int64_t from = 0;
+		do {
+			arena_reset(&q->rec->events_arena);
+			e.items = arena_array(&q->rec->events_arena, GAP_STEP, sizeof(*e.items));
+			rc = e.items ? read_finished(&e, sets[i].set, sets[i].state, &from, err) : err_set(err, ERR_NOMEM, "no memory for events");
+			bool full = e.n == GAP_STEP;
+			if (rc == 0 && e.n > 0)
+				rc = store(&e, STREAM_ID_NONE, err);
+			e.n = full;
+		} while (rc == 0 && e.n && from < GAP_MAX && !atomic_load(&q->rec->stopping));
+	}
+	return rc;
+}
+
+/* ---- a step ---- */
+
+/* Reads some events of the queue; positive when there are more. They are read before what the outbox has is written, so whatever our own scripts
+ * have to say of the ends among them is in PostgreSQL by the time that these are looked at. */
+static int follow(struct rec_queue *q, struct err *err)
+{
+	struct ends e = {.q = q, .last = q->events};
+	bool gap = false;
+	int rc;
+
+	arena_reset(&q->rec->events_arena);
+	rc = read_events(&e, &gap, err);
+	if (rc == 0 && gap) {
+		rc = reconcile(q, err);
+		if (rc == 0)
+			q->events = STREAM_ID_NONE;
+		return rc < 0 ? rc : 1;
+	}
+	if (rc == 0 && e.n > 0)
+		rc = write_own(q, err);
+	if (rc == 0 && e.n > 0)
+		rc = store(&e, e.last, err);
+	if (rc == RECORDS_ELSEWHERE)
+		return 0;
+	if (rc < 0)
+		return rc;
+	q->events = e.last;
+	return e.more;
+}
+
+int records_follow(struct records *rec, struct err *err)
+{
+	int more = 0;
+
+	for (size_t i = 0; i < rec->n_queues; i++) {
+		struct rec_queue *q = &rec->queues[i];
+		int rc = q->followed ? follow(q, err) : 0;
+		if (rc < 0)
+			return rc;
+		more = more || rc > 0;
+		if (q->followed && rc == 0 && !q->foreign && rec->foreign_known) {
+			q->followed = false;
+			records_forget_added(q);
+		}
+	}
+	return more;
+}

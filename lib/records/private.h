@@ -1,0 +1,112 @@
+/* What the files of lib/records share, and nobody else. */
+#ifndef SLUICE_RECORDS_PRIVATE_H
+#define SLUICE_RECORDS_PRIVATE_H
+
+#include <limits.h>
+#include <stdatomic.h>
+
+#include "lib/base/buf.h"
+#include "lib/base/clock.h"
+#include "lib/base/lock.h"
+#include "lib/base/table.h"
+#include "lib/bullmq/outbox.h"
+#include "lib/log/log.h"
+#include "lib/metrics/metrics.h"
+#include "lib/pg/pglink.h"
+#include "lib/records/records.h"
+#include "lib/records/store.h"
+#include "lib/redis/rconn.h"
+
+#define RECORDS_PG_TIMEOUT_MS 30000
+#define RECORDS_REDIS_TIMEOUT_MS 5000
+#define RECORDS_STREAM_ID_SIZE 48
+
+/* Where a stream has been read to. */
+struct stream_id {
+	uint64_t ms, seq;
+};
+#define STREAM_ID_NONE ((struct stream_id){0, 0})
+
+struct rec_queue {
+	/* set before start */
+	struct records *rec;
+	struct bq_queue *queue;
+	struct records_policy policy;
+	struct bq_outbox outbox;
+	struct series *m_written, *m_backlog, *m_lag, *m_dropped, *m_gaps;
+	/* the writer's thread */
+	bool waiting;             /* entries may be there */
+	size_t batch;             /* entries of the next reading: fewer when they are large */
+	int64_t length, oldest_ms; /* of the outbox, when it was last looked at; oldest_ms 0: nothing waits */
+	bool followed;            /* its events are being read */
+	bool foreign;             /* another program's worker was there when it was last looked for one */
+	struct stream_id events;  /* read to here; NONE: not known yet */
+	struct stream_id saved;   /* as PostgreSQL has it */
+	struct table added;       /* struct rec_added by job id: adds that were read among the events */
+};
+
+struct records {
+	/* set before start */
+	struct records_options o;
+	struct rec_queue *queues;
+	size_t n_queues;
+	struct thread thread;
+	struct rconn *redis; /* the writer's */
+	struct pglink *link; /* the writer's */
+	/* the writer's thread */
+	struct arena arena;        /* of the batch that is being drained */
+	struct arena events_arena; /* of the events that are being looked at, during which batches are drained */
+	struct record_weeks weeks;
+	int64_t look_mono_ms, foreign_mono_ms, save_mono_ms, upkeep_mono_ms; /* when each duty is due */
+	bool slim, dropping, cursors_loaded, foreign_known;
+	/* any thread */
+	_Atomic bool stopping, hurry;
+	_Atomic int64_t backlog, lag_ms;
+	_Atomic bool is_slim;
+	_Atomic uint64_t dropped, gaps;
+	/* protected by mu */
+	struct lock mu;
+	struct cond wake;
+	bool woken;
+};
+
+static inline int64_t records_pg_deadline(void)
+{
+	return clock_mono_ms() + RECORDS_PG_TIMEOUT_MS;
+}
+
+/* writer.c */
+void records_writer_main(void *arg);
+/* One call on the writer's connection, which is opened when it is not; *cmd is released. */
+int records_redis(struct records *rec, struct rcmd *cmd, struct rreplies *out, struct err *err) MUST_CHECK;
+void stream_id_text(struct stream_id id, char out[RECORDS_STREAM_ID_SIZE]);
+struct stream_id stream_id_read(struct str s); /* NONE when it is none */
+
+/* drain.c */
+/* Takes one batch of the queue's outbox into PostgreSQL. How many entries it had: fewer than q->batch was before means that no more wait.
+ * RECORDS_ELSEWHERE: another process is at it. A failure otherwise. */
+#define RECORDS_ELSEWHERE INT_MAX
+int records_drain(struct rec_queue *q, struct err *err) MUST_CHECK;
+
+/* bounds.c */
+/* How much of a job goes into the outbox, by the queue's policy. */
+void records_choose_caps(struct rec_queue *q, bool slim);
+/* How long the outboxes are, and what has to be given up. */
+int records_look(struct records *rec, struct err *err) MUST_CHECK;
+
+/* follow.c */
+/* Which queues have workers of other programs now. */
+int records_look_for_foreign(struct records *rec, struct err *err) MUST_CHECK;
+/* Reads some of the events of the queues that are followed. Positive: there may be more. */
+int records_follow(struct records *rec, struct err *err) MUST_CHECK;
+/* cursors.c */
+/* How far events have been read, to PostgreSQL and from there. */
+int records_cursors_load(struct records *rec, struct err *err) MUST_CHECK;
+int records_cursors_save(struct records *rec, struct err *err) MUST_CHECK;
+void records_forget_added(struct rec_queue *q);
+
+/* expire.c */
+/* Makes the partitions to come and drops the records whose time is over. */
+int records_expire(struct records *rec, struct err *err) MUST_CHECK;
+
+#endif

@@ -1,0 +1,108 @@
+#include "lib/records/trace.h"
+
+#include "lib/pg/pgtext.h"
+
+#define SAME_JOB_MS 60000 /* a job's timestamp is its client's, the event of its add has Redis' time */
+
+static const struct pg_stmt LOOK_UP = {"records_look_up",
+				       "SELECT DISTINCT ON (job_id) job_id, created_ms, state FROM sluice.records"
+				       " WHERE prefix = $1 AND queue = $2 AND job_id = ANY($3::text[]) ORDER BY job_id, created_ms DESC",
+				       3};
+static const struct pg_stmt SAVE = {"records_cursor",
+				    "INSERT INTO sluice.record_cursors (prefix, queue, stream_id, read_ms) VALUES ($1, $2, $3, $4)"
+				    " ON CONFLICT (prefix, queue) DO UPDATE SET stream_id = excluded.stream_id, read_ms = excluded.read_ms",
+				    4};
+
+/* ---- of which job ---- */
+
+static int look_up(struct rec_queue *q, const struct record_trace *traces, size_t n, struct pg_rows **rows, struct err *err)
+{
+	struct pgarray ids = PGARRAY_INIT;
+	int rc = ERR_NOMEM;
+
+	for (size_t i = 0; i < n; i++)
+		pgarray_text(&ids, str_is_utf8(traces[i].id) ? traces[i].id : STR(""));
+	pgarray_end(&ids);
+	const struct pg_value values[] = {pg_text(q->rec->o.prefix), pg_text(q->queue->name), pg_text(buf_str(&ids.out))};
+	const struct pg_call call = {&LOOK_UP, values};
+	if (!ids.out.failed)
+		rc = pglink_run(q->rec->link, &call, 1, records_pg_deadline(), rows, err);
+	pgarray_release(&ids);
+	return rc;
+}
+
+/* A record of the id is that of this job, unless an add was seen that is later. */
+static void recognize(struct record_trace *t, int64_t created_ms, bool pending)
+{
+	if (t->created_ms == 0 || pending || created_ms >= t->created_ms - SAME_JOB_MS)
+		t->created_ms = created_ms;
+}
+
+static void recognize_all(struct record_trace *traces, size_t n, const struct pg_rows *rows)
+{
+	for (int r = 0; r < pg_rows_count(rows); r++) {
+		struct str id = pg_at(rows, r, 0);
+		int64_t created_ms;
+		if (!pg_int_at(rows, r, 1, &created_ms))
+			continue;
+		for (size_t i = 0; i < n; i++)
+			if (str_eq(traces[i].id, id))
+				recognize(&traces[i], created_ms, str_is(pg_at(rows, r, 2), "pending"));
+	}
+}
+
+int trace_rows_add(struct trace_rows *rows, struct rec_queue *q, struct record_trace *traces, size_t n, struct err *err)
+{
+	struct pg_rows *found;
+	int rc = look_up(q, traces, n, &found, err);
+
+	if (rc < 0)
+		return rc;
+	recognize_all(traces, n, found);
+	pg_rows_free(found);
+	for (size_t i = 0; rc == 0 && i < n; i++) {
+		if (traces[i].created_ms == 0)
+			traces[i].created_ms = traces[i].at_ms;
+		rc = record_row_trace(&rows->items[rows->n++], &traces[i], &q->policy, &q->rec->events_arena);
+	}
+	return rc < 0 ? err_set(err, rc, "no memory for records") : 0;
+}
+
+/* ---- writing ---- */
+
+struct storing {
+	const struct trace_rows *rows;
+	struct rec_queue *q;
+	struct stream_id position;
+};
+
+static int save_position(const struct storing *s, struct pglink *l, int64_t deadline, struct err *err)
+{
+	char at[RECORDS_STREAM_ID_SIZE];
+
+	stream_id_text(s->position, at);
+	const struct pg_value values[] = {pg_text(s->q->rec->o.prefix), pg_text(s->q->queue->name), pg_textz(at), pg_int(clock_wall_ms())};
+	const struct pg_call call = {&SAVE, values};
+	return pglink_run(l, &call, 1, deadline, NULL, err);
+}
+
+static int write_rows(struct pglink *l, void *arg, int64_t deadline, struct err *err)
+{
+	const struct storing *s = arg;
+	struct records *rec = s->q->rec;
+	const struct record_batch batch = {
+		.prefix = rec->o.prefix, .queue = s->q->queue->name, .rows = s->rows->items, .n = s->rows->n, .merge = true};
+	int rc = record_store(l, &batch, &rec->weeks, &rec->events_arena, deadline, err);
+
+	return rc == 0 && s->position.ms ? save_position(s, l, deadline, err) : rc;
+}
+
+int trace_rows_store(const struct trace_rows *rows, struct rec_queue *q, struct stream_id position, struct err *err)
+{
+	struct storing s = {rows, q, position};
+	int rc = pglink_transact(q->rec->link, write_rows, &s, records_pg_deadline(), err);
+
+	if (rc == 0 && position.ms)
+		q->saved = position;
+	return rc;
+}
