@@ -16,7 +16,6 @@
 #include "lib/docstore/docstore.h"
 #include "lib/metrics/metrics.h"
 
-#define STORE_PATIENCE_MS 60000 /* how long the embedded PostgreSQL may take to make its data and to recover */
 #define FIRST_CONNECT_MS 1000 /* how long listening waits for Redis; it goes on without */
 
 /* ---- Redis ------------------------------------------------------------------------------------------------------------------------ */
@@ -109,55 +108,6 @@ static void admission_end(struct app *a)
 {
 	admission_stop(a->services.admission);
 	admission_free(a->services.admission);
-}
-
-/* ---- PostgreSQL: comes up behind the rest, which never waits for it ------------------------------------------------------------ */
-
-static int store_start(struct app *a, struct err *err)
-{
-	struct pgchild_options o = {.data_dir = a->cfg->data_dir, .log = a->services.log};
-	if (settings_store(a->cfg) != STORE_EMBEDDED)
-		return 0;
-	a->pg_child = pgchild_start(&o, err);
-	return a->pg_child ? 0 : ERR_UNAVAILABLE;
-}
-
-static void store_stop(struct app *a)
-{
-	pgchild_stop(a->pg_child);
-}
-
-static int pg_begin(struct app *a, struct err *err)
-{
-	if (settings_store(a->cfg) == STORE_NONE) {
-		LOG(a->services.log, LOG_INFO, "records_off");
-		return 0;
-	}
-	struct pg_options o = settings_pg(a->cfg, a->pg_child ? pgchild_url(a->pg_child) : a->cfg->database_url);
-	o.patience_ms = a->pg_child ? STORE_PATIENCE_MS : 0;
-	o.log = a->services.log;
-	o.metrics = a->services.metrics;
-	a->services.pg = pg_new(&o, err);
-	int rc = a->services.pg ? pg_start(a->services.pg, err) : ERR_INVALID;
-	if (rc < 0)
-		pg_free(a->services.pg);
-	return rc;
-}
-
-static void pg_end(struct app *a)
-{
-	if (!a->services.pg)
-		return;
-	pg_stop(a->services.pg);
-	pg_free(a->services.pg);
-}
-
-static int pg_up(void *arg, struct err *err)
-{
-	const struct app *a = arg;
-	struct pg_state state;
-	pg_state(a->services.pg, &state);
-	return state.up ? 0 : err_set(err, ERR_UNAVAILABLE, "%s", state.why.text);
 }
 
 /* ---- jobs ------------------------------------------------------------------------------------------------------------------------- */
@@ -379,7 +329,7 @@ static int http_start(struct app *a, struct err *err)
 	health_add(&a->health, "redis-data", redis_data, a);
 	health_add(&a->health, "documents", documents_readable, a);
 	if (a->services.pg)
-		health_add_note(&a->health, "records", pg_up, a);
+		health_add_note(&a->health, "records", app_records_note, a);
 	struct http_deps deps = {
 		.app = a,
 		.config = a->cfg,
@@ -419,9 +369,10 @@ const struct app_part APP_PARTS[] = {
 	{"documents", documents_start, documents_stop},
 	{"outbound requests", fetch_start, fetch_stop},
 	{"redis", child_start, child_stop},
-	{"postgresql", store_start, store_stop},
-	{"postgresql connection", pg_begin, pg_end},
+	{"postgresql", app_store_start, app_store_stop},
+	{"postgresql connection", app_pg_begin, app_pg_end},
 	{"redis scripts", mux_start, mux_stop},
+	{"records", app_records_make, app_records_unmake},
 	{"counts", counts_make, counts_unmake},
 	{"events", hub_make, hub_unmake},
 	{"leases", leases_make, leases_unmake},
@@ -433,6 +384,7 @@ const struct app_part APP_PARTS[] = {
 	{"lease hub", leases_begin, leases_end},
 	{"watch", watch_begin, watch_end},
 	{"tasks", tasks_begin, tasks_end},
+	{"record writer", app_records_begin, app_records_end},
 	{"processors", runtime_begin, runtime_end},
 	{"login links", logins_make, logins_unmake},
 	{"http", http_start, http_stop},

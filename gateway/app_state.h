@@ -1,4 +1,4 @@
-/* What the program consists of. Private to app.c, app_parts.c and app_base.c. */
+/* What the program consists of. Private to app.c, app_parts.c, app_base.c and app_store.c. */
 #ifndef SLUICE_GATEWAY_APP_STATE_H
 #define SLUICE_GATEWAY_APP_STATE_H
 
@@ -49,6 +49,17 @@ struct app_part {
 	int (*start)(struct app *a, struct err *err);
 	void (*stop)(struct app *a);
 };
+
+/* app_store.c */
+int app_store_start(struct app *a, struct err *err);
+void app_store_stop(struct app *a);
+int app_pg_begin(struct app *a, struct err *err);
+void app_pg_end(struct app *a);
+int app_records_make(struct app *a, struct err *err);
+void app_records_unmake(struct app *a);
+int app_records_begin(struct app *a, struct err *err);
+void app_records_end(struct app *a);
+int app_records_note(void *arg, struct err *err); /* a health_fn; of a program with records */
 
 extern const struct app_part APP_PARTS[];
 extern const size_t APP_PARTS_COUNT;

@@ -19,6 +19,7 @@ struct log;
 struct login_codes;
 struct metrics;
 struct pg;
+struct records;
 struct runtime;
 struct tasks;
 struct watch;
@@ -41,6 +42,7 @@ struct services {
 	struct runtime *runtime;
 	struct login_codes *logins;    /* of links that sign browsers in */
 	struct pg *pg;                 /* NULL: no records are kept */
+	struct records *records;       /* NULL as well then */
 	const char *prefix;            /* BULLMQ_PREFIX */
 };
 

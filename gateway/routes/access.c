@@ -164,7 +164,7 @@ static void write_stacktrace(struct request *r, struct jwrite *w, struct str tra
 	jw_kraw(w, "stacktrace", usable ? trace : STR("[]"));
 }
 
-void write_job_fields(struct request *r, struct jwrite *w, struct str queue, const struct bq_job *job, bool with_payload)
+static void write_fields(struct request *r, struct jwrite *w, struct str queue, const struct bq_job *job, bool with_payload, const char *source)
 {
 	jw_kstr(w, "id", job->id);
 	jw_kstr(w, "queue", queue);
@@ -187,7 +187,19 @@ void write_job_fields(struct request *r, struct jwrite *w, struct str queue, con
 	write_parent(w, job);
 	jw_kstr(w, "org", job_owner(job));
 	jw_kstr(w, "submittedBy", job->opts.sub);
-	jw_kstrz(w, "source", "redis");
+	jw_kstrz(w, "source", source);
+}
+
+void write_job_fields(struct request *r, struct jwrite *w, struct str queue, const struct bq_job *job, bool with_payload)
+{
+	write_fields(r, w, queue, job, with_payload, "redis");
+}
+
+void write_archived_job(struct request *r, struct jwrite *w, struct str queue, const struct bq_job *job, bool with_payload)
+{
+	jw_open(w, '{');
+	write_fields(r, w, queue, job, with_payload, "archive");
+	jw_close(w, '}');
 }
 
 void write_job(struct request *r, struct jwrite *w, struct str queue, const struct bq_job *job, bool with_payload)

@@ -35,6 +35,8 @@ struct str status_url(struct request *r, struct str queue, struct str id);
 
 /* Writes the job as DESIGN's contract shows it: every field present, unknown is null. */
 void write_job(struct request *r, struct jwrite *w, struct str queue, const struct bq_job *job, bool with_payload);
+/* The same of a job that its record tells of. */
+void write_archived_job(struct request *r, struct jwrite *w, struct str queue, const struct bq_job *job, bool with_payload);
 /* The same without the braces, for an object that has more. */
 void write_job_fields(struct request *r, struct jwrite *w, struct str queue, const struct bq_job *job, bool with_payload);
 /* A time in ms, null when it is negative. */

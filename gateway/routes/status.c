@@ -1,7 +1,7 @@
 /* Reading jobs: one, many, and the counts of queues. Nothing here scans a list. */
 #include "gateway/counts.h"
 #include "gateway/realtime/hub.h"
-#include "gateway/routes/access.h"
+#include "gateway/routes/archive.h"
 #include "gateway/routes/handlers.h"
 #include "lib/base/clock.h"
 #include "lib/base/digest.h"
@@ -11,12 +11,19 @@
 
 /* ---- one job ---- */
 
+/* A job, and whether it stands in Redis or only in its record. */
+struct seen {
+	struct bq_job job;
+	bool archived;
+};
+
 /* A change of the job shows in these: enough for an ETag without the payload. true: the client has this version already. */
-static bool job_not_modified(const struct request *r, struct response *res, const struct bq_job *job, bool with_payload)
+static bool job_not_modified(const struct request *r, struct response *res, const struct seen *seen, bool with_payload)
 {
+	const struct bq_job *job = &seen->job;
 	unsigned char sum[SHA256_BYTES];
-	int64_t facts[] = {(int64_t)job->state, job->attempts_made, job->attempts_started, job->processed_on, job->finished_on,
-			   job->delay,		job->priority,	    job->stalled_count,	   job->timestamp,    with_payload};
+	int64_t facts[] = {(int64_t)job->state, job->attempts_made, job->attempts_started, job->processed_on, job->finished_on, job->delay,
+			   job->priority, job->stalled_count, job->timestamp, with_payload, seen->archived};
 	struct str parts[] = {job->id, job->progress, job->failed_reason, {(const char *)facts, sizeof(facts)}};
 
 	digest_sha256_parts(parts, ARRAY_LEN(parts), sum);
@@ -46,18 +53,21 @@ static bool is_final(const struct bq_job *job)
 	return job->state == BQ_COMPLETED || job->state == BQ_FAILED;
 }
 
-static int read_job(struct request *r, const struct queue_ref *q, struct str id, bool with_payload, struct bq_job *job, struct err *err)
+static int read_job(struct request *r, const struct queue_ref *q, struct str id, bool with_payload, struct seen *seen, struct err *err)
 {
 	const struct services *s = app_services(r->app);
 
-	int rc = bq_status(s->bq, q->queue, id, with_payload, r->arena, job, r->deadline_mono_ms, err);
-	if (rc == 0 && !may_see(r, job))
+	int rc = bq_status(s->bq, q->queue, id, with_payload, r->arena, &seen->job, r->deadline_mono_ms, err);
+	seen->archived = rc == ERR_NOT_FOUND;
+	if (rc == ERR_NOT_FOUND)
+		return archived_job(r, q, id, with_payload, &seen->job, err);
+	if (rc == 0 && !may_see(r, &seen->job))
 		rc = no_such_job(q->queue, id, err);
 	return rc;
 }
 
 /* Waits for the job's end on the event stream, at most until the deadline; the last word is always a fresh read. */
-static int wait_for_end(struct request *r, const struct queue_ref *q, struct str id, bool with_payload, int64_t wait_s, struct bq_job *job,
+static int wait_for_end(struct request *r, const struct queue_ref *q, struct str id, bool with_payload, int64_t wait_s, struct seen *seen,
 			struct err *err)
 {
 	const struct services *s = app_services(r->app);
@@ -69,24 +79,24 @@ static int wait_for_end(struct request *r, const struct queue_ref *q, struct str
 	if (rc < 0)
 		return rc;
 	do
-		rc = read_job(r, q, id, with_payload, job, err);
-	while (rc == 0 && !is_final(job) && !request_draining(r) && !request_peer_gone(r) && hub_wait_sleep(s->hub, &w, until));
-	if (rc == 0 && !is_final(job))
-		rc = read_job(r, q, id, with_payload, job, err);
+		rc = read_job(r, q, id, with_payload, seen, err);
+	while (rc == 0 && !is_final(&seen->job) && !request_draining(r) && !request_peer_gone(r) && hub_wait_sleep(s->hub, &w, until));
+	if (rc == 0 && !is_final(&seen->job))
+		rc = read_job(r, q, id, with_payload, seen, err);
 	hub_wait_end(s->hub, &w);
 	return rc;
 }
 
-static int get_job(struct request *r, struct response *res, const struct queue_ref *q, struct str id, bool with_payload, struct bq_job *job,
+static int get_job(struct request *r, struct response *res, const struct queue_ref *q, struct str id, bool with_payload, struct seen *seen,
 		   struct err *err)
 {
 	int64_t wait_s = prefer_wait_s(r);
-	int rc = read_job(r, q, id, with_payload, job, err);
+	int rc = read_job(r, q, id, with_payload, seen, err);
 
 	response_header(res, "Vary", STR("Prefer"));
-	if (rc < 0 || wait_s <= 0 || is_final(job) || !request_wait_begin(r))
+	if (rc < 0 || wait_s <= 0 || is_final(&seen->job) || !request_wait_begin(r))
 		return rc;
-	rc = wait_for_end(r, q, id, with_payload, wait_s, job, err);
+	rc = wait_for_end(r, q, id, with_payload, wait_s, seen, err);
 	request_wait_end(r);
 	response_headerf(res, "Preference-Applied", "wait=%lld", (long long)wait_s);
 	return rc;
@@ -98,17 +108,17 @@ static int answer_job(struct request *r, struct response *res, const struct queu
 {
 	bool with_payload = !str_is(request_query(r, "data"), "0");
 	bool has_version = request_header(r, "If-None-Match").p != NULL;
-	struct bq_job job;
-	int rc = get_job(r, res, q, id, with_payload && !has_version, &job, err);
+	struct seen seen;
+	int rc = get_job(r, res, q, id, with_payload && !has_version, &seen, err);
 
-	if (rc < 0 || job_not_modified(r, res, &job, with_payload))
+	if (rc < 0 || job_not_modified(r, res, &seen, with_payload))
 		return rc;
 	if (with_payload && has_version)
-		rc = read_job(r, q, id, true, &job, err);
+		rc = read_job(r, q, id, true, &seen, err);
 	if (rc < 0)
 		return rc;
 	struct jwrite w = response_json(res, 200);
-	write_job(r, &w, q->queue->name, &job, with_payload);
+	(seen.archived ? write_archived_job : write_job)(r, &w, q->queue->name, &seen.job, with_payload);
 	return 0;
 }
 
@@ -174,7 +184,7 @@ static size_t batch_gather(struct batch *b, size_t first)
 	return count;
 }
 
-/* One round trip for all wants of one queue. */
+/* One round trip for all wants of one queue, and one more for those that Redis has no more. */
 static int batch_answer_queue(struct request *r, struct batch *b, size_t first, struct err *err)
 {
 	const struct services *s = app_services(r->app);
@@ -186,6 +196,8 @@ static int batch_answer_queue(struct request *r, struct batch *b, size_t first, 
 	if (!decl && bq_queue_init(&own, str_from(s->prefix), b->queues[first], &no_such_name) < 0)
 		return 0; /* no queue can have that name, so no job is there */
 	int rc = bq_status_many(s->bq, decl ? &decl->queue : &own, b->ids, count, r->arena, b->found, r->deadline_mono_ms, err);
+	if (rc == 0 && decl)
+		rc = archived_jobs(r, &decl->queue, b->ids, b->found, count, err);
 	for (size_t i = 0; rc == 0 && i < count; i++)
 		if (b->found[i].state != BQ_STATE_UNKNOWN && may_see(r, &b->found[i]))
 			b->jobs[b->places[i]] = b->found[i];
