@@ -1,0 +1,27 @@
+// Words. messages.js has every one of them in each language.
+import messages from '../messages.js';
+import { createSetting } from './store.js';
+
+export const LANGUAGES = { en: 'English', de: 'Deutsch' };
+const order = Object.keys(LANGUAGES);
+const wanted = navigator.languages?.map((tag) => tag.slice(0, 2)).find((tag) => tag in LANGUAGES) ?? 'en';
+
+export const language = createSetting('language', wanted);
+if (!(language.get() in LANGUAGES)) language.set('en');
+
+const textOf = (name) => messages[name]?.[order.indexOf(language.get())] ?? name;
+const fill = (text, values) => text.replace(/\{(\w+)\}/g, (_, name) => values[name] ?? '');
+
+// The text of that name; {words} in it are filled in. A name that is not there is shown as it is.
+export const t = (name, values = {}) => fill(textOf(name), values);
+
+// By number: the texts "one | other".
+export function tn(name, n, values = {}) {
+  const [one, other] = textOf(name).split(' | ');
+  return fill(new Intl.PluralRules(language.get()).select(n) === 'one' ? one : other ?? one, { n: new Intl.NumberFormat(language.get()).format(n), ...values });
+}
+
+// The browser's own kind of the language: British dates for British English.
+export const locale = () => navigator.languages?.find((tag) => tag.startsWith(language.get())) ?? language.get();
+
+export const known = (name) => name in messages;

@@ -1,0 +1,136 @@
+// All queues at a glance, what is wrong with them first.
+import { useEffect } from 'preact/hooks';
+import { Badge, Button, Duration, Empty, LinkButton, Loaded, TableFrame } from '../components/basics.jsx';
+import { Sparkline } from '../components/charts.jsx';
+import { Icon } from '../components/icons.jsx';
+import { can } from '../lib/api.js';
+import { useSeries } from '../lib/series.js';
+import { number, percent, short } from '../lib/format.js';
+import { t, tn } from '../lib/i18n.js';
+import { alarmsOf, failureShare, ORDERS, perSecond, waitingOf, workersOf } from '../lib/queues.js';
+import { useResource } from '../lib/resource.js';
+import { navigate, path, useLocation, withQuery } from '../lib/router.js';
+import { useRows } from '../lib/rows.js';
+import { resume } from '../lib/verbs.js';
+
+const COLUMNS = ['name', 'waiting', 'active', 'delayed', 'failed', 'completed', 'in', 'out', 'oldest'];
+
+function Alarms({ queues }) {
+  const list = queues.flatMap((queue) => queue.alarms.filter(({ severity }) => severity !== 'info').map((alarm) => ({ ...alarm, queue })));
+  if (!list.length) return <p class="calm"><Icon name="completed" />{tn('alarm.none', queues.length)}</p>;
+  return (
+    <section class="alarms" aria-label={t('alarms')}>
+      <h2 class="sr">{t('alarms')}</h2>
+      <ul>
+        {list.map(({ severity, text, action, queue }) => (
+          <li key={queue.name + text} class={`alarm ${severity}`}>
+            <Icon name={severity} />
+            <span class="sr">{t(`severity.${severity}`)}</span>
+            <a href={path`/queues/${queue.name}`}>{queue.name}</a>
+            <span class="grow">{text}</span>
+            {action === 'resume' && can('resumeQueue') && <Button kind="small" onClick={() => resume(queue.name)}>{t('queue.resume')}</Button>}
+            {action === 'failed' && <LinkButton kind="small" href={`${path`/queues/${queue.name}/jobs`}?state=failed`}>{t('alarm.look')}</LinkButton>}
+          </li>
+        ))}
+      </ul>
+    </section>
+  );
+}
+
+function Head({ order }) {
+  return (
+    <tr>
+      {COLUMNS.map((name) => (
+        <th key={name} scope="col" class={name === 'name' ? '' : 'number'} aria-sort={order === name ? (name === 'name' ? 'ascending' : 'descending') : undefined}>
+          <button type="button" class="sort" onClick={() => navigate(withQuery({ sort: order === name ? null : name }), { replace: true })}>{t(`column.${name}`)}</button>
+        </th>
+      ))}
+      <th scope="col" class="number">{t('column.failing')}</th>
+      <th scope="col">{t('column.hour')}</th>
+    </tr>
+  );
+}
+
+// A count that leads to its jobs; nothing is faint.
+function Count({ queue, state, n }) {
+  if (!n) return <span class="faint">0</span>;
+  return <a href={`${path`/queues/${queue}/jobs`}?state=${state}`} title={number(n)}>{short(n)}</a>;
+}
+
+function Name({ queue }) {
+  const workers = workersOf(queue);
+  return (
+    <>
+      <a class="strong" href={path`/queues/${queue.name}`}>{queue.name}</a>
+      {queue.paused && <Badge kind="warn" icon="paused" title={queue.pausedReason}>{t('badge.paused')}</Badge>}
+      {workers === 0 && <Badge kind={waitingOf(queue) ? 'bad' : ''}>{t('badge.noworkers')}</Badge>}
+      {!queue.declared && <Badge title={t('badge.found.title')}>{t('badge.found')}</Badge>}
+    </>
+  );
+}
+
+function Hour({ name }) {
+  const [ref, values] = useSeries(name);
+  return <span ref={ref} class="spark-cell">{values && <Sparkline values={values} label={t('column.hour.label', { name, now: perSecond(values.at(-1) ?? 0) })} />}</span>;
+}
+
+function Row({ queue, row }) {
+  const { name, counts, rates } = queue;
+  const share = failureShare(queue);
+  const cell = (column, content) => <td class="number" data-label={t(`column.${column}`)}>{content ?? <span class="faint" title={t('notreported')}>–</span>}</td>;
+  return (
+    <tr {...row} class={queue.alarms[0] ? `attention ${queue.alarms[0].severity}` : ''}>
+      <th scope="row"><Name queue={queue} /></th>
+      {cell('waiting', <Count queue={name} state={counts.waiting || !counts.prioritized ? 'waiting' : 'prioritized'} n={waitingOf(queue)} />)}
+      {cell('active', <Count queue={name} state="active" n={counts.active} />)}
+      {cell('delayed', <Count queue={name} state="delayed" n={counts.delayed} />)}
+      {cell('failed', <Count queue={name} state="failed" n={counts.failed} />)}
+      {cell('completed', <Count queue={name} state="completed" n={counts.completed} />)}
+      {cell('in', perSecond(rates.in))}
+      {cell('out', perSecond(rates.out))}
+      {cell('oldest', <Duration ms={queue.oldestWaitingAgeMs} />)}
+      {cell('failing', share === null ? null : share === 0 ? <span class="faint">0</span> : percent(share))}
+      <td class="spark-column"><Hour name={name} /></td>
+    </tr>
+  );
+}
+
+function Queues({ items }) {
+  const { query } = useLocation();
+  const order = query.get('sort') ?? 'attention';
+  const filter = (query.get('q') ?? '').toLowerCase();
+  const queues = items.map((item) => ({ ...item, alarms: alarmsOf(item) })).filter(({ name }) => name.toLowerCase().includes(filter)).sort(ORDERS[order] ?? ORDERS.attention);
+  const rows = useRows(queues.map(({ name }) => path`/queues/${name}`));
+  const alarmed = queues.filter(({ alarms }) => alarms.some(({ severity }) => severity !== 'info')).length;
+  useEffect(() => {
+    document.title = `${alarmed ? `(${alarmed}) ` : ''}Sluice`;
+  }, [alarmed]);
+  return (
+    <>
+      {!filter && <Alarms queues={queues} />}
+      <div class="toolbar">
+        <input type="search" placeholder={t('queues.filter')} aria-label={t('queues.filter')} value={query.get('q') ?? ''}
+          onInput={(e) => navigate(withQuery({ q: e.currentTarget.value }), { replace: true })} />
+        <span class="faint">{tn('queues.count', queues.length)}</span>
+      </div>
+      <TableFrame label={t('nav.queues')}>
+        <table class="table cards">
+          <caption class="sr">{t('nav.queues')}</caption>
+          <thead><Head order={order} /></thead>
+          <tbody>{queues.map((queue, i) => <Row key={queue.name} queue={queue} row={rows.row(i)} />)}</tbody>
+        </table>
+      </TableFrame>
+      {!queues.length && <Empty title={t('queues.none')}><p>{t(filter ? 'queues.none.filter' : 'queues.none.text')}</p></Empty>}
+    </>
+  );
+}
+
+export function Overview() {
+  const queues = useResource('/api/queues', { every: 5000 });
+  return (
+    <>
+      <h1>{t('nav.queues')}</h1>
+      <Loaded resource={queues} rows={8}>{({ items }) => <Queues items={items} />}</Loaded>
+    </>
+  );
+}

@@ -1,0 +1,158 @@
+// What is done in the page is done in the queue: BullMQ's own client says the same afterwards.
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { eventually } from '../api/harness/index.mjs';
+import { startBrowser } from './browser.mjs';
+import { setStage, settled } from './stage.mjs';
+
+describe('actions', () => {
+  let stage, browser, queues;
+  before(async () => {
+    [stage, browser] = await Promise.all([setStage(), startBrowser()]);
+    queues = stage.queues;
+    await settled(stage);
+  });
+  after(async () => {
+    await browser?.close();
+    await stage?.stop();
+  });
+
+  const open = (path, options) => browser.open(stage.sluice, path, options);
+  const button = (page, name) => page.getByRole('button', { name, exact: true });
+  const until = (what, check) => eventually(check, { what, timeout: 20_000 });
+
+  test('pausing with a reason, and resuming', async () => {
+    const page = await open('/queues/greetings');
+    await button(page, 'Pause').click();
+    await page.getByLabel('Reason').fill('the printer is out of ink');
+    await page.getByRole('dialog').getByRole('button', { name: 'Pause' }).click();
+    await until('the pause', () => queues.greetings.isPaused());
+    await page.getByText('the printer is out of ink').first().waitFor();
+    await page.goto('/');
+    await page.locator('.alarm', { hasText: 'greetings' }).getByRole('button', { name: 'Resume' }).click();
+    await until('the end of the pause', async () => !(await queues.greetings.isPaused()));
+    await page.context().close();
+  });
+
+  test('retrying one job, and with other data', async () => {
+    const page = await open('/jobs/orders/declined');
+    await button(page, 'Edit and retry…').click();
+    await page.getByRole('textbox', { name: 'Data' }).fill('{"order": 2001, "exact": 9007199254740993}');
+    await page.getByRole('dialog').getByRole('button', { name: 'Edit and retry…' }).click();
+    await until('its success', async () => (await queues.orders.getJobState('declined')) === 'completed');
+    assert.match(await stage.redis.admin.hget(queues.orders.toKey('declined'), 'data'), /9007199254740993/);
+    await page.getByText('Completed').first().waitFor();
+    await page.context().close();
+  });
+
+  test('promoting and changing a delayed job', async () => {
+    const page = await open('/jobs/nightly-reports/1');
+    await button(page, 'Change…').click();
+    await page.getByLabel('Delay from now').fill('7200');
+    await page.getByRole('dialog').getByRole('button', { name: 'Change…' }).click();
+    await until('the change', async () => (await queues['nightly-reports'].getJob('1')).delay === 7_200_000);
+    await button(page, 'Promote').click();
+    await until('the promotion', async () => (await queues['nightly-reports'].getJobState('1')) === 'waiting');
+    await page.context().close();
+  });
+
+  test('a priority', async () => {
+    const page = await open('/jobs/greetings/hello-world');
+    await button(page, 'Change…').click();
+    await page.getByLabel('Priority').fill('7');
+    await page.getByRole('dialog').getByRole('button', { name: 'Change…' }).click();
+    await until('the priority', async () => (await queues.greetings.getJob('hello-world')).priority === 7);
+    await page.context().close();
+  });
+
+  test('removing a job leads back to the list', async () => {
+    await queues.greetings.add('greet', {}, { jobId: 'superfluous' });
+    const page = await open('/jobs/greetings/superfluous');
+    await button(page, 'Remove').click();
+    await page.getByRole('dialog').getByRole('button', { name: 'Remove' }).click();
+    await until('the removal', async () => !(await queues.greetings.getJob('superfluous')));
+    await page.waitForURL(/\/queues\/greetings\/jobs\?state=waiting/);
+    await page.context().close();
+  });
+
+  test('choosing several, by mouse and by keys', async () => {
+    const page = await open('/queues/invoices/jobs?state=waiting');
+    await page.locator('tbody tr').first().waitFor();
+    const ids = await page.locator('tbody th').allInnerTexts();
+    await page.locator('tbody input').nth(0).click();
+    await page.locator('tbody input').nth(4).click({ modifiers: ['Shift'] });
+    await page.getByText('5 jobs chosen').waitFor();
+    for (const key of ['j', 'j', 'x']) await page.keyboard.press(key); // the second row is given back
+    await page.getByText('4 jobs chosen').waitFor();
+    await page.keyboard.press('d');
+    await page.getByRole('dialog').getByRole('button', { name: 'Remove' }).click();
+    const gone = [0, 2, 3, 4].map((i) => ids[i]);
+    await until('the removal of four', async () => (await Promise.all(gone.map((id) => queues.invoices.getJob(id)))).every((job) => !job));
+    assert.ok(await queues.invoices.getJob(ids[1]));
+    await page.context().close();
+  });
+
+  test('draining asks for the name of the queue', async () => {
+    const page = await open('/queues/legacy-import');
+    await button(page, 'Drain…').click();
+    const confirm = page.getByRole('dialog').getByRole('button', { name: 'Drain…' });
+    await page.getByLabel('Type legacy-import to confirm').fill('legacy');
+    assert.ok(await confirm.isDisabled());
+    await page.getByLabel('Type legacy-import to confirm').fill('legacy-import');
+    await confirm.click();
+    await until('an empty queue', async () => (await queues['legacy-import'].getWaitingCount()) === 0);
+    await page.context().close();
+  });
+
+  test('cleaning what failed', async () => {
+    const page = await open('/queues/thumbnails');
+    await button(page, 'Clean…').click();
+    await page.getByLabel('State').selectOption('failed');
+    await page.getByLabel('Older than').fill('0');
+    await page.getByLabel('Type thumbnails to confirm').fill('thumbnails');
+    await page.getByRole('dialog').getByRole('button', { name: 'Clean…' }).click();
+    await until('no failed job', async () => (await queues.thumbnails.getFailedCount()) === 0);
+    assert.equal(await queues.thumbnails.getCompletedCount(), 20);
+    await page.context().close();
+  });
+
+  test('creating a job by the form of its schema', async () => {
+    const page = await open('/queues/greetings/new');
+    await page.getByLabel('name *').fill('Ada');
+    await page.getByLabel('times').fill('99');
+    await button(page, 'Create the job').click();
+    await page.getByText('Some fields are not valid').waitFor();
+    await page.locator('.field.invalid', { hasText: 'times' }).waitFor();
+    await page.locator('.field.invalid', { hasText: 'kind' }).waitFor();
+    await page.getByLabel('kind *').selectOption('hello');
+    await page.getByLabel('times').fill('3');
+    await page.getByLabel('languages').fill('en\nde');
+    await page.locator('fieldset', { hasText: 'card' }).getByLabel('text').fill('dear');
+    await page.getByLabel('Id', { exact: true }).fill('from-the-form');
+    await page.getByLabel('Priority').fill('3');
+    await button(page, 'Create the job').click();
+    await page.waitForURL(/\/jobs\/greetings\/from-the-form/);
+    const job = await queues.greetings.getJob('from-the-form');
+    assert.deepEqual(job.data, { name: 'Ada', kind: 'hello', times: 3, languages: ['en', 'de'], card: { text: 'dear' } });
+    assert.equal(job.opts.priority, 3);
+    await button(page, 'Duplicate…').click();
+    await page.getByLabel('Data (JSON)').waitFor();
+    assert.deepEqual(JSON.parse(await page.getByLabel('Data (JSON)').inputValue()), job.data);
+    await page.context().close();
+  });
+
+  test('filters stand in the address, and Back goes back', async () => {
+    const page = await open('/queues/invoices/jobs?state=waiting');
+    await page.getByPlaceholder('Name').fill('remind');
+    await button(page, 'Filter').click();
+    await page.waitForURL(/name=remind/);
+    await eventually(async () => (await page.locator('tbody tr td[data-label="Name"]').allInnerTexts()).every((name) => name === 'remind'), { what: 'reminders only' });
+    await page.getByRole('link', { name: 'Next page' }).click();
+    await page.waitForURL(/cursor=/);
+    await page.goBack();
+    assert.ok(!page.url().includes('cursor'));
+    await page.goBack();
+    await page.locator('td', { hasText: /^bill$/ }).first().waitFor();
+    await page.context().close();
+  });
+});

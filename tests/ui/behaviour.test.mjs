@@ -1,0 +1,176 @@
+// How the page behaves: who may what, signing in and out, keys, being hidden, large payloads, stores that go away.
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { eventually } from '../api/harness/index.mjs';
+import { checkAccess, shoot, startBrowser } from './browser.mjs';
+import { setStage } from './stage.mjs';
+
+describe('behaviour', () => {
+  let stage, browser;
+  before(async () => {
+    [stage, browser] = await Promise.all([setStage({ busy: false, allow: [/redis/] }), startBrowser()]);
+  });
+  after(async () => {
+    await browser?.close();
+    await stage?.stop();
+  });
+
+  const open = (path, options) => browser.open(stage.sluice, path, options);
+  const requests = (page) => {
+    const seen = [];
+    page.on('request', (request) => seen.push(new URL(request.url()).pathname));
+    return seen;
+  };
+
+  test('a viewer sees no action', async () => {
+    const page = await open('/queues/invoices', { roles: ['viewer'] });
+    await page.getByText('Paused').first().waitFor();
+    await page.getByText('Declaration').waitFor();
+    for (const name of ['Resume', 'Drain…', 'Clean…']) assert.equal(await page.getByRole('button', { name }).count(), 0, name);
+    assert.equal(await page.getByRole('link', { name: 'New job' }).count(), 0);
+    await page.goto('/queues/invoices/jobs');
+    await page.locator('tbody tr').first().waitFor();
+    assert.equal(await page.locator('input[type=checkbox]').count(), 0);
+    await page.goto('/jobs/greetings/hello-world');
+    await page.getByText('Timeline').waitFor();
+    assert.equal(await page.locator('.head button').count(), 1, 'only copying the id');
+    const refused = await page.evaluate(() => fetch('/api/queues/invoices/resume', { method: 'POST' }).then(({ status }) => status));
+    assert.equal(refused, 403, 'and the server refuses it all the same');
+    await page.context().close();
+  });
+
+  test('signing in with a token, and out', async () => {
+    const page = await open('/queues/greetings', { roles: null });
+    await page.getByLabel('Token').fill('nonsense');
+    await page.getByRole('button', { name: 'Sign in', exact: true }).click();
+    await page.getByText('This token is not valid').waitFor();
+    await page.getByLabel('Token').fill(stage.sluice.token({ sub: 'grace', roles: ['operator'] }));
+    await page.keyboard.press('Enter');
+    await page.getByRole('heading', { name: 'greetings' }).waitFor();
+    assert.match(page.url(), /\/queues\/greetings$/, 'one stays where one wanted to go');
+    assert.equal(await page.evaluate(() => document.cookie), '', 'no script can read the cookie');
+    await page.getByRole('button', { name: 'Sign out' }).click();
+    await page.getByLabel('Token').waitFor();
+    await page.context().close();
+  });
+
+  test('signing in by the link of the log, and without a token in development', async () => {
+    const { login } = await stage.sluice.logged('listening');
+    const page = await open(login, { roles: null });
+    await page.getByRole('heading', { name: 'Queues' }).waitFor();
+    assert.equal(new URL(page.url()).pathname, '/');
+    await page.context().clearCookies();
+    await page.goto(login);
+    await page.getByText('This link has been used').waitFor();
+    await page.getByLabel('Role').selectOption('viewer');
+    await page.getByRole('button', { name: 'Sign in without a token' }).click();
+    await page.getByRole('heading', { name: 'Queues' }).waitFor();
+    await page.context().close();
+  });
+
+  test('a session that ends leads to signing in', async () => {
+    const page = await open('/');
+    await page.getByRole('heading', { name: 'Queues' }).waitFor();
+    await page.context().clearCookies();
+    await page.getByLabel('Token').waitFor();
+    await page.context().close();
+  });
+
+  test('everything by keys', async () => {
+    const page = await open('/');
+    await page.locator('tbody tr').first().waitFor();
+    await page.keyboard.press('Tab');
+    assert.equal(await page.evaluate(() => document.activeElement.className), 'skip');
+    for (const key of ['j', 'j', 'o']) await page.keyboard.press(key);
+    await page.waitForURL(/\/queues\//);
+    await page.keyboard.press('g');
+    await page.keyboard.press('s');
+    await page.waitForURL(/\/status$/);
+    await page.keyboard.press('Control+k');
+    await page.getByRole('combobox', { name: 'Search' }).fill('invo');
+    await page.keyboard.press('Enter');
+    await page.waitForURL(/\/queues\/invoices$/);
+    await page.keyboard.press('/');
+    await page.getByRole('combobox', { name: 'Search' }).fill('greetings/hello-world');
+    await page.keyboard.press('Enter');
+    await page.waitForURL(/\/jobs\/greetings\/hello-world$/);
+    await page.keyboard.press('t');
+    assert.equal(await page.locator('html').getAttribute('data-theme'), 'light');
+    await page.context().close();
+  });
+
+  test('what changes appears by itself, without a jump', async () => {
+    const page = await open('/queues/greetings');
+    const count = page.locator('.state-link.state-waiting .state-count');
+    await count.getByText(/\d/).waitFor();
+    const before = Number(await count.innerText());
+    await stage.queues.greetings.add('greet', { name: 'x', kind: 'hello' });
+    await count.getByText(String(before + 1), { exact: true }).waitFor();
+    await page.context().close();
+  });
+
+  test('nothing is asked while paused or hidden', async () => {
+    const page = await open('/queues/greetings', { clock: true });
+    await page.getByText('Declaration').waitFor();
+    const seen = requests(page);
+    await page.clock.runFor(10_000);
+    await eventually(() => seen.length > 0, { what: 'a look as time passes' });
+    await page.getByRole('button', { name: 'Live' }).click();
+    await page.getByRole('button', { name: 'Paused' }).waitFor();
+    await page.waitForLoadState('networkidle');
+    seen.length = 0;
+    await page.clock.runFor(60_000);
+    assert.deepEqual(seen, [], 'paused');
+    await page.evaluate(() => Object.defineProperty(document, 'hidden', { get: () => true, configurable: true }));
+    await page.getByRole('button', { name: 'Paused' }).click();
+    await page.clock.runFor(60_000);
+    assert.deepEqual(seen, [], 'hidden');
+    await page.evaluate(() => {
+      delete document.hidden;
+      document.dispatchEvent(new Event('visibilitychange'));
+    });
+    await eventually(() => seen.length > 0, { what: 'a look at once when the page is seen again' });
+    await page.context().close();
+  });
+
+  test('a payload of megabytes does not freeze it', async () => {
+    const list = Array.from({ length: 12_000 }, (_, i) => ({ i, text: `row ${i} of many` }));
+    await stage.queues.greetings.add('huge', { list, long: 'x'.repeat(3_000_000), exact: 1 }, { jobId: 'huge' });
+    const page = await open('/jobs/greetings/huge');
+    await page.getByText('exact').waitFor();
+    const nodes = await page.evaluate(() => document.querySelectorAll('*').length);
+    assert.ok(nodes < 2000, `${nodes} elements`);
+    const longest = await page.evaluate(() => new Promise((resolve) => {
+      let worst = 0;
+      new PerformanceObserver((entries) => entries.getEntries().forEach(({ duration }) => (worst = Math.max(worst, duration)))).observe({ type: 'longtask' });
+      document.querySelector('.json-toggle').click();
+      requestAnimationFrame(() => setTimeout(() => resolve(worst), 300));
+    }));
+    await page.getByText('row 99 of many').waitFor();
+    assert.ok(longest < 1000, `opening it took ${longest} ms`);
+    assert.equal(await page.getByText('row 100 of many').count(), 0);
+    await page.getByRole('button', { name: '100 more' }).click();
+    await page.getByText('row 100 of many').waitFor();
+    await page.context().close();
+  });
+
+  test('Redis away: what was shown stays, the page says why, and recovers by itself', async () => {
+    const page = await open('/');
+    await page.locator('tbody tr').first().waitFor();
+    await stage.redis.kill();
+    await page.getByText('A store is away').waitFor();
+    assert.ok(await page.locator('tbody tr').count() > 3, 'the last figures stay');
+    await checkAccess(page, 'Redis away');
+    await shoot(page, 'redis-away-overview');
+    await page.getByRole('link', { name: 'Look at the status' }).click();
+    await page.getByText('Look at the log of Redis').waitFor();
+    await checkAccess(page, 'status with Redis away');
+    await shoot(page, 'redis-away-status');
+    await stage.redis.start();
+    await page.getByText('Ready', { exact: true }).waitFor();
+    await page.goto('/');
+    await page.locator('tbody tr').first().waitFor();
+    assert.equal(await page.locator('.banner').count(), 0);
+    await page.context().close();
+  });
+});

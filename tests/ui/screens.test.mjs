@@ -1,0 +1,112 @@
+// Every screen, light and dark, on a desk and on a phone: it shows what there is, axe finds nothing, stored script does nothing. The
+// pictures are kept in build/ui-shots.
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { checkAccess, shoot, startBrowser } from './browser.mjs';
+import { NASTY, setStage, settled } from './stage.mjs';
+
+const FORMS = [
+  { form: 'light', theme: 'light' },
+  { form: 'dark', theme: 'dark' },
+  { form: 'phone', width: 390, height: 844 },
+  { form: 'wide', width: 2200, height: 1100, theme: 'dark' },
+];
+
+// Name, address, and a text by which the screen is known to be complete.
+const SCREENS = [
+  ['overview', '/', 'has no worker'],
+  ['queue', '/queues/orders', 'warehouse-1'],
+  ['queue-paused', '/queues/invoices', 'Paused'],
+  ['jobs-failed', '/queues/thumbnails/jobs?state=failed', 'cannot decode image'],
+  ['jobs-empty', '/queues/thumbnails/jobs?state=delayed', 'No jobs: Delayed'],
+  ['job-failed', '/jobs/orders/declined', 'Attempt 2'],
+  ['job-active', '/jobs/orders/held-order', 'waiting for the warehouse'],
+  ['job-delayed', '/jobs/orders/tomorrow', 'Due'],
+  ['job-flow', '/jobs/nightly-reports/month-end', 'Waiting · legacy-import'],
+  ['job-gone', '/jobs/orders/none', 'This job is not here'],
+  ['new-job', '/queues/greetings/new', 'Whom to greet.'],
+  ['status', '/status', 'documents'],
+  ['not-found', '/queues/a/b/c', 'There is nothing at this address'],
+];
+
+describe('screens', () => {
+  let stage, browser;
+  before(async () => {
+    [stage, browser] = await Promise.all([setStage(), startBrowser()]);
+    await settled(stage);
+  });
+  after(async () => {
+    await browser?.close();
+    await stage?.stop();
+  });
+
+  for (const { form, ...look } of FORMS) {
+    for (const [name, path, text] of SCREENS) {
+      test(`${name}, ${form}`, async () => {
+        const page = await browser.open(stage.sluice, path, look);
+        await page.getByText(text).first().waitFor();
+        await page.locator('.skeleton').first().waitFor({ state: 'detached' });
+        assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), 'nothing is wider than the window');
+        await checkAccess(page, `${name}, ${form}`);
+        await shoot(page, `${name}-${form}`);
+        await page.context().close();
+      });
+    }
+  }
+
+  for (const { form, ...look } of FORMS.slice(0, 3)) {
+    test(`signing in, ${form}`, async () => {
+      const page = await browser.open(stage.sluice, '/login', { ...look, roles: null });
+      await page.getByText('anybody may sign in').waitFor();
+      await checkAccess(page, `signing in, ${form}`);
+      await shoot(page, `sign-in-${form}`);
+      await page.context().close();
+    });
+  }
+
+  test('German', async () => {
+    const page = await browser.open(stage.sluice, '/queues/invoices', { language: 'de-DE' });
+    await page.getByRole('button', { name: 'Fortsetzen' }).waitFor();
+    assert.equal(await page.locator('html').getAttribute('lang'), 'de');
+    await page.goto('/');
+    await page.getByText('hat keinen Worker').first().waitFor();
+    await shoot(page, 'overview-german');
+    await page.getByLabel('Sprache').selectOption('en');
+    await page.getByText('has no worker').first().waitFor();
+    await page.context().close();
+  });
+
+  test('stored script is text, wherever it stands', async () => {
+    const page = await browser.open(stage.sluice, '/jobs/orders/nasty');
+    const shown = NASTY.replace('\u202e', '\\u202e');
+    await page.getByText(shown, { exact: true }).first().waitFor();
+    await page.getByText('Attempt 1').waitFor();
+    assert.ok(await page.getByText('onerror=').count() >= 4, 'name, reason, trace and data');
+    await page.goto('/queues/orders/jobs?state=failed');
+    await page.getByText(shown).first().waitFor();
+    assert.equal(await page.locator('main img, main script').count(), 0);
+    await page.context().close();
+  });
+
+  test('windows: palette, keys, questions', async () => {
+    for (const theme of ['light', 'dark']) {
+      const page = await browser.open(stage.sluice, '/queues/orders', { theme });
+      await page.getByText('warehouse-1').waitFor();
+      await page.keyboard.press('/');
+      await page.locator('#palette-list [role=option]').first().waitFor();
+      await checkAccess(page, 'palette');
+      await shoot(page, `palette-${theme}`, { fullPage: false });
+      await page.keyboard.press('Escape');
+      await page.keyboard.press('?');
+      await page.getByRole('dialog', { name: 'Keys' }).waitFor();
+      await checkAccess(page, 'keys');
+      await shoot(page, `keys-${theme}`, { fullPage: false });
+      await page.keyboard.press('Escape');
+      await page.getByRole('button', { name: 'Drain…' }).click();
+      await page.getByRole('dialog').waitFor();
+      await checkAccess(page, 'question');
+      await shoot(page, `question-${theme}`, { fullPage: false });
+      await page.context().close();
+    }
+  });
+});
