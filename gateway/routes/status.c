@@ -7,7 +7,6 @@
 #include "lib/base/digest.h"
 
 #define WAIT_MAX_S 30
-#define BATCH_MAX 500
 
 /* ---- one job ---- */
 
@@ -135,36 +134,35 @@ void jobs_status(struct request *r, struct response *res)
 
 /* ---- many jobs ---- */
 
-/* One request's wants and what was found, in parallel arrays; the last three are for one queue at a time. */
+/* One request's wants and what was found, in parallel arrays; the last two are for one queue at a time. */
 struct batch {
 	size_t n;
 	struct str *queues, *wanted;
-	struct bq_job *jobs; /* state BQ_STATE_UNKNOWN: no such job, or not the caller's to see */
+	const struct bq_job **jobs; /* NULL: no such job, or not the caller's to see */
 	bool *answered;
 	struct str *ids;
-	struct bq_job *found;
 	size_t *places;
 };
 
 static int batch_read(struct request *r, struct batch *b, struct err *err)
 {
 	uint32_t jobs = jdoc_get(&r->json, JDOC_ROOT, "jobs");
+	size_t n = r->json.nodes[jobs].count, i = 0;
 
 	*b = (struct batch){
-		.queues = arena_array(r->arena, BATCH_MAX, sizeof(*b->queues)),
-		.wanted = arena_array(r->arena, BATCH_MAX, sizeof(*b->wanted)),
-		.jobs = arena_array(r->arena, BATCH_MAX, sizeof(*b->jobs)),
-		.answered = arena_array(r->arena, BATCH_MAX, sizeof(*b->answered)),
-		.ids = arena_array(r->arena, BATCH_MAX, sizeof(*b->ids)),
-		.found = arena_array(r->arena, BATCH_MAX, sizeof(*b->found)),
-		.places = arena_array(r->arena, BATCH_MAX, sizeof(*b->places)),
+		.n = n,
+		.queues = arena_array(r->arena, n, sizeof(*b->queues)),
+		.wanted = arena_array(r->arena, n, sizeof(*b->wanted)),
+		.jobs = arena_array(r->arena, n, sizeof(*b->jobs)),
+		.answered = arena_array(r->arena, n, sizeof(*b->answered)),
+		.ids = arena_array(r->arena, n, sizeof(*b->ids)),
+		.places = arena_array(r->arena, n, sizeof(*b->places)),
 	};
-	if (!b->queues || !b->wanted || !b->jobs || !b->answered || !b->ids || !b->found || !b->places)
+	if (!b->queues || !b->wanted || !b->jobs || !b->answered || !b->ids || !b->places)
 		return err_set(err, ERR_NOMEM, "out of memory");
-	for (uint32_t c = jdoc_first(&r->json, jobs); c != JDOC_NONE && b->n < BATCH_MAX; c = jdoc_next(&r->json, jobs, c), b->n++) {
-		b->queues[b->n] = jdoc_string(&r->json, jdoc_get(&r->json, c, "queue"), r->arena);
-		b->wanted[b->n] = jdoc_string(&r->json, jdoc_get(&r->json, c, "jobId"), r->arena);
-		b->jobs[b->n].state = BQ_STATE_UNKNOWN;
+	for (uint32_t c = jdoc_first(&r->json, jobs); c != JDOC_NONE; c = jdoc_next(&r->json, jobs, c), i++) {
+		b->queues[i] = jdoc_string(&r->json, jdoc_get(&r->json, c, "queue"), r->arena);
+		b->wanted[i] = jdoc_string(&r->json, jdoc_get(&r->json, c, "jobId"), r->arena);
 	}
 	return 0;
 }
@@ -190,17 +188,20 @@ static int batch_answer_queue(struct request *r, struct batch *b, size_t first, 
 	const struct services *s = app_services(r->app);
 	const struct declaration *decl = declarations_find(s->queues, b->queues[first]);
 	size_t count = batch_gather(b, first);
+	struct bq_job *found = arena_array(r->arena, count, sizeof(*found));
 	struct err no_such_name = {0};
 	struct bq_queue own;
 
+	if (!found)
+		return err_set(err, ERR_NOMEM, "out of memory");
 	if (!decl && bq_queue_init(&own, str_from(s->prefix), b->queues[first], &no_such_name) < 0)
 		return 0; /* no queue can have that name, so no job is there */
-	int rc = bq_status_many(s->bq, decl ? &decl->queue : &own, b->ids, count, r->arena, b->found, r->deadline_mono_ms, err);
+	int rc = bq_status_many(s->bq, decl ? &decl->queue : &own, b->ids, count, r->arena, found, r->deadline_mono_ms, err);
 	if (rc == 0 && decl)
-		rc = archived_jobs(r, &decl->queue, b->ids, b->found, count, err);
+		rc = archived_jobs(r, &decl->queue, b->ids, found, count, err);
 	for (size_t i = 0; rc == 0 && i < count; i++)
-		if (b->found[i].state != BQ_STATE_UNKNOWN && may_see(r, &b->found[i]))
-			b->jobs[b->places[i]] = b->found[i];
+		if (found[i].state != BQ_STATE_UNKNOWN && may_see(r, &found[i]))
+			b->jobs[b->places[i]] = &found[i];
 	if (!decl)
 		bq_queue_release(&own);
 	return rc;
@@ -214,15 +215,14 @@ static void batch_write(struct response *res, const struct batch *b)
 	jw_key(&w, "jobs");
 	jw_open(&w, '[');
 	for (size_t i = 0; i < b->n; i++) {
-		const struct bq_job *job = &b->jobs[i];
-		bool known = job->state != BQ_STATE_UNKNOWN;
+		const struct bq_job *job = b->jobs[i];
 		jw_open(&w, '{');
 		jw_kstr(&w, "queue", b->queues[i]);
 		jw_kstr(&w, "jobId", b->wanted[i]);
-		jw_kstrz(&w, "state", known ? bq_state_word(job->state) : NULL);
-		jw_kint(&w, "attemptsMade", known ? job->attempts_made : 0);
-		write_time(&w, "finishedOn", known ? job->finished_on : -1);
-		jw_kstr(&w, "failedReason", known ? job->failed_reason : STR_NONE);
+		jw_kstrz(&w, "state", job ? bq_state_word(job->state) : NULL);
+		jw_kint(&w, "attemptsMade", job ? job->attempts_made : 0);
+		write_time(&w, "finishedOn", job ? job->finished_on : -1);
+		jw_kstr(&w, "failedReason", job ? job->failed_reason : STR_NONE);
 		jw_close(&w, '}');
 	}
 	jw_close(&w, ']');
