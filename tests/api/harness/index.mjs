@@ -3,6 +3,7 @@ export { Child, processesOf, temporaryFolder } from './child.mjs';
 export { Contract } from './contract.mjs';
 export { eventually } from './eventually.mjs';
 export { Client, parseResponses, sendRaw } from './http.mjs';
+export { startPostgres } from './postgres.mjs';
 export { freePort, startRedis } from './redis.mjs';
 export { analysis, declare, documentJob, notification } from './samples.mjs';
 export { BUILD, RELEASE, ROOT, SLUICE, cleanEnvironment, runSluice, startSluice } from './sluice.mjs';
