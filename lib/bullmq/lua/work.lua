@@ -29,9 +29,10 @@
 -- rate limit in ms, due time in ms of the next delayed job or 0, what went wrong besides or "", now, the worker's name}. A fourth
 -- value of a job taken says that its fields are those before it was taken, and the number of this start of it.
 local rcall = redis.call
---@from moveToFinished getNextDelayedTimestamp addBaseMarkerIfNeeded getOrSetMaxEvents trimEvents batches collectMetrics
+--@from moveToFinished getNextDelayedTimestamp addBaseMarkerIfNeeded getOrSetMaxEvents trimEvents
 
--- What few runs need is not made in the others: making functions is most of what a short run costs.
+-- What few runs need is not made in the others: making functions is most of what a short run costs, and the more so the more of
+-- what stands around them they use. So those that belong together are made by a function of their own, when the first is called.
 local made = {}
 local function once(name, make)
   made[name] = made[name] or make()
@@ -46,8 +47,13 @@ local function makeOfficial()
   }
 end
 
+local function makeMetrics()
+  --@from moveToFinished batches collectMetrics
+  return collectMetrics
+end
+
 local function makeRemoval()
-  --@from moveToFinished addJobInTargetList isQueuePausedOrMaxed getJobIdFromKey getJobKeyPrefix removeJobKeys _moveParentToWait
+  --@from moveToFinished batches addJobInTargetList isQueuePausedOrMaxed getJobIdFromKey getJobKeyPrefix removeJobKeys _moveParentToWait
   --@from moveToFinished removeParentDependencyKey removeJob removeJobsByMaxAge removeJobsByMaxCount
   return {keys = removeJobKeys, byAge = removeJobsByMaxAge, byCount = removeJobsByMaxCount}
 end
@@ -77,13 +83,6 @@ local trimmed = false
 
 local function textOf(failure)
   return type(failure) == "table" and failure.err or tostring(failure)
-end
-
-local function workerOpts(token)
-  local opts = {token = token, lockDuration = tonumber(ARGV[4])}
-  if ARGV[3] ~= "" then opts.name = ARGV[3] end
-  if ARGV[5] ~= "" then opts.limiter = {max = tonumber(ARGV[5]), duration = tonumber(ARGV[6])} end
-  return opts
 end
 
 local function newToken()
@@ -127,20 +126,35 @@ local function fieldsOfJob(id)
   if isJob then return fields, starts end
 end
 
-local function takeOneOfficially()
-  local token = newToken()
-  local ok, reply = pcall(bullmq().take, KEYS, {base, now, cmsgpack.pack(workerOpts(token))})
-  if ok then return noteFetched(reply, token) end
-  local id = rcall("LINDEX", active, "0") -- the one at which it failed
-  if not id or fieldsOfJob(id) then error(reply, 0) end
-  stepOver(id)
-  return false
+local function workerOpts(token)
+  local opts = {token = token, lockDuration = tonumber(ARGV[4])}
+  if ARGV[3] ~= "" then opts.name = ARGV[3] end
+  if ARGV[5] ~= "" then opts.limiter = {max = tonumber(ARGV[5]), duration = tonumber(ARGV[6])} end
+  return opts
+end
+
+local function makeOfficialTaking()
+  local function takeOneOfficially()
+    local token = newToken()
+    local ok, reply = pcall(bullmq().take, KEYS, {base, now, cmsgpack.pack(workerOpts(token))})
+    if ok then return noteFetched(reply, token) end
+    local id = rcall("LINDEX", active, "0") -- the one at which it failed
+    if not id or fieldsOfJob(id) then error(reply, 0) end
+    stepOver(id)
+    return false
+  end
+
+  local function takeOfficially(n)
+    for _ = 1, n do
+      if takeOneOfficially() then return end
+    end
+  end
+
+  return takeOfficially
 end
 
 local function takeOfficially(n)
-  for _ = 1, n do
-    if takeOneOfficially() then return end
-  end
+  return once("officialTaking", makeOfficialTaking)(n)
 end
 
 local function prepare(id)
@@ -198,142 +212,117 @@ end
 
 -- ---- the outbox ----
 
-local function noteOutbox(failure)
-  if failure then trouble = failure end
+local function makeRecording()
+  local function noteOutbox(failure)
+    if failure then trouble = failure end
+  end
+
+  -- What is known of a job that is about to end; nil when it is gone.
+  local function snapshot(id)
+    local fields = rcall("HGETALL", base .. id)
+    return #fields > 0 and {id = id, fields = fields, logs = outbox().logs(base .. id .. ":logs")} or nil
+  end
+
+  local function recordEnd(job, ...)
+    local fields, more = job.fields, {...}
+    for i = 1, #more do fields[#fields + 1] = more[i] end
+    noteOutbox(outbox().put(KEYS[16], "end", job.id, now, fields, outbox().caps, job.logs))
+  end
+
+  return {snapshot = snapshot, ending = recordEnd, note = noteOutbox}
 end
 
--- What is known of a job that is about to end; nil when it is gone.
-local function snapshot(id)
-  local fields = rcall("HGETALL", base .. id)
-  return #fields > 0 and {id = id, fields = fields, logs = outbox().logs(base .. id .. ":logs")} or nil
-end
-
-local function recordEnd(job, ...)
-  local fields, more = job.fields, {...}
-  for i = 1, #more do fields[#fields + 1] = more[i] end
-  noteOutbox(outbox().put(KEYS[16], "end", job.id, now, fields, outbox().caps, job.logs))
-end
+local function recording() return once("recording", makeRecording) end
 
 -- ---- endings by the official scripts ----
 
-local function keysAt(...)
-  local keys = {}
-  for i, position in ipairs({...}) do keys[i] = KEYS[position] or position end
-  return keys
-end
-
-local function finish(id, failed, value, opts, fields, fetch)
-  local keys = keysAt(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, failed and 13 or 12, base .. id, failed and 15 or 14, 11)
-  return bullmq().finish(keys, {id, now, failed and "failedReason" or "returnvalue", value,
-    failed and "failed" or "completed", fetch and "1" or "0", base, opts, fields})
-end
-
-local official = {
-  complete = function(e, fetch)
-    local opts = workerOpts(e[3])
-    opts.keepJobs = e.keep
-    opts.attempts = 0
-    opts.maxMetricsSize = tonumber(points) or ""
-    return finish(e[2], false, e[4], cmsgpack.pack(opts), "", fetch), e[3]
-  end,
-  fail = function(e, fetch)
-    return finish(e[2], true, e[3], e[4], e[5], fetch), fetch and cmsgpack.unpack(e[4])["token"]
-  end,
-  delay = function(e)
-    return bullmq().delay(keysAt(11, 2, 3, 7, base .. e[2], 4, 9, 5, 1, 6, 10),
-      {base, now, e[2], e[3], e[4], e[5], e[6], "0", ""})
-  end,
-  retry = function(e)
-    return bullmq().retry(keysAt(2, 1, 8, base .. e[2], 9, 4, 7, 3, 10, 11, 5), {base, now, e[4], e[2], e[3], e[5]})
-  end,
-  release = function(e)
-    return bullmq().release(keysAt(2, 1, 5, 8, 9, 6, 3, 11, 4), {e[2], e[3], base .. e[2]})
-  end,
-}
-
--- What the outbox is told of an ending that the official script has accepted; `job` is what was known before.
-local record = {
-  complete = function(e, job, attempt)
-    recordEnd(job, "atm", attempt, "returnvalue", e[4], "finishedOn", now)
-  end,
-  fail = function(e, job, attempt)
-    recordEnd(job, "atm", attempt, "failedReason", e[3], "finishedOn", now, unpack(cmsgpack.unpack(e[5])))
-  end,
-  delay = function(e)
-    if e[5] == "0" then noteOutbox(outbox().putAttempt(KEYS[16], base, e[2], now, outbox().caps)) end
-  end,
-  retry = function(e)
-    noteOutbox(outbox().putAttempt(KEYS[16], base, e[2], now, outbox().caps))
-  end,
-  release = function() end,
-}
-
-local function attemptOf(job)
-  local made = 0
-  for i = 1, #job.fields, 2 do
-    if job.fields[i] == "atm" then made = tonumber(job.fields[i + 1]) or 0 end
-  end
-  return string.format("%d", made + 1)
-end
-
 local nothingElse = false -- a fetch has told that no more is to be had
 
-local function endOfficially(place)
-  local e, fetch = endings[place], place == #endings and (frees or free > 0)
-  local finishes = e[1] == "complete" or e[1] == "fail"
-  local known, job = true, nil
-  if recorded and finishes then known, job = pcall(snapshot, e[2]) end
-  local ok, reply, token = pcall(official[e[1]], e, fetch)
-  if not ok then
-    codes[place] = textOf(reply)
-  elseif type(reply) == "number" then
-    codes[place] = reply
-  else
-    codes[place] = 0
-    nothingElse = noteFetched(reply, token)
+local function makeOfficialEndings()
+  local function keysAt(...)
+    local keys = {}
+    for i, position in ipairs({...}) do keys[i] = KEYS[position] or position end
+    return keys
   end
-  if recorded and codes[place] == 0 and known and (job or not finishes) then
-    local written, failure = pcall(record[e[1]], e, job, job and attemptOf(job))
-    if not written then trouble = textOf(failure) end
+
+  local function finish(id, failed, value, opts, fields, fetch)
+    local keys = keysAt(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, failed and 13 or 12, base .. id, failed and 15 or 14, 11)
+    return bullmq().finish(keys, {id, now, failed and "failedReason" or "returnvalue", value,
+      failed and "failed" or "completed", fetch and "1" or "0", base, opts, fields})
   end
+
+  local official = {
+    complete = function(e, fetch)
+      local opts = workerOpts(e[3])
+      opts.keepJobs = e.keep
+      opts.attempts = 0
+      opts.maxMetricsSize = tonumber(points) or ""
+      return finish(e[2], false, e[4], cmsgpack.pack(opts), "", fetch), e[3]
+    end,
+    fail = function(e, fetch)
+      return finish(e[2], true, e[3], e[4], e[5], fetch), fetch and cmsgpack.unpack(e[4])["token"]
+    end,
+    delay = function(e)
+      return bullmq().delay(keysAt(11, 2, 3, 7, base .. e[2], 4, 9, 5, 1, 6, 10),
+        {base, now, e[2], e[3], e[4], e[5], e[6], "0", ""})
+    end,
+    retry = function(e)
+      return bullmq().retry(keysAt(2, 1, 8, base .. e[2], 9, 4, 7, 3, 10, 11, 5), {base, now, e[4], e[2], e[3], e[5]})
+    end,
+    release = function(e)
+      return bullmq().release(keysAt(2, 1, 5, 8, 9, 6, 3, 11, 4), {e[2], e[3], base .. e[2]})
+    end,
+  }
+
+  -- What the outbox is told of an ending that the official script has accepted; `job` is what was known before.
+  local record = {
+    complete = function(e, job, attempt)
+      recording().ending(job, "atm", attempt, "returnvalue", e[4], "finishedOn", now)
+    end,
+    fail = function(e, job, attempt)
+      recording().ending(job, "atm", attempt, "failedReason", e[3], "finishedOn", now, unpack(cmsgpack.unpack(e[5])))
+    end,
+    delay = function(e)
+      if e[5] == "0" then recording().note(outbox().putAttempt(KEYS[16], base, e[2], now, outbox().caps)) end
+    end,
+    retry = function(e)
+      recording().note(outbox().putAttempt(KEYS[16], base, e[2], now, outbox().caps))
+    end,
+    release = function() end,
+  }
+
+  local function attemptOf(job)
+    local made = 0
+    for i = 1, #job.fields, 2 do
+      if job.fields[i] == "atm" then made = tonumber(job.fields[i + 1]) or 0 end
+    end
+    return string.format("%d", made + 1)
+  end
+
+  local function endOfficially(place)
+    local e, fetch = endings[place], place == #endings and (frees or free > 0)
+    local finishes = e[1] == "complete" or e[1] == "fail"
+    local known, job = true, nil
+    if recorded and finishes then known, job = pcall(recording().snapshot, e[2]) end
+    local ok, reply, token = pcall(official[e[1]], e, fetch)
+    if not ok then
+      codes[place] = textOf(reply)
+    elseif type(reply) == "number" then
+      codes[place] = reply
+    else
+      codes[place] = 0
+      nothingElse = noteFetched(reply, token)
+    end
+    if recorded and codes[place] == 0 and known and (job or not finishes) then
+      local written, failure = pcall(record[e[1]], e, job, job and attemptOf(job))
+      if not written then trouble = textOf(failure) end
+    end
+  end
+
+  return endOfficially
 end
 
 -- ---- completions of plain jobs ----
-
--- What is needed of each completion's job before anything is written: its locks, whether it is a plain one.
-local function lookAtCompletions()
-  local places, lockKeys, childKeys, seen = {}, {}, {}, {}
-  for place, e in ipairs(endings) do
-    if e[1] == "complete" and not seen[e[2]] then
-      local jobKey = base .. e[2]
-      places[#places + 1] = place
-      e.jobKey, e.lockKey = jobKey, jobKey .. ":lock"
-      lockKeys[#lockKeys + 1] = e.lockKey
-      childKeys[#childKeys + 1] = jobKey .. ":dependencies"
-      childKeys[#childKeys + 1] = jobKey .. ":unsuccessful"
-    end
-    seen[e[2]] = true -- of a job that is ended twice the first ending changes what the second finds
-  end
-  if #places == 0 then return end
-  local locks = rcall("MGET", unpack(lockKeys))
-  local anyChildren = rcall("EXISTS", unpack(childKeys)) > 0
-  for i, place in ipairs(places) do
-    local e = endings[place]
-    local ok, fields = pcall(rcall, "HMGET", e.jobKey, "timestamp", "atm", "parentKey", "parent", "deid")
-    e.plain = ok and locks[i] == e[3] and e[3] ~= "0" and fields[1] and tonumber(fields[2] or 0) and not fields[3] and not fields[4] and
-      not fields[5] and not (anyChildren and rcall("EXISTS", childKeys[2 * i - 1], childKeys[2 * i]) > 0)
-    e.attempt = e.plain and string.format("%d", (fields[2] or 0) + 1)
-  end
-end
-
-local function removeSurplus(keep, n)
-  local count = keep.count
-  for _ = 1, keep.age and n or 0 do
-    if rcall("ZCOUNT", KEYS[12], "-inf", now - keep.age * 1000) == 0 then break end
-    removal().byAge(now, keep.age, KEYS[12], base, keep.limit or 1000)
-  end
-  if count and count > 0 and rcall("ZCARD", KEYS[12]) > count then removal().byCount(count, KEYS[12], base) end
-end
 
 local function addDrainedIfEmpty()
   if rcall("LLEN", wait) == 0 and rcall("LLEN", active) == 0 and rcall("ZCARD", prioritized) == 0 then
@@ -343,102 +332,141 @@ end
 
 local drainedIsOpen = false -- the last ending finished a job: the queue is drained unless there is a job to take
 
--- Each id out of the active list, as LREM takes it out, the last first: for many in a short list it is written anew. Tells which
--- were there.
-local function leaveActive(ids)
-  local was = {}
-  if #ids < REWRITE_FROM or rcall("LLEN", active) > #ids * 4 then
-    for _, id in ipairs(ids) do was[id] = rcall("LREM", active, "-1", id) > 0 end
+local function makeCompletions()
+  -- What is needed of each completion's job before anything is written: its locks, whether it is a plain one.
+  local function lookAtCompletions()
+    local places, lockKeys, childKeys, seen = {}, {}, {}, {}
+    for place, e in ipairs(endings) do
+      if e[1] == "complete" and not seen[e[2]] then
+        local jobKey = base .. e[2]
+        places[#places + 1] = place
+        e.jobKey, e.lockKey = jobKey, jobKey .. ":lock"
+        lockKeys[#lockKeys + 1] = e.lockKey
+        childKeys[#childKeys + 1] = jobKey .. ":dependencies"
+        childKeys[#childKeys + 1] = jobKey .. ":unsuccessful"
+      end
+      seen[e[2]] = true -- of a job that is ended twice the first ending changes what the second finds
+    end
+    if #places == 0 then return end
+    local locks = rcall("MGET", unpack(lockKeys))
+    local anyChildren = rcall("EXISTS", unpack(childKeys)) > 0
+    for i, place in ipairs(places) do
+      local e = endings[place]
+      local ok, fields = pcall(rcall, "HMGET", e.jobKey, "timestamp", "atm", "parentKey", "parent", "deid")
+      e.plain = ok and locks[i] == e[3] and e[3] ~= "0" and fields[1] and tonumber(fields[2] or 0) and not fields[3] and not fields[4] and
+        not fields[5] and not (anyChildren and rcall("EXISTS", childKeys[2 * i - 1], childKeys[2 * i]) > 0)
+      e.attempt = e.plain and string.format("%d", (fields[2] or 0) + 1)
+    end
+  end
+
+  local function removeSurplus(keep, n)
+    local count = keep.count
+    for _ = 1, keep.age and n or 0 do
+      if rcall("ZCOUNT", KEYS[12], "-inf", now - keep.age * 1000) == 0 then break end
+      removal().byAge(now, keep.age, KEYS[12], base, keep.limit or 1000)
+    end
+    if count and count > 0 and rcall("ZCARD", KEYS[12]) > count then removal().byCount(count, KEYS[12], base) end
+  end
+
+  -- Each id out of the active list, as LREM takes it out, the last first: for many in a short list it is written anew. Tells which
+  -- were there.
+  local function leaveActive(ids)
+    local was = {}
+    if #ids < REWRITE_FROM or rcall("LLEN", active) > #ids * 4 then
+      for _, id in ipairs(ids) do was[id] = rcall("LREM", active, "-1", id) > 0 end
+      return was
+    end
+    local leaving, staying, list = {}, {}, rcall("LRANGE", active, "0", "-1")
+    for _, id in ipairs(ids) do leaving[id] = true end
+    for i = #list, 1, -1 do
+      local id = list[i]
+      if leaving[id] then
+        leaving[id], was[id] = nil, true
+      else
+        staying[#staying + 1] = id
+      end
+    end
+    rcall("DEL", active)
+    if #staying > 0 then rcall("LPUSH", active, unpack(staying)) end
     return was
   end
-  local leaving, staying, list = {}, {}, rcall("LRANGE", active, "0", "-1")
-  for _, id in ipairs(ids) do leaving[id] = true end
-  for i = #list, 1, -1 do
-    local id = list[i]
-    if leaving[id] then
-      leaving[id], was[id] = nil, true
-    else
-      staying[#staying + 1] = id
-    end
-  end
-  rcall("DEL", active)
-  if #staying > 0 then rcall("LPUSH", active, unpack(staying)) end
-  return was
-end
 
-local function completeOne(place, keeps, members, logged)
-  local e = endings[place]
-  local id, value, jobKey = e[2], e[4], e.jobKey
-  if not trimmed then trimEvents(meta, events) end
-  trimmed = true
-  if recorded then
-    recordEnd({id = id, fields = rcall("HGETALL", jobKey), logs = logged and outbox().logs(jobKey .. ":logs")},
-      "atm", e.attempt, "returnvalue", value, "finishedOn", now)
-  end
-  if keeps then
-    rcall("HSET", jobKey, "atm", e.attempt, "returnvalue", value, "finishedOn", now)
-    members[#members + 1] = now
-    members[#members + 1] = id
-  else
-    removal().keys(jobKey)
-  end
-  rcall("XADD", events, "*", "event", "completed", "jobId", id, "returnvalue", value, "prev", "active")
-  codes[place] = 0
-end
-
-local function anyLogs(ids)
-  local keys = {}
-  for i, id in ipairs(ids) do keys[i] = base .. id .. ":logs" end
-  return rcall("EXISTS", unpack(keys)) > 0
-end
-
--- The endings from `first` to `last`: plain ones that keep the same number of jobs.
-local function completeRun(first, last)
-  local keep = endings[first].keep
-  local ids, lockKeys, members, done = {}, {}, {}, 0
-  for place = first, last do
+  local function completeOne(place, keeps, members, logged)
     local e = endings[place]
-    ids[#ids + 1] = e[2]
-    lockKeys[#lockKeys + 1] = e.lockKey
-  end
-  local logged = recorded and anyLogs(ids)
-  rcall("DEL", unpack(lockKeys))
-  rcall("SREM", stalled, unpack(ids))
-  local was = leaveActive(ids)
-  for place = first, last do
-    if was[endings[place][2]] then
-      completeOne(place, keep.count ~= 0, members, logged)
-      done = done + 1
+    local id, value, jobKey = e[2], e[4], e.jobKey
+    if not trimmed then trimEvents(meta, events) end
+    trimmed = true
+    if recorded then
+      recording().ending({id = id, fields = rcall("HGETALL", jobKey), logs = logged and outbox().logs(jobKey .. ":logs")},
+        "atm", e.attempt, "returnvalue", value, "finishedOn", now)
+    end
+    if keeps then
+      rcall("HSET", jobKey, "atm", e.attempt, "returnvalue", value, "finishedOn", now)
+      members[#members + 1] = now
+      members[#members + 1] = id
     else
-      codes[place] = -3
+      removal().keys(jobKey)
+    end
+    rcall("XADD", events, "*", "event", "completed", "jobId", id, "returnvalue", value, "prev", "active")
+    codes[place] = 0
+  end
+
+  local function anyLogs(ids)
+    local keys = {}
+    for i, id in ipairs(ids) do keys[i] = base .. id .. ":logs" end
+    return rcall("EXISTS", unpack(keys)) > 0
+  end
+
+  -- The endings from `first` to `last`: plain ones that keep the same number of jobs.
+  local function completeRun(first, last)
+    local keep = endings[first].keep
+    local ids, lockKeys, members, done = {}, {}, {}, 0
+    for place = first, last do
+      local e = endings[place]
+      ids[#ids + 1] = e[2]
+      lockKeys[#lockKeys + 1] = e.lockKey
+    end
+    local logged = recorded and anyLogs(ids)
+    rcall("DEL", unpack(lockKeys))
+    rcall("SREM", stalled, unpack(ids))
+    local was = leaveActive(ids)
+    for place = first, last do
+      if was[endings[place][2]] then
+        completeOne(place, keep.count ~= 0, members, logged)
+        done = done + 1
+      else
+        codes[place] = -3
+      end
+    end
+    if done == 0 then return end
+    if keep.count ~= 0 then
+      rcall("ZADD", KEYS[12], unpack(members))
+      local ok, failure = pcall(removeSurplus, keep, done)
+      if not ok then trouble = textOf(failure) end
+    end
+    if points ~= "" then
+      once("metrics", makeMetrics)(KEYS[14], KEYS[14] .. ":data", points, now)
+      if done > 1 then rcall("HINCRBY", KEYS[14], "count", done - 1) end
+    end
+    if last == #endings and codes[last] == 0 and (frees or free > 0) then
+      drainedIsOpen = true
+    else
+      addDrainedIfEmpty()
     end
   end
-  if done == 0 then return end
-  if keep.count ~= 0 then
-    rcall("ZADD", KEYS[12], unpack(members))
-    local ok, failure = pcall(removeSurplus, keep, done)
-    if not ok then trouble = textOf(failure) end
-  end
-  if points ~= "" then
-    collectMetrics(KEYS[14], KEYS[14] .. ":data", points, now)
-    if done > 1 then rcall("HINCRBY", KEYS[14], "count", done - 1) end
-  end
-  if last == #endings and codes[last] == 0 and (frees or free > 0) then
-    drainedIsOpen = true
-  else
-    addDrainedIfEmpty()
-  end
-end
 
-local function completePlain(first)
-  local last, keep = first, endings[first].keep
-  while endings[last + 1] and endings[last + 1].plain and endings[last + 1].keep == keep do last = last + 1 end
-  local ok, failure = pcall(completeRun, first, last)
-  for place = first, last do
-    codes[place] = codes[place] or textOf(failure)
+  local function completePlain(first)
+    local last, keep = first, endings[first].keep
+    while endings[last + 1] and endings[last + 1].plain and endings[last + 1].keep == keep do last = last + 1 end
+    local ok, failure = pcall(completeRun, first, last)
+    for place = first, last do
+      codes[place] = codes[place] or textOf(failure)
+    end
+    if not ok then trouble = textOf(failure) end
+    return last + 1
   end
-  if not ok then trouble = textOf(failure) end
-  return last + 1
+
+  return {look = lookAtCompletions, complete = completePlain}
 end
 
 -- ---- the run ----
@@ -463,13 +491,14 @@ while at <= #ARGV do
     at = readCompletions(at)
   end
 end
-lookAtCompletions()
+local completions = #endings > 0 and makeCompletions()
+if completions then completions.look() end
 local place = 1
 while place <= #endings do
   if endings[place].plain then
-    place = completePlain(place)
+    place = completions.complete(place)
   else
-    endOfficially(place)
+    once("officialEndings", makeOfficialEndings)(place)
     place = place + 1
   end
 end
