@@ -235,6 +235,8 @@ export default {
   'job.queue': ['Queue', 'Queue'],
   'job.copyid': ['Copy the id', 'Id kopieren'],
   'job.gone': ['This job is not here', 'Diesen Job gibt es hier nicht'],
+  'job.archive': ['From the records', 'Aus den Aufzeichnungen'],
+  'job.archive.title': ['Redis has it no more.', 'Redis hat ihn nicht mehr.'],
   'job.facts': ['Facts', 'Angaben'],
   'job.data': ['Data', 'Daten'],
   'job.result': ['Result', 'Ergebnis'],

@@ -117,6 +117,8 @@ bool response_etag_exact(const struct request *r, struct response *res, struct s
 
 /* Turns the response into a problem (RFC 9457): the status comes from problems.def. detail may be NULL. */
 void response_problem(const struct request *r, struct response *res, enum problem p, const char *fmt, ...) PRINTF_LIKE(4, 5);
+/* With a member more, of that key and JSON text. */
+void response_problem_with(const struct request *r, struct response *res, enum problem p, const char *detail, const char *key, struct str json);
 /* With a list of bad fields. */
 void response_invalid(const struct request *r, struct response *res, const struct schema_report *issues);
 /* From a library failure: UNAVAILABLE → 503 redis-unavailable + Retry-After, UNKNOWN_OUTCOME → 504 outcome-unknown with retrySafe, FULL →

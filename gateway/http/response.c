@@ -153,6 +153,13 @@ void response_problem(const struct request *r, struct response *res, enum proble
 	jw_close(&w, '}');
 }
 
+void response_problem_with(const struct request *r, struct response *res, enum problem p, const char *detail, const char *key, struct str json)
+{
+	struct jwrite w = problem_open(r, res, p, detail);
+	jw_kraw(&w, key, json);
+	jw_close(&w, '}');
+}
+
 void response_invalid(const struct request *r, struct response *res, const struct schema_report *issues)
 {
 	char detail[64];

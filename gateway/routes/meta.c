@@ -32,19 +32,22 @@ static void run_checks(const struct health *h, struct jwrite *w, struct buf *mis
 void meta_ready(struct request *r, struct response *res)
 {
 	struct buf checks = BUF_INIT, missing = BUF_INIT;
+	bool verbose = request_query(r, "verbose").p != NULL;
 	struct jwrite c = jwrite_into(&checks);
 	jw_open(&c, '[');
 	run_checks(r->deps->health, &c, &missing);
 	jw_close(&c, ']');
 	if (request_draining(r)) {
 		response_problem(r, res, PROBLEM_DRAINING, NULL);
+	} else if (missing.n && verbose) {
+		response_problem_with(r, res, PROBLEM_NOT_READY, missing.p, "checks", buf_str(&checks));
 	} else if (missing.n) {
 		response_problem(r, res, PROBLEM_NOT_READY, "%s", missing.p);
 	} else {
 		struct jwrite w = response_json(res, 200);
 		jw_open(&w, '{');
 		jw_kstrz(&w, "status", "ok");
-		if (request_query(r, "verbose").p)
+		if (verbose)
 			jw_kraw(&w, "checks", buf_str(&checks));
 		jw_close(&w, '}');
 	}

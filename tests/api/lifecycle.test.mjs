@@ -16,6 +16,8 @@ test('it listens without Redis, is not ready, and becomes ready when Redis comes
   const sluice = await startSluice({ env: { REDIS_URL: redis.url } });
   const down = await sluice.client.as(null).get('/readyz?verbose');
   assert.equal(down.status, 503);
+  assert.equal(checkOf(down.json, 'redis').ok, false);
+  assert.equal(checkOf(down.json, 'documents').ok, true);
   assert.equal((await sluice.client.as(null).get('/livez')).status, 200);
   await redis.start();
   await eventually(async () => (await sluice.client.as(null).get('/readyz')).status === 200, { what: 'readiness' });

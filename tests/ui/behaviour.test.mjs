@@ -133,6 +133,33 @@ describe('behaviour', () => {
     await page.context().close();
   });
 
+  test('one stream of events for all windows of a browser', async () => {
+    const first = await open('/queues/greetings');
+    const context = first.context();
+    let streams = 0;
+    await context.route('**/api/session', async (route) => {
+      const response = await route.fetch();
+      const body = await response.json();
+      await route.fulfill({ response, json: { ...body, may: [...body.may, 'streamEvents'] } });
+    });
+    await context.route('**/api/events*', (route) => {
+      streams++;
+      return route.fulfill({ contentType: 'text/event-stream', body: 'retry: 3600000\nevent: added\ndata: {"queue":"greetings"}\n\n' });
+    });
+    await first.reload();
+    await eventually(() => streams === 1, { what: 'the stream' });
+    const second = await context.newPage();
+    const asked = requests(second);
+    await second.goto('/queues/greetings');
+    await second.getByText('Declaration').waitFor();
+    assert.equal(streams, 1, 'the second window has none');
+    await first.close();
+    await eventually(() => streams === 2, { what: 'a stream of the window that is left' });
+    asked.length = 0;
+    await eventually(() => asked.includes('/api/queues/greetings'), { what: 'a look because of the event' });
+    await context.close();
+  });
+
   test('a payload of megabytes does not freeze it', async () => {
     const list = Array.from({ length: 12_000 }, (_, i) => ({ i, text: `row ${i} of many` }));
     await stage.queues.greetings.add('huge', { list, long: 'x'.repeat(3_000_000), exact: 1 }, { jobId: 'huge' });

@@ -3,7 +3,7 @@
 //     useActions([{ key: 'p', label: t('queue.pause'), run: pause }, { key: 'g q', … }]);
 //
 // An action without a key is in the palette only; `hidden` keeps one out of the palette.
-import { useEffect } from 'preact/hooks';
+import { useLayoutEffect } from 'preact/hooks';
 import { createStore } from './store.js';
 
 export const actions = createStore([]);
@@ -11,10 +11,10 @@ const layers = [];
 
 const publish = () => actions.set(layers.flatMap((layer) => layer.list));
 
-// The newest list of the component; nothing is drawn again for it.
+// The newest list of the component, in force before the next key; nothing is drawn again for it.
 export function useActions(list) {
   const kept = list.filter(Boolean);
-  useEffect(() => {
+  useLayoutEffect(() => {
     const layer = { list: kept };
     layers.push(layer);
     publish();

@@ -11,7 +11,7 @@ export const can = (operation) => session.get()?.may.includes(operation) ?? fals
 export class Problem extends Error {
   constructor(status, body = {}) {
     super(body.detail ?? body.title ?? `HTTP ${status}`);
-    Object.assign(this, { status, code: body.code ?? `http-${status}`, title: body.title, detail: body.detail, errors: body.errors ?? [], instance: body.instance });
+    Object.assign(this, { status, code: body.code ?? `http-${status}`, title: body.title, detail: body.detail, errors: body.errors ?? [], instance: body.instance, checks: body.checks });
   }
 }
 

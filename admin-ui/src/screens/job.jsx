@@ -1,6 +1,6 @@
 // One job: what it is, where it stands, what became of each attempt, and what can be done about it.
 import { useEffect, useMemo } from 'preact/hooks';
-import { Button, Card, Copy, Empty, Facts, LinkButton, Loaded, LongText, ProblemBox, Progress, Skeleton, State, Time } from '../components/basics.jsx';
+import { Badge, Button, Card, Copy, Empty, Facts, LinkButton, Loaded, LongText, ProblemBox, Progress, Skeleton, State, Time } from '../components/basics.jsx';
 import { Findings } from '../components/findings.jsx';
 import { Flow } from '../components/flow.jsx';
 import { Json } from '../components/json.jsx';
@@ -20,7 +20,7 @@ const ENDED = ['completed', 'failed'];
 const EDITABLE_BYTES = 200_000; // more than a text field is good for
 
 function useVerbs(queue, id, job, payload) {
-  const state = job?.state;
+  const state = job?.source === 'redis' ? job.state : undefined;
   const list = [
     ENDED.includes(state) && can('retryJob') && { key: 'r', label: t('job.retry'), run: () => retryJob(queue, id), main: state === 'failed' },
     ENDED.includes(state) && can('retryJob') && payload?.length < EDITABLE_BYTES && { key: 'e', label: t('job.edit'), run: () => retryWithData(queue, id, payload) },
@@ -42,6 +42,7 @@ function Head({ queue, id, job, verbs }) {
         <h1 class="mono break">{id}</h1>
         <Copy text={id} label={t('job.copyid')} />
         {job && <State name={job.state} />}
+        {job?.source === 'archive' && <Badge title={t('job.archive.title')}>{t('job.archive')}</Badge>}
         <div class="row end grow">{verbs.map(({ label, run, danger, main }) => <Button key={label} kind={danger ? 'danger-text' : main ? 'primary' : ''} onClick={run}>{label}</Button>)}</div>
       </div>
       {job && <p class="subtitle break">{visible(job.name)}</p>}
@@ -103,24 +104,28 @@ function Payload({ queue, id, payload, state }) {
 export function Job({ queue, id }) {
   const address = path`/api/queues/${queue}/jobs/${id}`;
   const live = useResource(`${address}?data=0`, { queue, every: 2000 });
-  const job = live.data;
+  // What Redis has no more may be in the records.
+  const record = useResource(live.error?.status === 404 ? path`/api/jobs/status/${queue}/${id}` : null, { every: 0 });
+  const shown = live.data ? live : record;
+  const job = shown.data;
   // The payload is asked for once, and again when the job has ended or was tried anew.
-  const payload = useResource(job ? `${address}?data=1&seen=${job.finishedOn ?? 0}-${job.attemptsMade}` : null, { every: 0, raw: true });
+  const asked = useResource(live.data ? `${address}?data=1&seen=${live.data.finishedOn ?? 0}-${live.data.attemptsMade}` : null, { every: 0, raw: true });
+  const payload = live.data ? asked : record;
   const data = useMemo(() => payload.text && member(payload.text, 'data'), [payload.text]);
   const verbs = useVerbs(queue, id, job, data);
   useEffect(() => void (document.title = `${job ? `${t(`state.${job.state}`)} · ` : ''}${id} · ${queue} · Sluice`), [queue, id, job?.state]);
-  if (live.error?.status === 404 || live.error?.status === 410) {
+  if (live.error?.status === 404 && record.error) {
     return (
       <>
         <Head queue={queue} id={id} verbs={[]} />
-        <Empty title={t('job.gone')}><p>{live.error.detail}</p><LinkButton href={path`/queues/${queue}`}>{queue}</LinkButton></Empty>
+        <Empty title={t('job.gone')}><p>{record.error.detail}</p><LinkButton href={path`/queues/${queue}`}>{queue}</LinkButton></Empty>
       </>
     );
   }
   return (
     <>
       <Head queue={queue} id={id} job={job} verbs={verbs} />
-      <Loaded resource={live} rows={10}>
+      <Loaded resource={shown} rows={10}>
         {() => (
           <div class="columns">
             <div class="stack">

@@ -108,7 +108,7 @@ export function NewJob({ queue }) {
   const from = query.get('from');
   const detail = useResource(path`/api/queues/${queue}`, { every: 0 });
   const document_ = useResource('/openapi.json', { every: 0 });
-  const source = useResource(from ? path`/api/queues/${queue}/jobs/${from}` : null, { every: 0, raw: true });
+  const source = useResource(from ? path`/api/jobs/status/${queue}/${from}` : null, { every: 0, raw: true });
   const schemas = document_.data?.components.schemas;
   const field = useMemo(() => schemas && fieldOf(schemas[`payload-${queue}`] ?? {}, document_.data), [schemas, queue]);
   useEffect(() => void (document.title = `${t('queue.view.new')} · ${queue} · Sluice`), [queue]);

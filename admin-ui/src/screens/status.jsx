@@ -8,12 +8,6 @@ import { useStore } from '../lib/store.js';
 
 const EVERY = 2000;
 
-// "redis: does not answer; documents: …", as the readiness answer puts it.
-const checksOf = (detail) => detail.split('; ').map((part) => {
-  const [name, ...rest] = part.split(': ');
-  return { name, ok: false, detail: rest.join(': ') };
-});
-
 async function look() {
   try {
     const { json } = await request('GET', '/health/ready?verbose=1');
@@ -21,7 +15,7 @@ async function look() {
     return { ready: true, checks: json.checks ?? [] };
   } catch (error) {
     heard(error.code !== 'network');
-    if (error.code === 'not-ready') return { ready: false, checks: checksOf(error.detail) };
+    if (error.checks) return { ready: false, checks: error.checks };
     return { ready: false, unreachable: error.code === 'network', checks: [{ name: t('status.server'), ok: false, detail: error.detail ?? error.message }] };
   }
 }
