@@ -13,9 +13,17 @@ const concurrencies = (process.argv[4] ?? '1,10,100').split(',').map(Number);
 const program = join(process.env.SLUICE_BUILD ?? 'build', 'tests/bench/empty');
 const median = (list) => list.toSorted((a, b) => a - b)[Math.floor(list.length / 2)];
 
+const micros = (jobs, seconds) => (seconds * 1e6) / jobs;
+
 async function ours(redis, concurrency) {
   const { stdout } = await promisify(execFile)(program, [redis.socket, String(concurrency), String(jobs)], { env: cleanEnvironment() });
-  return JSON.parse(stdout).perSecond;
+  const { perSecond, cpuSeconds, redisCpuSeconds } = JSON.parse(stdout);
+  return { perSecond, serverMicros: micros(jobs, cpuSeconds), redisMicros: micros(jobs, redisCpuSeconds), faults: 0 };
+}
+
+async function redisCpu(connection) {
+  const info = await connection.info('cpu');
+  return Number(/used_cpu_sys:([\d.]+)/.exec(info)[1]) + Number(/used_cpu_user:([\d.]+)/.exec(info)[1]);
 }
 
 async function theirs(redis, concurrency) {
@@ -28,13 +36,17 @@ async function theirs(redis, concurrency) {
   let done = 0;
   const worker = new Worker('empty', async () => {}, { connection, concurrency, autorun: false });
   const all = new Promise((resolve) => worker.on('completed', () => ++done === jobs && resolve()));
+  const before = await redisCpu(connection);
+  const used = process.cpuUsage();
   const began = performance.now();
   worker.run();
   await all;
-  const ms = performance.now() - began;
+  const seconds = (performance.now() - began) / 1000;
+  const { user, system } = process.cpuUsage(used);
+  const redisMicros = micros(jobs, (await redisCpu(connection)) - before);
   await worker.close();
   await queue.close();
-  return Math.round((jobs * 1000) / ms);
+  return { perSecond: jobs / seconds, serverMicros: micros(jobs, (user + system) / 1e6), redisMicros, faults: 0 };
 }
 
 const redis = await startRedis();
@@ -44,7 +56,7 @@ for (const concurrency of concurrencies) {
     seen.sluice.push(await ours(redis, concurrency));
     seen.bullmq.push(await theirs(redis, concurrency));
   }
-  const [sluice, bullmq] = [median(seen.sluice), median(seen.bullmq)];
+  const [sluice, bullmq] = [seen.sluice, seen.bullmq].map((samples) => Math.round(median(samples.map(({ perSecond }) => perSecond))));
   console.log(JSON.stringify({ concurrency, sluice, bullmq, ratio: Number((sluice / bullmq).toFixed(2)), seen }));
 }
 await redis.stop();

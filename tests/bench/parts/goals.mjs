@@ -2,12 +2,18 @@
 const count = (n) => Math.round(n).toLocaleString('en');
 const times = (n) => `${n.toFixed(2)} ×`;
 
+// Redis runs scripts on one core.
+function redisBound(sluice, other) {
+  const most = ({ redisMicros }) => `${redisMicros.toFixed(1)} µs of Redis a job, so ${count(1e6 / redisMicros)} a second at most`;
+  return `Sluice: ${most(sluice)}; the other: ${most(other)}`;
+}
+
 // A goal: {title, measured, reached, limit}; null where the figures for it were not taken.
 function goal(title, reached, measured, limit) {
   return { title, reached, measured, limit: reached ? '' : limit };
 }
 
-// All functions of a case are given its results and skip those that are missing.
+// A row for each goal whose cases were measured.
 export function goals({ versus = [], limits = [] }) {
   const results = (id) => versus.find((row) => row.id === id)?.results;
   const limit = (id) => limits.find((row) => row.id === id);
@@ -19,23 +25,24 @@ export function goals({ versus = [], limits = [] }) {
   const empty = limit('civetweb');
   const script = (id) => (limit(id) ? `the script call alone: ${count(limit(id).perSecond)} jobs a second, ${limit(id).redisMicros.toFixed(1)} µs of Redis each` : '');
   const cpu = ({ serverMicros, redisMicros }) => `${(serverMicros + redisMicros).toFixed(1)} µs`;
-  const http = (peer) => [
-    empty && `civetweb with an empty handler: ${count(empty.perSecond)} a second, ${times(empty.perSecond / peer.perSecond)}`, script('adds-memory-25'),
-    at50 && `CPU with Redis: Sluice ${cpu(at50.sluice)} a job, the other ${cpu(peer)}`,
+  const http = ({ sluice, ...peers }, name, ...more) => [
+    empty && `civetweb with an empty handler: ${count(empty.perSecond)} a second, ${times(empty.perSecond / peers[name].perSecond)}`, ...more,
+    `CPU with Redis: Sluice ${cpu(sluice)}, the other ${cpu(peers[name])}`,
   ].filter(Boolean).join('; ');
+  const posting = (results, name) => http(results, name, script('adds-memory-25'));
 
   const ahead = (peer, name, wanted, least) => {
     const seen = posts.filter((row) => row.results[peer]);
     if (!at50?.[peer]) return;
-    add(`POST one job, 50 connections: ${wanted} × ${name}`, at50[peer].ratio >= wanted, times(at50[peer].ratio), http(at50[peer]));
+    add(`POST one job, 50 connections: ${wanted} × ${name}`, at50[peer].ratio >= wanted, times(at50[peer].ratio), posting(at50, peer));
     const worst = seen.toSorted((a, b) => a.results[peer].ratio - b.results[peer].ratio)[0];
-    add(`POST one job: never under ${least} × ${name}`, worst.results[peer].ratio >= least, `${times(worst.results[peer].ratio)} (${worst.title})`, http(worst.results[peer]));
+    add(`POST one job: never under ${least} × ${name}`, worst.results[peer].ratio >= least, `${times(worst.results[peer].ratio)} (${worst.title})`, posting(worst.results, peer));
   };
   ahead('fastify', 'Fastify + BullMQ', 3, 2.2);
   ahead('nest', 'NestJS + @nestjs/bullmq', 12, 9);
   for (const { title, results: { sluice, fastify, nest } } of posts) {
     const theirs = Math.min(fastify?.p99Ms ?? Infinity, nest?.p99Ms ?? Infinity);
-    if (theirs < Infinity) add(`${title}: p99 below theirs`, sluice.p99Ms < theirs, `${sluice.p99Ms.toFixed(1)} ms, theirs ${theirs.toFixed(1)} ms`, http(fastify));
+    if (theirs < Infinity) add(`${title}: p99 below theirs`, sluice.p99Ms < theirs, `${sluice.p99Ms.toFixed(1)} ms, theirs ${theirs.toFixed(1)} ms`, posting({ sluice, fastify }, 'fastify'));
   }
   const durable = results('submit-always-50');
   if (durable && at50) {
@@ -47,14 +54,14 @@ export function goals({ versus = [], limits = [] }) {
     if (ratio) add(`${title}: 4 × \`addBulk\``, ratio >= 4, times(ratio), script('adds-memory-100'));
   }
   for (const [concurrency, wanted] of [[100, 2.5], [1, 2]]) {
-    const ratio = results(`run-${concurrency}`)?.Worker.ratio;
-    if (ratio) add(`Empty processor, concurrency ${concurrency}: ${wanted} × BullMQ's Worker`, ratio >= wanted, times(ratio), 'one call to Redis ends a group of jobs and takes the next: see the profile');
+    const { sluice, Worker } = results(`run-${concurrency}`) ?? {};
+    if (Worker) add(`Empty processor, concurrency ${concurrency}: ${wanted} × BullMQ's Worker`, Worker.ratio >= wanted, times(Worker.ratio), redisBound(sluice, Worker));
   }
   addReading(add, results, versus, http);
-  const leased = results('lease-100')?.Worker100.ratio;
+  const leased = results('lease-100');
   if (leased) {
-    const bound = empty ? `each completion is a request: civetweb with an empty handler answers ${count(empty.perSecond)} a second` : '';
-    add("HTTP workers, 100 at a time: above BullMQ's Worker at concurrency 100", leased > 1, times(leased), bound);
+    const { sluice, Worker100: other } = leased;
+    add("HTTP workers, 100 at a time: above BullMQ's Worker at concurrency 100", other.ratio > 1, times(other.ratio), `a request for each completion; ${redisBound(sluice, other)}`);
   }
   const largest = versus.filter((row) => row.results.sluice.residentMiB).toSorted((a, b) => b.results.sluice.residentMiB - a.results.sluice.residentMiB)[0];
   if (largest) {
@@ -67,7 +74,7 @@ export function goals({ versus = [], limits = [] }) {
 function addReading(add, results, versus, http) {
   const status = versus.filter(({ id }) => id.startsWith('status-'));
   const long = results('status-100000');
-  if (long) add("Status, 100,000 waiting: 100 × BullMQ's", long.fastify.ratio >= 100, times(long.fastify.ratio), http(long.fastify));
+  if (long) add("Status, 100,000 waiting: 100 × BullMQ's", long.fastify.ratio >= 100, times(long.fastify.ratio), http(long, 'fastify'));
   if (status.length > 1) {
     const [first, last] = [status[0], status.at(-1)];
     const ratio = last.results.sluice.perSecond / first.results.sluice.perSecond;
@@ -76,5 +83,5 @@ function addReading(add, results, versus, http) {
     add(`Status: the last backlog's rate (${last.title.split(', ')[1]}) within 20 % of the first's`, ratio >= 0.8, measured, 'the same commands, in a larger Redis');
   }
   const stats = results('stats');
-  if (stats) add('Stats: 2 × Fastify', stats.fastify.ratio >= 2, times(stats.fastify.ratio), http(stats.fastify));
+  if (stats) add('Stats: 2 × Fastify', stats.fastify.ratio >= 2, times(stats.fastify.ratio), http(stats, 'fastify'));
 }

@@ -8,7 +8,7 @@ import { goals } from './goals.mjs';
 const count = (n) => Math.round(n).toLocaleString('en');
 const tenths = (n) => (n === undefined || Number.isNaN(n) ? '' : n.toFixed(1));
 const percent = (n) => `±${Math.round(n * 50)} %`;
-const table = (head, rows) => [head, head.map((_, i) => (i ? '---:' : '---')), ...rows].map((cells) => `| ${cells.join(' | ')} |`).join('\n');
+const table = (head, rows, others = '---:') => [head, head.map((_, i) => (i ? others : '---')), ...rows].map((cells) => `| ${cells.join(' | ')} |`).join('\n');
 
 function versusTable(cases) {
   const rows = cases.flatMap(({ title, results }) => Object.entries(results).map(([name, r]) => [
@@ -28,7 +28,8 @@ function latencyTable({ results }) {
 }
 
 function goalTable(rows) {
-  return table(['goal', 'measured', 'reached', 'what stands in the way, measured in the same run'], rows.map((row) => [row.title, row.measured, row.reached ? 'yes' : '**no**', row.limit]));
+  const cells = rows.map((row) => [row.title, row.measured, row.reached ? 'yes' : '**no**', row.limit]);
+  return table(['goal', 'measured', 'reached', 'what stands in the way, measured in the same run'], cells, '---');
 }
 
 export function machine() {
@@ -38,7 +39,7 @@ export function machine() {
 
 // parts: {versus, latency, idle, costs, limits, startup}; what was not measured is left out.
 export function markdown(parts, plan) {
-  const out = [`Machine: ${machine()}. ${plan.rounds} rounds of ${plan.seconds} s for each figure; medians.`];
+  const out = [`Machine: ${machine()}. ${plan.rounds} round${plan.rounds > 1 ? 's' : ''} of ${plan.seconds} s for each figure; medians.`];
   const reached = goals(parts);
   if (reached.length) out.push('### Goals', goalTable(reached));
   if (parts.versus.length) out.push('### Beside the others', versusTable(parts.versus));

@@ -16,8 +16,7 @@ export async function running(plan) {
     env: { ...process.env, SLUICE_BUILD },
   });
   return stdout.trim().split('\n').map((line) => JSON.parse(line)).map(({ concurrency, seen }) => {
-    const samples = (rates) => rates.map((perSecond) => ({ perSecond, faults: 0 }));
-    const results = compare({ sluice: samples(seen.sluice), Worker: samples(seen.bullmq) });
+    const results = compare({ sluice: seen.sluice, Worker: seen.bullmq });
     return { id: `run-${concurrency}`, title: `running jobs that do nothing, concurrency ${concurrency}`, results };
   });
 }
