@@ -53,6 +53,19 @@ static void redis_changed(void *arg, bool up, bool run_id_changed)
 	runtime_redis_state(a->services.runtime, up);
 }
 
+/* Replies that came together: their log lines are written together, and then the answers are sent. */
+static void replies_came(void *arg, bool begins)
+{
+	struct app *a = arg;
+	if (begins) {
+		log_batch_begin(a->services.log);
+		server_answers_begin();
+	} else {
+		log_batch_end(a->services.log);
+		server_answers_end();
+	}
+}
+
 static int mux_start(struct app *a, struct err *err)
 {
 	struct rmux_options o = {
@@ -63,6 +76,8 @@ static int mux_start(struct app *a, struct err *err)
 		.log = a->services.log,
 		.on_state = redis_changed,
 		.on_state_arg = a,
+		.on_batch = replies_came,
+		.on_batch_arg = a,
 	};
 	a->mux = rmux_new(&o, err);
 	if (!a->mux)

@@ -44,6 +44,40 @@ static void add_late(struct lateness *l, struct worker *w)
 	eventfd_write(l->wake_fd, 1);
 }
 
+static void send_detached(struct worker *w)
+{
+	struct late_answer *late = &w->late;
+	int rc = w->head.failed ? ERR_NOMEM : wire_push(w->fd, &late->rest, &late->n);
+	if (rc <= 0)
+		end_answer(w, rc);
+	else
+		add_late(w->server->lateness, w);
+}
+
+/* Answers of this thread that wait for the end of what makes them: their log lines go first. */
+static _Thread_local struct {
+	unsigned depth;
+	struct worker *first, **end;
+} together;
+
+void server_answers_begin(void)
+{
+	if (together.depth++ > 0)
+		return;
+	together.first = NULL;
+	together.end = &together.first;
+}
+
+void server_answers_end(void)
+{
+	if (--together.depth > 0)
+		return;
+	for (struct worker *w = together.first, *next; w; w = next) {
+		next = w->late.next;
+		send_detached(w);
+	}
+}
+
 /* Everything that reads the request comes before the last byte is sent: then the client may ask again, and its thread should not have to
  * wait for us. */
 static void write_detached(struct request *r, struct response *res)
@@ -53,16 +87,16 @@ static void write_detached(struct request *r, struct response *res)
 	response_prepare(r, res);
 	middleware_finish(r, res);
 	bool with_body = response_has_body(r, res);
-	exchange_clean(w);
-	*late = (struct late_answer){.parts = {{w->head.p, w->head.n}, {res->body.p, res->body.n}}, .n = with_body ? 2 : 1};
+	*late = (struct late_answer){.parts = {{w->head.p, w->head.n}, {res->body.p, res->body.n}}, .n = with_body ? 2 : 1,
+				     .deadline_mono_ms = response_deadline_ms(res)};
 	late->rest = late->parts;
-	int rc = w->head.failed ? ERR_NOMEM : wire_push(w->fd, &late->rest, &late->n);
-	if (rc <= 0) {
-		end_answer(w, rc);
+	exchange_clean(w);
+	if (together.depth == 0) {
+		send_detached(w);
 		return;
 	}
-	late->deadline_mono_ms = response_deadline_ms(res);
-	add_late(w->server->lateness, w);
+	*together.end = w;
+	together.end = &late->next;
 }
 
 /* ---- handlers' and connections' side ---------------------------------------------------------------------------------------- */

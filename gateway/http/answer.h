@@ -31,7 +31,7 @@ struct late_answer {
 	struct iovec parts[2], *rest;
 	int n;
 	int64_t deadline_mono_ms;
-	struct worker *next; /* protected by the lateness' mu */
+	struct worker *next; /* among those that are sent together; or protected by the lateness' mu */
 };
 
 /* Sleeps until no answer of the connection is due. The connection's thread. */

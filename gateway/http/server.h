@@ -59,6 +59,11 @@ void server_drain_begin(struct server *s);
 bool server_drain(struct server *s, int64_t deadline_mono_ms);
 void server_stop(struct server *s);
 
+/* Around what makes many answers on one thread (request.h, response_ready): they are sent at the end, when their log lines have been
+ * written. Nests. */
+void server_answers_begin(void);
+void server_answers_end(void);
+
 /* Brings the gauges of threads and requests in flight up to date, for /metrics. */
 void server_observe(const struct request *r);
 

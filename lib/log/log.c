@@ -3,6 +3,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdatomic.h>
 #include <sys/socket.h>
@@ -10,6 +11,7 @@
 #include <unistd.h>
 
 #include "lib/base/clock.h"
+#include "lib/base/panic.h"
 #include "lib/json/jwrite.h"
 
 #define VALUE_MAX ((size_t)2048)
@@ -260,19 +262,82 @@ static bool write_line(struct log *l, struct str line)
 	return false;
 }
 
+static void write_lines(struct log *l, const struct buf *lines, unsigned count)
+{
+	if (lines->failed || !write_line(l, buf_str(lines)))
+		atomic_fetch_add_explicit(&l->dropped, count, memory_order_relaxed);
+}
+
+static void add_line(struct log *l, struct buf *b, enum log_level level, const char *event, const struct log_field *fields)
+{
+	char ts[CLOCK_RFC3339_SIZE];
+	clock_rfc3339(clock_wall_ms(), ts);
+	if (l->format == LOG_FORMAT_JSON)
+		json_line(b, ts, level, event, fields);
+	else
+		text_line(b, ts, level, event, fields);
+}
+
+/* ---- lines of one thread, together ---- */
+
+static _Thread_local struct {
+	struct log *l; /* NULL: lines go out one by one */
+	unsigned depth, count;
+	struct buf lines;
+} batch;
+
+static void write_batch(void)
+{
+	if (batch.count)
+		write_lines(batch.l, &batch.lines, batch.count);
+	buf_release(&batch.lines);
+	batch.count = 0;
+}
+
+/* What a pipe takes as a whole may not be exceeded: a line that does not fit begins the next write. */
+static void gather(enum log_level level, const char *event, const struct log_field *fields)
+{
+	size_t before = batch.lines.n;
+	if (before == 0)
+		buf_addc(&batch.lines, '\n');
+	add_line(batch.l, &batch.lines, level, event, fields);
+	if (batch.lines.n > PIPE_BUF && before) {
+		struct buf full = batch.lines;
+		full.n = before;
+		write_lines(batch.l, &full, batch.count);
+		buf_drop(&batch.lines, before - 1);
+		batch.lines.p[0] = '\n';
+		batch.count = 0;
+	}
+	batch.count++;
+}
+
+void log_batch_begin(struct log *l)
+{
+	if (batch.depth++ == 0)
+		batch.l = l;
+}
+
+void log_batch_end(struct log *l)
+{
+	bug_on(batch.l != l || batch.depth == 0);
+	if (--batch.depth > 0)
+		return;
+	write_batch();
+	batch.l = NULL;
+}
+
 void log_write(struct log *l, enum log_level level, const char *event, const struct log_field *fields)
 {
 	if (!log_enabled(l, level))
 		return;
-	char ts[CLOCK_RFC3339_SIZE];
-	clock_rfc3339(clock_wall_ms(), ts);
+	if (l == batch.l) {
+		gather(level, event, fields);
+		return;
+	}
 	struct buf b = BUF_INIT;
 	buf_addc(&b, '\n');
-	if (l->format == LOG_FORMAT_JSON)
-		json_line(&b, ts, level, event, fields);
-	else
-		text_line(&b, ts, level, event, fields);
-	if (b.failed || !write_line(l, buf_str(&b)))
-		atomic_fetch_add_explicit(&l->dropped, 1, memory_order_relaxed);
+	add_line(l, &b, level, event, fields);
+	write_lines(l, &b, 1);
 	buf_release(&b);
 }

@@ -1,4 +1,5 @@
-/* Structured logging: JSON lines, or text for a terminal. One line is one write(2).
+/* Structured logging: JSON lines, or text for a terminal. One line is one write(2), or
+ * several together are.
  *
  *     LOG(log, LOG_INFO, "job_completed", log_str("queue", q), log_str("jobId", id), log_int("ms", ms));
  *
@@ -32,6 +33,10 @@ struct log *log_new(int fd, enum log_level level, enum log_format format); /* NU
 void log_free(struct log *l);
 /* fd stands for something else by now (dup2): what it is decides how lines are written without ever blocking. The owner's thread. */
 void log_look_again(struct log *l);
+/* A thread that is about to write many lines: until the end its lines gather, and go out in as few writes as keep them whole. Nests. */
+void log_batch_begin(struct log *l);
+void log_batch_end(struct log *l);
+
 void log_set_level(struct log *l, enum log_level level);
 bool log_enabled(const struct log *l, enum log_level level); /* false for l == NULL */
 uint64_t log_dropped(const struct log *l);

@@ -92,6 +92,10 @@ struct rmux_options {
 	 * `run_id_changed` tells that another Redis process answers than before. */
 	void (*on_state)(void *arg, bool up, bool run_id_changed);
 	void *on_state_arg;
+	/* Called around the done callbacks for what has ended together, on their thread: what they make may be handed on together.
+	 * Nested when a callback's own call fails at once. May be NULL. */
+	void (*on_batch)(void *arg, bool begins);
+	void *on_batch_arg;
 };
 
 struct rmux *rmux_new(const struct rmux_options *o, struct err *err);

@@ -61,9 +61,12 @@ static void finish_async(struct call *c)
 	free(c);
 }
 
-void calls_finish(struct call_list *ended)
+void calls_finish(struct rmux *m, struct call_list *ended)
 {
+	bool batch = ended->head && m->o.on_batch;
 	struct call *next;
+	if (batch)
+		m->o.on_batch(m->o.on_batch_arg, true);
 	for (struct call *c = ended->head; c; c = next) {
 		next = c->next;
 		if (c->done)
@@ -72,6 +75,8 @@ void calls_finish(struct call_list *ended)
 			parker_wake(&c->parker); /* c may be gone from here on */
 	}
 	*ended = (struct call_list){0};
+	if (batch)
+		m->o.on_batch(m->o.on_batch_arg, false);
 }
 
 /* ---- handing in; mu is held ---- */
@@ -195,7 +200,7 @@ static void end_refused(struct rmux *m, struct call *c, const struct err *why)
 	lock_give(&m->mu);
 	if (wake)
 		rmux_wake(m);
-	calls_finish(&here);
+	calls_finish(m, &here);
 }
 
 void rmux_send(struct rmux *m, struct rcmd *cmd, int64_t deadline_mono_ms, rmux_done_fn *done, void *arg)

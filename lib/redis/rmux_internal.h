@@ -149,7 +149,7 @@ void flights_release(struct flights *f);
 void call_end_unsent(struct rmux *m, struct call *c, int code, struct call_list *ended);
 void call_end_unknown(struct rmux *m, struct call *c, const char *why, struct call_list *ended);
 /* Tells the callers. mu is not held. */
-void calls_finish(struct call_list *ended);
+void calls_finish(struct rmux *m, struct call_list *ended);
 void rmux_wake(struct rmux *m);
 
 /* ---- rmux_link.c: the I/O thread ---- */

@@ -28,7 +28,7 @@ static int give_replies(struct rmux *m, redisReply **replies, size_t n, struct e
 		if (flights_take_reply(m, replies[i], &ended) < 0)
 			rc = ERR_PROTOCOL;
 	lock_give(&m->mu);
-	calls_finish(&ended);
+	calls_finish(m, &ended);
 	return rc < 0 ? err_set(err, rc, "a reply that nothing asked for") : 0;
 }
 
@@ -222,7 +222,7 @@ static void end_late_calls(struct rmux *m, int64_t now)
 		list_push_back(&ended, c);
 	}
 	lock_give(&m->mu);
-	calls_finish(&ended);
+	calls_finish(m, &ended);
 }
 
 /* Goes to sleep unless there is something to do at once: the milliseconds for poll. */

@@ -87,7 +87,7 @@ void link_lose(struct rmux *m, const struct err *why)
 		m->attempts = 0;
 	m->retry_at = now + backoff_ms(m->attempts);
 	m->attempts++;
-	calls_finish(&ended);
+	calls_finish(m, &ended);
 	if (from == LINK_UP && m->o.on_state)
 		m->o.on_state(m->o.on_state_arg, false, false);
 }
@@ -231,7 +231,7 @@ void link_close(struct rmux *m)
 		lock_take(&m->mu);
 		flights_lose(m, &err, &ended);
 		lock_give(&m->mu);
-		calls_finish(&ended);
+		calls_finish(m, &ended);
 	}
 	link_move(m, LINK_CLOSED);
 }

@@ -75,6 +75,34 @@ static void test_pipelined_are_answered_in_order(void **state)
 	http_await_log(f, "\"requestId\":\"one\"");
 }
 
+static bool has_come(const struct client *c)
+{
+	char byte;
+	return recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 1;
+}
+
+/* What is made together is sent at the end, behind its log lines. */
+static void test_together(void **state)
+{
+	struct fixture *f = *state;
+	struct client a, b;
+	open_and_ask(f, &a, REQ("GET /later?q=a", ""));
+	http_await_deferred(f, 1);
+	open_and_ask(f, &b, REQ("GET /later?q=b", ""));
+	http_await_deferred(f, 2);
+	server_answers_begin();
+	http_answer(f, 0);
+	server_answers_begin();
+	http_answer(f, LARGE);
+	server_answers_end();
+	assert_false(has_come(&a) || has_come(&b));
+	server_answers_end();
+	expect(&a, "{\"q\":\"a\"");
+	expect(&b, "{\"q\":\"b\"");
+	client_close(&a);
+	client_close(&b);
+}
+
 /* What cannot be read behind it gets its own answer, after. */
 static void test_malformed_behind_it(void **state)
 {
@@ -223,7 +251,7 @@ static void test_drain(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_connection_goes_on), TEST(test_pipelined_are_answered_in_order), TEST(test_malformed_behind_it), TEST(test_ways_that_wait),
+		TEST(test_connection_goes_on), TEST(test_pipelined_are_answered_in_order), TEST(test_together), TEST(test_malformed_behind_it), TEST(test_ways_that_wait),
 		TEST(test_client_gone), TEST_WITH(test_answer_later_than_keep_alive, keep_alive_briefly), TEST_WITH(test_slow_readers, keep_alive_long), TEST(test_drain),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

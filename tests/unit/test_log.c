@@ -1,5 +1,6 @@
 /* lib/log: lines, levels, redaction, and a reader that does not read. */
 #include <fcntl.h>
+#include <limits.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -222,6 +223,43 @@ static void chatter(void *arg)
 		LOG(l, LOG_INFO, "chat", log_int("i", i), log_strz("filler", "0123456789012345678901234567890123456789"));
 }
 
+/* Over a socket that keeps packets apart, each packet is one write: whole lines, no more than a pipe takes as a whole. */
+static void test_batch(void **state)
+{
+	int fds[2];
+	char packet[1 << 16];
+	(void)state;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, fds), 0);
+	struct log *l = log_new(fds[1], LOG_INFO, LOG_FORMAT_JSON);
+	log_batch_begin(l);
+	for (int i = 0; i < 100; i++)
+		LOG(l, LOG_INFO, "one_of_many", log_int("i", i));
+	log_batch_begin(l);
+	LOG(l, LOG_INFO, "nested", log_int("i", 100));
+	log_batch_end(l);
+	LOG(l, LOG_INFO, "last", log_int("i", 101));
+	log_batch_end(l);
+	LOG(l, LOG_INFO, "alone", log_int("i", 102));
+	int lines = 0, packets = 0;
+	for (ssize_t n; (n = recv(fds[0], packet, sizeof(packet), MSG_DONTWAIT)) > 0; packets++) {
+		assert_true(n <= PIPE_BUF);
+		assert_int_equal(packet[0], '{');
+		assert_int_equal(packet[n - 1], '\n');
+		struct str rest = {packet, (size_t)n};
+		for (struct str line; (line = str_cut(&rest, '\n')).n; lines++) {
+			json_t *j = json_loadb(line.p, line.n, 0, NULL);
+			assert_int_equal(json_integer_value(json_object_get(j, "i")), lines);
+			json_decref(j);
+		}
+	}
+	assert_int_equal(lines, 103);
+	assert_in_range(packets, 3, 6);
+	assert_int_equal(log_dropped(l), 0);
+	log_free(l);
+	close(fds[0]);
+	close(fds[1]);
+}
+
 static void test_threads_do_not_mix_lines(void **state)
 {
 	struct sink *s = *state;
@@ -257,6 +295,7 @@ int main(void)
 		with_sink(test_full_pipe),
 		with_sink(test_full_socket),
 		cmocka_unit_test(test_closed_reader_and_full_disk),
+		cmocka_unit_test(test_batch),
 		with_sink(test_threads_do_not_mix_lines),
 	};
 	return cmocka_run_group_tests_name("log", tests, NULL, NULL);
