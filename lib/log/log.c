@@ -36,7 +36,7 @@ struct log {
 
 static const char *const level_names[] = {"debug", "info", "warn", "error", "off"};
 static const char *const level_labels[] = {"DEBUG", "INFO ", "WARN ", "ERROR", "OFF  "};
-static const char *const secret_names[] = {"password", "secret", "token", "authorization", "cookie"};
+static const struct str secret_names[] = {STR("password"), STR("secret"), STR("token"), STR("authorization"), STR("cookie")};
 
 /* The same pipe under an open file description of our own: O_NONBLOCK set on fd itself would be seen by every program that shares it. */
 static int open_nonblocking(int fd)
@@ -111,12 +111,14 @@ bool log_level_parse(struct str s, enum log_level *out)
 	return false;
 }
 
+/* Asked for every field of every line: most names end in another letter. */
 static bool is_secret(const char *name)
 {
 	struct str s = str_from(name);
-	for (size_t i = 0; i < ARRAY_LEN(secret_names); i++) {
-		struct str word = str_from(secret_names[i]);
-		if (s.n >= word.n && str_ieq(str_sub(s, s.n - word.n, word.n), word))
+	for (size_t i = 0; s.n && i < ARRAY_LEN(secret_names); i++) {
+		struct str word = secret_names[i];
+		bool same_end = (s.p[s.n - 1] | 0x20) == word.p[word.n - 1];
+		if (same_end && s.n >= word.n && str_ieq(str_sub(s, s.n - word.n, word.n), word))
 			return true;
 	}
 	return false;
