@@ -25,6 +25,7 @@ struct watched {
 	const struct declaration *decl;
 	uint64_t seen;                  /* the search that found it last */
 	struct ring fine, coarse;
+	struct watched *next_gone;      /* while vanished ones are removed */
 };
 
 struct search {
@@ -102,24 +103,23 @@ static void found(struct watch *w, struct str name)
 /* Undeclared queues that a whole search has not met are gone. */
 static void drop_vanished(struct watch *w)
 {
-	struct watched *gone;
+	struct watched *gone = NULL, *next;
 
-	do {
-		struct table_iter it = {0};
+	for (struct table_iter it = {0}; table_next(&w->queues, &it);) {
+		struct watched *q = it.value;
 
-		gone = NULL;
-		while (!gone && table_next(&w->queues, &it)) {
-			struct watched *q = it.value;
-			if (!q->decl && q->seen < w->search.number)
-				gone = q;
+		if (!q->decl && q->seen < w->search.number) {
+			q->next_gone = gone;
+			gone = q;
 		}
-		if (gone) {
-			lock_take(&w->mu);
-			table_remove(&w->queues, gone->own.name);
-			lock_give(&w->mu);
-			watched_free(gone);
-		}
-	} while (gone);
+	}
+	for (; gone; gone = next) {
+		next = gone->next_gone;
+		lock_take(&w->mu);
+		table_remove(&w->queues, gone->own.name);
+		lock_give(&w->mu);
+		watched_free(gone);
+	}
 }
 
 static int search_step(struct watch *w, struct err *err)

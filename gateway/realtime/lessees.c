@@ -11,6 +11,7 @@ struct entry {
 	struct buf text;       /* the key: queue, worker, org, sub, each followed by a NUL */
 	struct lessee l;       /* points into it */
 	int64_t seen_mono_ms;
+	struct entry *next_old; /* while old ones are removed */
 };
 
 struct lessees {
@@ -55,22 +56,24 @@ static bool is_recent(const struct entry *e, int64_t now)
 /* Forgets who has not asked for long; mu is held. */
 static void sweep(struct lessees *l, int64_t now)
 {
-	struct entry *old;
+	struct entry *old = NULL, *next;
 
 	if (now - l->swept_mono_ms < LESSEES_MEMORY_MS)
 		return;
 	l->swept_mono_ms = now;
-	do {
-		struct table_iter it = {0};
+	for (struct table_iter it = {0}; table_next(&l->entries, &it);) {
+		struct entry *e = it.value;
 
-		old = NULL;
-		while (!old && table_next(&l->entries, &it))
-			old = is_recent(it.value, now) ? NULL : it.value;
-		if (old) {
-			table_remove(&l->entries, buf_str(&old->text));
-			entry_free(old);
+		if (!is_recent(e, now)) {
+			e->next_old = old;
+			old = e;
 		}
-	} while (old);
+	}
+	for (; old; old = next) {
+		next = old->next_old;
+		table_remove(&l->entries, buf_str(&old->text));
+		entry_free(old);
+	}
 }
 
 static void point_into(struct entry *e)

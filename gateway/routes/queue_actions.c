@@ -5,7 +5,10 @@
 #include "lib/base/clock.h"
 #include "lib/bullmq/admin.h"
 
-#define STEP 200            /* jobs that one call to Redis removes */
+/* Jobs that one call to Redis removes: a set's cost as much as they are, a list is walked along once a call, and the head of one is cut off. */
+#define SET_STEP 50
+#define LIST_STEP 100
+#define DRAIN_STEP 200
 #define REMOVED_MAX 100000  /* in one request */
 #define REMOVED_DEFAULT 1000
 #define STEPS_MS 3000       /* for all steps of a request */
@@ -105,6 +108,7 @@ struct removal {
 	enum bq_state state;   /* clean */
 	int64_t older_than_ms;
 	int64_t limit, removed;
+	int64_t at_once;       /* in one step */
 	bool more;
 	int (*step)(struct removal *m, size_t n, int64_t *removed, struct err *err);
 };
@@ -126,7 +130,7 @@ static int remove_all(struct removal *m, struct err *err)
 
 	m->more = true;
 	while (rc == 0 && m->more && m->removed < m->limit && clock_mono_ms() < until && !request_draining(m->r)) {
-		int64_t n = m->limit - m->removed < STEP ? m->limit - m->removed : STEP;
+		int64_t n = m->limit - m->removed < m->at_once ? m->limit - m->removed : m->at_once;
 
 		rc = m->step(m, (size_t)n, &removed, err);
 		if (rc == 0) {
@@ -177,6 +181,7 @@ void queues_drain(struct request *r, struct response *res)
 		.action = "queue.drain",
 		.delayed = flag(r, "delayed"),
 		.limit = REMOVED_MAX,
+		.at_once = DRAIN_STEP,
 		.step = drain_step,
 	};
 
@@ -199,5 +204,6 @@ void queues_clean(struct request *r, struct response *res)
 					(long long)m.older_than_ms, (long long)m.limit);
 
 	m.what = str_from(what);
+	m.at_once = m.state == BQ_WAITING || m.state == BQ_ACTIVE ? LIST_STEP : SET_STEP;
 	answer_removal(&m, res);
 }
