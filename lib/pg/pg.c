@@ -301,7 +301,7 @@ static void read_for_others(void *arg)
 		struct err why = {.code = ERR_STOPPING, .text = "the program ends"};
 		if (pglink_open(r->link, PG_FOREVER, NULL) < 0)
 			continue;
-		set_connected(r->pg, true, NULL);
+		set_connected(r->pg, true, &why);
 		serve(r, &why);
 		set_connected(r->pg, false, &why);
 	}
