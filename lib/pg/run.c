@@ -180,7 +180,7 @@ static void note_refusal(struct run *r, const PGresult *result)
 /* The answer to one statement, and the NULL behind it. *ok: it was done. */
 static int take_answer(struct run *r, struct pg_rows **rows, bool *ok, struct err *err)
 {
-	PGresult *result;
+	PGresult *result = NULL;
 	for (;;) {
 		int rc = pglink_next(r->l, pg_grace(r->deadline), &result, err);
 		if (rc < 0 || !result)
@@ -201,7 +201,7 @@ static int take_answer(struct run *r, struct pg_rows **rows, bool *ok, struct er
 /* The end of the transaction, which may be refused as well (a deferred constraint). */
 static int take_sync(struct run *r, struct err *err)
 {
-	PGresult *result;
+	PGresult *result = NULL;
 	ExecStatusType status;
 	r->at_end = !r->refusal.code;
 	do {
