@@ -80,6 +80,7 @@ static uint32_t extras(struct writer *o, const struct route *r, const char *kind
 
 /* ---- parameters ---- */
 
+/* `name` is the parameter's key in schemas.json; where two operations mean different things by one name, it has a "name" of its own. */
 static void write_parameter(struct writer *o, const struct route *r, struct str name, const char *in)
 {
 	const struct jdoc *d = schemas_document(o->schemas);
@@ -90,8 +91,9 @@ static void write_parameter(struct writer *o, const struct route *r, struct str 
 		fail(o, r, "parameter", key);
 		return;
 	}
+	uint32_t shown = jdoc_get(d, p, "name");
 	jw_open(&o->w, '{');
-	jw_kstr(&o->w, "name", name);
+	jw_kstr(&o->w, "name", shown == JDOC_NONE ? name : jdoc_string(d, shown, &o->arena));
 	jw_kstrz(&o->w, "in", in);
 	if (strcmp(in, "path") == 0)
 		jw_kbool(&o->w, "required", true);

@@ -118,8 +118,7 @@ struct str status_url(struct request *r, struct str queue, struct str id)
 	return url.p ? url : STR("");
 }
 
-/* Text that is meant to be JSON but was written by anybody: as it is when it is JSON, else as a string. */
-static void write_json_or_string(struct request *r, struct jwrite *w, const char *key, struct str text)
+void write_json_or_string(struct request *r, struct jwrite *w, const char *key, struct str text)
 {
 	struct jdoc doc;
 	struct jdoc_fault fault;

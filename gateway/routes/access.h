@@ -39,6 +39,8 @@ void write_job(struct request *r, struct jwrite *w, struct str queue, const stru
 void write_archived_job(struct request *r, struct jwrite *w, struct str queue, const struct bq_job *job, bool with_payload);
 /* The same without the braces, for an object that has more. */
 void write_job_fields(struct request *r, struct jwrite *w, struct str queue, const struct bq_job *job, bool with_payload);
+/* Text that is meant to be JSON but was written by anybody: as it is when it is JSON, else as a string; null when .p is NULL. */
+void write_json_or_string(struct request *r, struct jwrite *w, const char *key, struct str text);
 /* A time in ms, null when it is negative. */
 void write_time(struct jwrite *w, const char *key, int64_t ms);
 void write_counts(struct jwrite *w, const struct bq_counts *c);
