@@ -10,6 +10,8 @@
 #include "lib/base/clock.h"
 #include "lib/base/panic.h"
 
+#define IN_ONE_PIECE_BYTES 2048 /* a body up to this is cheaper copied behind its head */
+
 struct lateness {
 	/* set before start */
 	int wake_fd;
@@ -86,8 +88,10 @@ static void write_detached(struct request *r, struct response *res)
 	struct late_answer *late = &w->late;
 	response_prepare(r, res);
 	middleware_finish(r, res);
-	bool with_body = response_has_body(r, res);
-	*late = (struct late_answer){.parts = {{w->head.p, w->head.n}, {res->body.p, res->body.n}}, .n = with_body ? 2 : 1,
+	bool with_body = response_has_body(r, res), small = with_body && res->body.n <= IN_ONE_PIECE_BYTES;
+	if (small)
+		buf_adds(&w->head, buf_str(&res->body));
+	*late = (struct late_answer){.parts = {{w->head.p, w->head.n}, {res->body.p, res->body.n}}, .n = with_body && !small ? 2 : 1,
 				     .deadline_mono_ms = response_deadline_ms(res)};
 	late->rest = late->parts;
 	exchange_clean(w);

@@ -151,7 +151,8 @@ int wire_push(int fd, struct iovec **iov, int *n)
 	advance(iov, n, 0);
 	while (*n) {
 		struct msghdr m = {.msg_iov = *iov, .msg_iovlen = (size_t)*n};
-		ssize_t sent = sendmsg(fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT);
+		ssize_t sent = *n == 1 ? send(fd, (*iov)->iov_base, (*iov)->iov_len, MSG_NOSIGNAL | MSG_DONTWAIT)
+				       : sendmsg(fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT);
 		if (sent < 0 && errno != EINTR)
 			return errno == EAGAIN || errno == EWOULDBLOCK ? 1 : ERR_IO;
 		if (sent > 0)
