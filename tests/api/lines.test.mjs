@@ -1,6 +1,6 @@
 // Adding jobs by lines (NDJSON): as they come, as many as there are, each answered by a line of its own.
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { readFileSync, rmSync } from 'node:fs';
 import { PassThrough } from 'node:stream';
 import { connect } from 'node:net';
 import { after, before, beforeEach, describe, test } from 'node:test';
@@ -339,5 +339,39 @@ test('a process that shuts down stops reading, and says where', { timeout: 120_0
   body.end();
   client.close();
   await stopped;
+  await redis.stop();
+});
+
+test('senders that take their time hold at most three quarters of the threads', { timeout: 120_000 }, async () => {
+  const redis = await startRedis();
+  const sluice = await startSluice({ args: ['--role=api'], env: { REDIS_URL: redis.url, SLUICE_QUEUES: declare({ name: 'plain', jobName: 'x' }), SLUICE_HTTP_THREADS: '8' } });
+  const open = Array.from({ length: 6 }, () => {
+    const body = new PassThrough();
+    body.write(job(1) + '\n');
+    return { body, answer: sluice.client.post(PATH, body, LINES) };
+  });
+  await eventually(async () => (await redis.admin.llen('bull:plain:wait')) === 6, { what: 'a line of each' });
+  const refused = await sluice.client.post(PATH, job(1), LINES);
+  assert.deepEqual([refused.status, refused.json.code, refused.headers['retry-after']], [503, 'overloaded', '1']);
+  assert.equal((await sluice.client.post(PATH, { data: {} })).status, 201, 'others are served');
+  for (const { body, answer } of open) {
+    body.end();
+    assert.deepEqual(read((await answer).text).at(-1), { accepted: 1, rejected: 0 });
+  }
+  assert.equal((await sluice.client.post(PATH, job(1), LINES)).status, 200);
+  await sluice.stop();
+  await redis.stop();
+});
+
+test('when there is no room for the answers, it is said how many lines were accepted, and those are', { timeout: 120_000 }, async () => {
+  const redis = await startRedis();
+  const sluice = await startSluice({ args: ['--role=api'], env: { REDIS_URL: redis.url, SLUICE_QUEUES: declare({ name: 'plain', jobName: 'x' }) } });
+  rmSync(sluice.dataDir, { recursive: true });
+  const { status, json } = await sluice.client.post(PATH, jobs(20_000), LINES);
+  assert.deepEqual([status, json.code], [507, 'storage-full']);
+  const accepted = Number(/^(\d+) lines were accepted/.exec(json.detail)[1]);
+  assert.ok(accepted > 1000 && accepted < 20_000, json.detail);
+  assert.equal(await redis.admin.llen('bull:plain:wait'), accepted);
+  await sluice.stop();
   await redis.stop();
 });
