@@ -5,10 +5,9 @@
 #include "gateway/routes/access.h"
 #include "gateway/routes/creation.h"
 #include "gateway/routes/handlers.h"
+#include "gateway/routes/jobs_array.h"
 #include "gateway/routes/jobs_lines.h"
 #include "lib/schema/schema.h"
-
-#define ARRAY_MAX 1000
 
 /* Options in the query of the creation endpoints, by the JSON type of their value. */
 static const struct {
@@ -142,104 +141,6 @@ void jobs_create(struct request *r, struct response *res)
 
 /* ---- POST /api/queues/{queue}/jobs: one job, an array, or lines ---- */
 
-struct items {
-	size_t n;
-	struct bq_add *jobs;             /* the good ones, packed */
-	size_t *place;                   /* of each item among them, SIZE_MAX for a bad one */
-	struct schema_report *reports;
-	struct bq_add_result *results;
-	size_t n_jobs;
-};
-
-static int read_items(struct request *r, const struct queue_ref *q, struct str key, struct items *it)
-{
-	size_t n = r->json.nodes[JDOC_ROOT].count, i = 0;
-
-	*it = (struct items){.n = n,
-			     .jobs = arena_array(r->arena, n + 1, sizeof(*it->jobs)),
-			     .place = arena_array(r->arena, n + 1, sizeof(*it->place)),
-			     .reports = arena_array(r->arena, n + 1, sizeof(*it->reports)),
-			     .results = arena_array(r->arena, n + 1, sizeof(*it->results))};
-	if (!it->jobs || !it->place || !it->reports || !it->results)
-		return ERR_NOMEM;
-	for (uint32_t c = jdoc_first(&r->json, JDOC_ROOT); c != JDOC_NONE; c = jdoc_next(&r->json, JDOC_ROOT, c), i++) {
-		struct bq_add *job = &it->jobs[it->n_jobs];
-		it->reports[i].arena = r->arena;
-		it->place[i] = SIZE_MAX;
-		if (!creation_fits(r, "job-add", &r->json, c, STR(""), &it->reports[i]) ||
-		    !creation_read_item(r, q->decl, &r->json, c, STR(""), job, &it->reports[i]))
-			continue;
-		creation_set_key(job, creation_idempotency(r, q->queue, key, jdoc_raw(&r->json, c), i + 1));
-		it->place[i] = it->n_jobs++;
-	}
-	return 0;
-}
-
-static void write_items(struct request *r, struct response *res, const struct queue_ref *q, const struct items *it)
-{
-	const struct services *s = app_services(r->app);
-	struct jwrite w = response_json(res, 200);
-
-	jw_open(&w, '{');
-	jw_key(&w, "results");
-	jw_open(&w, '[');
-	for (size_t i = 0; i < it->n; i++) {
-		const struct bq_add_result *result = it->place[i] == SIZE_MAX ? NULL : &it->results[it->place[i]];
-		jw_open(&w, '{');
-		if (result && result->rc == 0) {
-			creation_count(s, q->queue, &result->added);
-			jw_kstr(&w, "jobId", result->added.id);
-			jw_kbool(&w, "created", result->added.created);
-		} else {
-			struct response item = {.file_fd = -1};
-			if (result)
-				response_error(r, &item, &result->err);
-			else
-				response_invalid(r, &item, &it->reports[i]);
-			creation_add_problem(&w, &item);
-		}
-		jw_close(&w, '}');
-	}
-	jw_close(&w, ']');
-	jw_close(&w, '}');
-}
-
-static void note_added(struct request *r, const struct bq_queue *q, const struct items *it)
-{
-	size_t created = 0;
-
-	for (size_t i = 0; i < it->n_jobs; i++)
-		created += it->results[i].rc == 0 && it->results[i].added.created;
-	const char *after = arena_printf(r->arena, "{\"items\":%zu,\"created\":%zu}", it->n, created);
-	audit_note(r, "job.create", q->name, STR_NONE, str_from(after));
-}
-
-static void add_array(struct request *r, struct response *res, const struct queue_ref *q)
-{
-	const struct services *s = app_services(r->app);
-	struct items it = {0};
-	struct str key;
-	struct err err = {0};
-
-	if (r->json.nodes[JDOC_ROOT].count > ARRAY_MAX) {
-		response_problem(r, res, PROBLEM_TOO_LARGE, "at most %d jobs are taken at once", ARRAY_MAX);
-		return;
-	}
-	if (!creation_key_or_reply(r, res, &key))
-		return;
-	int rc = admission_check(s->admission, &err);
-	if (rc == 0 && read_items(r, q, key, &it) < 0)
-		rc = err_set(&err, ERR_NOMEM, "out of memory");
-	if (rc == 0 && it.n_jobs)
-		rc = bq_add_many(s->bq, q->queue, it.jobs, it.n_jobs, r->arena, it.results, r->deadline_mono_ms, &err);
-	if (rc < 0) {
-		response_error(r, res, &err);
-		return;
-	}
-	note_added(r, q->queue, &it);
-	write_items(r, res, q, &it);
-}
-
 static void add_single(struct request *r, struct response *res, const struct queue_ref *q)
 {
 	struct schema_report report = {.arena = r->arena};
@@ -263,7 +164,7 @@ void jobs_add(struct request *r, struct response *res)
 	else if (r->by_line)
 		jobs_add_lines(r, res, &q);
 	else if (jdoc_type(&r->json, JDOC_ROOT) == J_ARRAY)
-		add_array(r, res, &q);
+		jobs_add_array(r, res, &q);
 	else
 		add_single(r, res, &q);
 }

@@ -180,6 +180,45 @@ test('CLIENT KILL of every connection under load', { timeout: 120_000 }, async (
   t.diagnostic(`${killed} connections killed`);
 });
 
+// An array goes to Redis in several calls: each item's own answer must be true, and repeating the array completes it.
+test('arrays whose connection is cut half-way are true item by item', { timeout: 120_000 }, async (t) => {
+  const redis = await durableRedis(t);
+  const sluice = await gateway(t, { env: { REDIS_URL: redis.url, SLUICE_ROLE: 'api' } });
+  const items = Array.from({ length: 1000 }, (_, n) => ({
+    data: { documentId: `array-${n}`, userId: 'u', filename: 'a.pdf', mimeType: 'application/pdf', fileSize: 1 },
+  }));
+  const path = `/api/queues/${DOCUMENTS}/jobs`;
+  let cutting = true;
+  const cutter = (async () => {
+    for (let ms = 5; cutting; ms += 5) { // ever more seldom, so that any machine gets an array through between two cuts
+      await redis.admin.call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes');
+      await pause(ms);
+    }
+  })();
+  const ids = new Set();
+  const statuses = new Set();
+  for (let n = 0; n < 6; n++) {
+    const headers = { 'Idempotency-Key': `array-${n}` };
+    await eventually(async () => {
+      const { status, json } = await sluice.client.post(path, items, { headers });
+      statuses.add(status);
+      assert.ok([200, 503, 504].includes(status), `status ${status}`);
+      for (const { jobId, problem } of json.results ?? []) {
+        if (jobId) ids.add(jobId);
+        else assert.match(problem.code, /^(redis-unavailable|outcome-unknown)$/);
+      }
+      return status === 200 && json.results.every(({ jobId }) => jobId);
+    }, { timeout: 60_000, interval: 5, what: `array ${n} added as a whole` });
+  }
+  cutting = false;
+  await cutter;
+  t.diagnostic(`statuses seen: ${[...statuses].join(' ')}`);
+  assert.equal(ids.size, 6000, 'each item has one id, however often its array was repeated');
+  const waiting = await redis.admin.lrange(`bull:${DOCUMENTS}:wait`, 0, -1);
+  assert.deepEqual(new Set(waiting), ids);
+  assert.equal(waiting.length, ids.size);
+});
+
 test('a policy that evicts jobs: not ready, and it says what to do', { timeout: 60_000 }, async (t) => {
   const redis = await durableRedis(t);
   await redis.admin.config('SET', 'maxmemory-policy', 'allkeys-lru');
