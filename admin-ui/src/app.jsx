@@ -73,7 +73,7 @@ function Signed() {
     { key: 't', label: t('theme.next'), run: nextTheme },
     ...Object.entries(LANGUAGES).filter(([code]) => code !== language.get()).map(([code, name]) => ({ label: `${t('language')}: ${name}`, run: () => language.set(code) })),
     ...screens().map(({ href, word, key }) => ({ key, label: t('go', { to: t(word) }), run: () => navigate(href) })),
-  ]);
+  ], { rank: 1 });
   return (
     <>
       <a class="skip" href="#main" data-native>{t('skip')}</a>

@@ -38,7 +38,7 @@ describe('actions', () => {
     const page = await open('/jobs/orders/declined');
     await button(page, 'Edit and retry…').click();
     await page.getByRole('textbox', { name: 'Data' }).fill('{"order": 2001, "exact": 9007199254740993}');
-    await page.getByRole('dialog').getByRole('button', { name: 'Edit and retry…' }).click();
+    await page.getByRole('dialog').getByRole('button', { name: 'Edit and retry' }).click();
     await until('its success', async () => (await queues.orders.getJobState('declined')) === 'completed');
     assert.match(await stage.redis.admin.hget(queues.orders.toKey('declined'), 'data'), /9007199254740993/);
     await page.getByText('Completed').first().waitFor();
@@ -49,9 +49,9 @@ describe('actions', () => {
     const page = await open('/jobs/nightly-reports/1');
     await button(page, 'Change…').click();
     await page.getByLabel('Delay from now').fill('7200');
-    await page.getByRole('dialog').getByRole('button', { name: 'Change…' }).click();
+    await page.getByRole('dialog').getByRole('button', { name: 'Change' }).click();
     await until('the change', async () => (await queues['nightly-reports'].getJob('1')).delay === 7_200_000);
-    await button(page, 'Promote').click();
+    await page.locator('.head').getByRole('button', { name: 'Promote' }).click();
     await until('the promotion', async () => (await queues['nightly-reports'].getJobState('1')) === 'waiting');
     await page.context().close();
   });
@@ -60,7 +60,7 @@ describe('actions', () => {
     const page = await open('/jobs/greetings/hello-world');
     await button(page, 'Change…').click();
     await page.getByLabel('Priority').fill('7');
-    await page.getByRole('dialog').getByRole('button', { name: 'Change…' }).click();
+    await page.getByRole('dialog').getByRole('button', { name: 'Change' }).click();
     await until('the priority', async () => (await queues.greetings.getJob('hello-world')).priority === 7);
     await page.context().close();
   });
@@ -95,12 +95,62 @@ describe('actions', () => {
   test('draining asks for the name of the queue', async () => {
     const page = await open('/queues/legacy-import');
     await button(page, 'Drain…').click();
-    const confirm = page.getByRole('dialog').getByRole('button', { name: 'Drain…' });
+    const confirm = page.getByRole('dialog').getByRole('button', { name: 'Drain' });
     await page.getByLabel('Type legacy-import to confirm').fill('legacy');
     assert.ok(await confirm.isDisabled());
     await page.getByLabel('Type legacy-import to confirm').fill('legacy-import');
     await confirm.click();
     await until('an empty queue', async () => (await queues['legacy-import'].getWaitingCount()) === 0);
+    await page.context().close();
+  });
+
+  test('filters stand in the address, and Back goes back', async () => {
+    const page = await open('/queues/invoices/jobs?state=waiting');
+    await page.getByPlaceholder('Name').fill('remind');
+    await button(page, 'Filter').click();
+    await page.waitForURL(/name=remind/);
+    await eventually(async () => (await page.locator('tbody tr td[data-label="Name"]').allInnerTexts()).every((name) => name === 'remind'), { what: 'reminders only' });
+    await page.getByRole('link', { name: 'Next page' }).click();
+    await page.waitForURL(/cursor=/);
+    await page.goBack();
+    assert.ok(!page.url().includes('cursor'));
+    await page.goBack();
+    await page.locator('td', { hasText: /^bill$/ }).first().waitFor();
+    await page.context().close();
+  });
+
+  test('one action over all that match: counted first, then done', async () => {
+    const page = await open('/queues/invoices/jobs?state=waiting&name=remind');
+    const before = (await queues.invoices.getWaiting()).filter(({ name }) => name === 'remind').length;
+    await button(page, 'Remove all…').click();
+    const dialog = page.getByRole('dialog');
+    await dialog.getByText(`Remove ${before} jobs?`).waitFor();
+    await dialog.getByLabel('Only older than').fill('1000');
+    await dialog.getByLabel('Type invoices').click();
+    await dialog.getByText('Remove 0 jobs?').waitFor();
+    assert.ok(await dialog.getByRole('button', { name: 'Remove' }).isDisabled());
+    await dialog.getByLabel('Only older than').fill('');
+    await dialog.getByLabel('Type invoices').fill('invoices');
+    await dialog.getByText(`Remove ${before} jobs?`).waitFor();
+    await dialog.getByRole('button', { name: 'Remove' }).click();
+    await dialog.getByText('Done', { exact: true }).waitFor();
+    await dialog.getByText(`${before} jobs done`).waitFor();
+    assert.deepEqual((await queues.invoices.getWaiting()).filter(({ name }) => name === 'remind'), []);
+    assert.ok(await queues.invoices.getWaitingCount() > 0, 'the others are still there');
+    await page.context().close();
+  });
+
+  test('retrying all that failed with one error', async () => {
+    const page = await open('/queues/thumbnails/jobs?state=failed');
+    await button(page, 'Retry all…').click();
+    const dialog = page.getByRole('dialog');
+    await dialog.getByText('Retry 10 jobs?').waitFor();
+    await dialog.getByLabel('Only with this in the error').fill('image 27:');
+    await dialog.getByLabel('Only older than').click();
+    await dialog.getByText('Retry 1 job?').waitFor();
+    await dialog.getByRole('button', { name: 'Retry' }).click();
+    await dialog.getByText('Done', { exact: true }).waitFor();
+    await until('its second failure', async () => (await queues.thumbnails.getJob('28')).attemptsMade === 2);
     await page.context().close();
   });
 
@@ -110,7 +160,7 @@ describe('actions', () => {
     await page.getByLabel('State').selectOption('failed');
     await page.getByLabel('Older than').fill('0');
     await page.getByLabel('Type thumbnails to confirm').fill('thumbnails');
-    await page.getByRole('dialog').getByRole('button', { name: 'Clean…' }).click();
+    await page.getByRole('dialog').getByRole('button', { name: 'Clean' }).click();
     await until('no failed job', async () => (await queues.thumbnails.getFailedCount()) === 0);
     assert.equal(await queues.thumbnails.getCompletedCount(), 20);
     await page.context().close();
@@ -138,21 +188,6 @@ describe('actions', () => {
     await button(page, 'Duplicate…').click();
     await page.getByLabel('Data (JSON)').waitFor();
     assert.deepEqual(JSON.parse(await page.getByLabel('Data (JSON)').inputValue()), job.data);
-    await page.context().close();
-  });
-
-  test('filters stand in the address, and Back goes back', async () => {
-    const page = await open('/queues/invoices/jobs?state=waiting');
-    await page.getByPlaceholder('Name').fill('remind');
-    await button(page, 'Filter').click();
-    await page.waitForURL(/name=remind/);
-    await eventually(async () => (await page.locator('tbody tr td[data-label="Name"]').allInnerTexts()).every((name) => name === 'remind'), { what: 'reminders only' });
-    await page.getByRole('link', { name: 'Next page' }).click();
-    await page.waitForURL(/cursor=/);
-    await page.goBack();
-    assert.ok(!page.url().includes('cursor'));
-    await page.goBack();
-    await page.locator('td', { hasText: /^bill$/ }).first().waitFor();
     await page.context().close();
   });
 });

@@ -4,6 +4,7 @@ import { useNow } from '../lib/clock.js';
 import { say } from '../lib/dialogs.js';
 import { dateTime, duration, relative, utc, visible } from '../lib/format.js';
 import { known, t } from '../lib/i18n.js';
+import { isAway } from '../lib/resource.js';
 import { Icon } from './icons.jsx';
 
 export function Button({ kind = '', icon, children, ...rest }) {
@@ -114,13 +115,14 @@ export function Skeleton({ rows = 5 }) {
   );
 }
 
-// A resource's three faces: not there yet, not to be had, there (perhaps of some time ago, when asking again failed).
+// A resource's three faces: not there yet, not to be had, there (perhaps of some time ago, when asking again failed; that a store is away
+// the frame says once for all).
 export function Loaded({ resource, rows, children }) {
   const { data, error, reload } = resource;
   if (data === undefined || data === null) return error ? <ProblemBox error={error} retry={reload} /> : <Skeleton rows={rows} />;
   return (
     <>
-      {error && error.code !== 'network' && <ProblemBox error={error} retry={reload} />}
+      {error && !isAway(error) && <ProblemBox error={error} retry={reload} />}
       {children(data)}
     </>
   );

@@ -1,88 +1,109 @@
 // One action over all jobs that a filter matches: first how many that are, then the doing, with its progress, until it ends or is stopped.
-import { useEffect, useRef, useState } from 'preact/hooks';
+import { useEffect, useState } from 'preact/hooks';
 import { get, post, request } from '../lib/api.js';
 import { number } from '../lib/format.js';
 import { t, tn } from '../lib/i18n.js';
 import { refreshAll } from '../lib/live.js';
 import { path } from '../lib/router.js';
 import { Button, ProblemBox, Progress } from './basics.jsx';
-import { Dialog } from './dialogs.jsx';
+import { Dialog, Field } from './dialogs.jsx';
 
-const ASK_EVERY = 500;
+const ASK_EVERY = 400;
+const HOUR = 3_600_000;
+const isOver = ({ state }) => !['queued', 'running'].includes(state);
 
-// The answer of an address until `done` holds for it.
-function usePolling(address, done) {
-  const [value, set] = useState(null);
+// The task at that address until it is over.
+function useTask(address) {
+  const [task, set] = useState(null);
+  const [error, setError] = useState(null);
   useEffect(() => {
-    if (!address) return undefined;
     let timer;
     const look = () => get(address).then((found) => {
       set(found);
-      if (!done(found)) timer = setTimeout(look, ASK_EVERY);
-    }, (error) => set({ error }));
+      if (isOver(found)) refreshAll();
+      else timer = setTimeout(look, ASK_EVERY);
+    }, setError);
     look();
     return () => clearTimeout(timer);
   }, [address]);
-  return value;
+  return [task, error];
 }
 
-const ended = (task) => task.state !== 'running' && task.state !== 'waiting';
-
 function Running({ address, close }) {
-  const task = usePolling(address, ended);
-  const heading = useRef();
-  useEffect(() => heading.current.focus(), []);
-  const over = task && (task.error || ended(task));
-  useEffect(() => over && refreshAll(), [over]);
-  if (task?.error) return <ProblemBox error={task.error} />;
-  const done = task?.done ?? 0;
+  const [task, error] = useTask(address);
+  const over = task && isOver(task);
+  const changed = task?.changed ?? 0;
+  return (
+    <div class="form">
+      <h2>{over ? t(`bulk.state.${task.state}`) : t('bulk.running')}</h2>
+      {error && <ProblemBox error={error} />}
+      <Progress value={task?.state === 'done' ? 1 : task?.total ? task.scanned / task.total : 0} label={t('bulk.progress')} />
+      <p role="status">{tn('bulk.done', changed)}</p>
+      {task?.skipped > 0 && <p class="faint">{tn('bulk.skipped', task.skipped)}</p>}
+      {task?.failure && <p class="field-error">{task.failure}</p>}
+      <div class="row end">
+        {over || error ? <Button kind="primary" onClick={close}>{t('close')}</Button> : <Button onClick={() => request('DELETE', address).catch(() => {})}>{t('bulk.stop')}</Button>}
+      </div>
+    </div>
+  );
+}
+
+// {matched, complete} of the filter, counted anew when it changes; null while it is counted.
+function useCount(address, action, filter) {
+  const [count, set] = useState(null);
+  const [error, setError] = useState(null);
+  const key = JSON.stringify(filter);
+  useEffect(() => {
+    let wanted = true;
+    set(null);
+    setError(null);
+    post(address, { action, filter, dryRun: true }).then((found) => wanted && set(found), (problem) => wanted && setError(problem));
+    return () => (wanted = false);
+  }, [address, action, key]);
+  return [count, error];
+}
+
+// What narrows the filter further; taken when the field is left.
+function Narrow({ state, change }) {
   return (
     <>
-      <h2 tabIndex={-1} ref={heading}>{t(over ? `bulk.state.${task.state}` : 'bulk.running')}</h2>
-      <Progress value={over && task.state === 'completed' ? 1 : task?.total ? (task.examined ?? done) / task.total : 0} label={t('bulk.progress')} />
-      <p role="status">{tn('bulk.done', done, { n: number(done) })}{task?.failed ? ` · ${tn('bulk.failed', task.failed)}` : ''}</p>
-      <div class="row end">
-        {over ? <Button kind="primary" onClick={close}>{t('close')}</Button> : <Button onClick={() => request('DELETE', address).catch(() => {})}>{t('bulk.stop')}</Button>}
-      </div>
+      {state === 'failed' && <Field label={t('bulk.error')}><input onChange={(e) => change({ error: e.currentTarget.value || undefined })} maxLength={1000} autocomplete="off" /></Field>}
+      <Field label={t('bulk.older')}><input type="number" min={0} step="any" onChange={(e) => change({ olderThanMs: e.currentTarget.value ? Math.round(Number(e.currentTarget.value) * HOUR) : undefined })} /></Field>
     </>
   );
 }
 
 // about: {queue, action, filter}
-export function Bulk({ about, close }) {
-  const { queue, action, filter } = about;
+export function Bulk({ about: { queue, action, filter: given }, close }) {
   const address = path`/api/queues/${queue}/bulk`;
-  const [count, setCount] = useState(null);
-  const [error, setError] = useState(null);
+  const [filter, setFilter] = useState(given);
+  const [count, uncounted] = useCount(address, action, filter);
+  const [refused, setRefused] = useState(null);
   const [task, setTask] = useState(null);
   const [written, setWritten] = useState('');
-  useEffect(() => void post(address, { action, filter, dryRun: true }).then(setCount, setError), []);
+  const removes = action === 'remove';
   const start = (event) => {
     event.preventDefault();
-    request('POST', address, { body: { action, filter, dryRun: false, ...(action === 'remove' ? { confirm: queue } : {}) } }).then(({ location }) => setTask(location), setError);
+    const body = { action, filter, dryRun: false, ...(removes ? { confirm: queue } : {}) };
+    request('POST', address, { body }).then(({ location }) => setTask(location), setRefused);
   };
-  const n = count?.count ?? 0;
-  const ready = count && n > 0 && (action !== 'remove' || written === queue);
+  const error = refused ?? uncounted;
+  const some = count && (count.matched > 0 || !count.complete);
+  if (task) return <Dialog title={t(`job.${action}`)} onClose={close}><Running address={task} close={close} /></Dialog>;
   return (
     <Dialog title={t(`job.${action}`)} onClose={close}>
-      {task ? <Running address={task} close={close} /> : (
-        <form onSubmit={start}>
-          <h2>{count ? tn(`bulk.${action}.title`, n, { n: number(n) + (count.more ? '+' : '') }) : t('bulk.counting')}</h2>
-          {error && <ProblemBox error={error} />}
-          {!count && !error && <p role="status" class="faint">{t('loading')}</p>}
-          <p>{t('bulk.text')}</p>
-          {action === 'remove' && (
-            <label class="field">
-              <span class="field-label">{t('confirm.type', { name: queue })}</span>
-              <input class="mono" value={written} onInput={(e) => setWritten(e.currentTarget.value)} autocomplete="off" spellcheck={false} />
-            </label>
-          )}
-          <div class="row end">
-            <Button onClick={close}>{t('cancel')}</Button>
-            <button type="submit" class={`button ${action === 'remove' ? 'danger' : 'primary'}`} disabled={!ready}>{t(`job.${action}`)}</button>
-          </div>
-        </form>
-      )}
+      <form onSubmit={start}>
+        <h2 aria-live="polite">{count ? tn(`bulk.${action}.title`, count.matched, { n: number(count.matched) + (count.complete ? '' : '+') }) : t('bulk.counting')}</h2>
+        {error && <ProblemBox error={error} />}
+        {count && !count.complete && <p class="faint">{t('bulk.atleast')}</p>}
+        <Narrow state={given.state} change={(more) => setFilter({ ...filter, ...more })} />
+        <p>{t('bulk.text')}</p>
+        {removes && <Field label={t('confirm.type', { name: queue })}><input class="mono" value={written} onInput={(e) => setWritten(e.currentTarget.value)} autocomplete="off" spellcheck={false} /></Field>}
+        <div class="row end">
+          <Button onClick={close}>{t('cancel')}</Button>
+          <button type="submit" class={`button ${removes ? 'danger' : 'primary'}`} disabled={!some || (removes && written !== queue)}>{t(`job.${action}`)}</button>
+        </div>
+      </form>
     </Dialog>
   );
 }

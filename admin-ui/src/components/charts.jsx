@@ -1,5 +1,5 @@
 // Charts drawn as SVG. Each has its figures as text for those who cannot see it.
-import { useState } from 'preact/hooks';
+import { useLayoutEffect, useRef, useState } from 'preact/hooks';
 import { number, short, timeOfDay } from '../lib/format.js';
 
 const round = (n) => Math.round(n * 10) / 10;
@@ -42,25 +42,39 @@ function ceiling(value) {
   return STEPS.find((step) => step * power >= value) * power;
 }
 
-const WIDTH = 720;
 const HEIGHT = 180;
 const LEFT = 44;
+const RIGHT = 8;
 const BOTTOM = 22;
-const PLOT = { width: WIDTH - LEFT - 8, height: HEIGHT - BOTTOM - 10 };
+const TALL = HEIGHT - BOTTOM - 10; // of the lines themselves
+const NARROW = 500;
 
-function Axis({ top, from, to }) {
+// [ref, the element's width in pixels]: drawn to measure, so that figures are as large as all others.
+function useWidth() {
+  const ref = useRef();
+  const [width, set] = useState(0);
+  useLayoutEffect(() => {
+    const observer = new ResizeObserver(([{ contentRect }]) => set(Math.round(contentRect.width)));
+    observer.observe(ref.current);
+    set(ref.current.clientWidth);
+    return () => observer.disconnect();
+  }, []);
+  return [ref, Math.max(width, 200)];
+}
+
+function Axis({ top, from, to, wide }) {
   const ticks = [0, 0.5, 1];
-  const times = [0, 0.25, 0.5, 0.75, 1];
+  const times = wide < NARROW ? [0, 0.5, 1] : [0, 0.25, 0.5, 0.75, 1];
   return (
     <g class="axis" aria-hidden="true">
       {ticks.map((share) => (
         <g key={share}>
-          <path d={`M${LEFT} ${round(10 + PLOT.height * (1 - share))}h${PLOT.width}`} />
-          <text x={LEFT - 6} y={round(14 + PLOT.height * (1 - share))} text-anchor="end">{short(top * share)}</text>
+          <path d={`M${LEFT} ${round(10 + TALL * (1 - share))}h${wide}`} />
+          <text x={LEFT - 6} y={round(14 + TALL * (1 - share))} text-anchor="end">{short(top * share)}</text>
         </g>
       ))}
       {times.map((share) => (
-        <text key={share} x={LEFT + PLOT.width * share} y={HEIGHT - 4} text-anchor={share === 0 ? 'start' : share === 1 ? 'end' : 'middle'}>
+        <text key={share} x={LEFT + wide * share} y={HEIGHT - 4} text-anchor={share === 0 ? 'start' : share === 1 ? 'end' : 'middle'}>
           {timeOfDay(from + (to - from) * share, to - from < 900_000)}
         </text>
       ))}
@@ -68,41 +82,45 @@ function Axis({ top, from, to }) {
   );
 }
 
-// series: [{name, label, values}] with one value for each of `times` (ms). The pointer, or the arrow keys, read one moment.
+function Legend({ series, at, time }) {
+  return (
+    <figcaption>
+      <span class="chart-time">{timeOfDay(time)}</span>
+      {series.map(({ name, label, values }) => (
+        <span key={name} class={`legend legend-${name}`}>
+          <svg width="18" height="8" aria-hidden="true"><path d="M0 4h18" /></svg>
+          {label} <b class="number">{values[at] === null ? '–' : number(values[at], { maximumFractionDigits: 1 })}</b>
+        </span>
+      ))}
+    </figcaption>
+  );
+}
+
+// series: [{name, label, values}] with one value, or null, for each of `times` (ms). The pointer, or the arrow keys, read one moment.
 export function Series({ series, times, label }) {
   const [at, setAt] = useState(null);
+  const [ref, width] = useWidth();
+  const wide = width - LEFT - RIGHT;
   const last = times.length - 1;
-  if (last < 1) return null;
   const top = ceiling(Math.max(0, ...series.flatMap(({ values }) => values.map((v) => v ?? 0))));
-  const x = (i) => LEFT + (i / last) * PLOT.width;
-  const y = (v) => 10 + PLOT.height * (1 - v / top);
-  const point = (event) => {
-    const box = event.currentTarget.getBoundingClientRect();
-    const share = ((event.clientX - box.left) / box.width * WIDTH - LEFT) / PLOT.width;
-    setAt(Math.max(0, Math.min(last, Math.round(share * last))));
-  };
+  const x = (i) => LEFT + (i / last) * wide;
+  const y = (v) => 10 + TALL * (1 - v / top);
+  const bound = (i) => Math.max(0, Math.min(last, i));
+  const point = (event) => setAt(bound(Math.round(((event.clientX - event.currentTarget.getBoundingClientRect().left - LEFT) / wide) * last)));
   const key = (event) => {
     const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
     if (!step) return;
     event.preventDefault();
-    setAt((old) => Math.max(0, Math.min(last, (old ?? last) + step)));
+    setAt((old) => bound((old ?? last) + step));
   };
-  const shown = Math.min(at ?? last, last);
+  const shown = bound(at ?? last);
   return (
-    <figure class="chart">
-      <figcaption>
-        <span class="chart-time">{timeOfDay(times[shown])}</span>
-        {series.map(({ name, label: word, values }) => (
-          <span key={name} class={`legend legend-${name}`}>
-            <svg width="18" height="8" aria-hidden="true"><path d="M0 4h18" /></svg>
-            {word} <b class="number">{values[shown] === null || values[shown] === undefined ? '–' : number(values[shown], { maximumFractionDigits: 1 })}</b>
-          </span>
-        ))}
-      </figcaption>
-      <svg viewBox={`0 0 ${WIDTH} ${HEIGHT}`} role="img" aria-label={label} tabIndex={0} onPointerMove={point} onPointerLeave={() => setAt(null)} onKeyDown={key}>
-        <Axis top={top} from={times[0]} to={times[last]} />
+    <figure class="chart" ref={ref}>
+      <Legend series={series} at={shown} time={times[shown]} />
+      <svg width={width} height={HEIGHT} role="img" aria-label={label} tabIndex={0} onPointerMove={point} onPointerLeave={() => setAt(null)} onKeyDown={key}>
+        <Axis top={top} from={times[0]} to={times[last]} wide={wide} />
         {series.map(({ name, values }) => <path key={name} class={`series series-${name}`} d={line(values, x, y)} />)}
-        {at !== null && <path class="cursor" d={`M${round(x(shown))} 10v${PLOT.height}`} />}
+        {at !== null && <path class="cursor" d={`M${round(x(shown))} 10v${TALL}`} />}
       </svg>
     </figure>
   );

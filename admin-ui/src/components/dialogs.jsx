@@ -70,7 +70,7 @@ function Question({ title, text, confirm, danger, typed, fields = [] }) {
         )}
         <div class="row end">
           <Button onClick={() => answer(null)}>{t('cancel')}</Button>
-          <button type="submit" class={`button ${danger ? 'danger' : 'primary'}`} disabled={Boolean(typed) && written !== typed}>{confirm}</button>
+          <button type="submit" class={`button ${danger ? 'danger' : 'primary'}`} disabled={Boolean(typed) && written !== typed}>{confirm.replace('…', '')}</button>
         </div>
       </form>
     </Dialog>

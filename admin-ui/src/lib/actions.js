@@ -2,20 +2,21 @@
 //
 //     useActions([{ key: 'p', label: t('queue.pause'), run: pause }, { key: 'g q', … }]);
 //
-// An action without a key is in the palette only; `hidden` keeps one out of the palette.
+// An action without a key is in the palette only; `hidden` keeps one out of the palette. rank: the smaller, the earlier in both.
 import { useLayoutEffect } from 'preact/hooks';
 import { createStore } from './store.js';
 
 export const actions = createStore([]);
 const layers = [];
 
-const publish = () => actions.set(layers.flatMap((layer) => layer.list));
+// Those of the screen come before those of the frame, in the palette and for the keys.
+const publish = () => actions.set([...layers].sort((a, b) => a.rank - b.rank).flatMap((layer) => layer.list));
 
 // The newest list of the component, in force before the next key; nothing is drawn again for it.
-export function useActions(list) {
+export function useActions(list, { rank = 0 } = {}) {
   const kept = list.filter(Boolean);
   useLayoutEffect(() => {
-    const layer = { list: kept };
+    const layer = { list: kept, rank };
     layers.push(layer);
     publish();
     return () => {
@@ -35,7 +36,7 @@ function onKey(event) {
   if (modified ? event.key !== 'k' : isTyping(event.target) || document.querySelector('dialog[open]')) return;
   const pressed = modified ? 'mod k' : prefix + event.key;
   const list = actions.get();
-  const action = list.findLast(({ key }) => key === pressed);
+  const action = list.find(({ key }) => key === pressed);
   clearTimeout(prefixTimer);
   prefix = '';
   if (action) {

@@ -23,17 +23,17 @@ export function bytes(n) {
   return `${number(n / 2 ** (10 * step), { maximumFractionDigits: 1 })} ${units[step]}`;
 }
 
-const UNITS = [['day', 86_400_000], ['hour', 3_600_000], ['minute', 60_000], ['second', 1000]];
-const unit = (n, name) => number(n, { style: 'unit', unit: name, unitDisplay: 'narrow' });
+const UNITS = [['day', 86_400_000, 'd'], ['hour', 3_600_000, 'h'], ['minute', 60_000, 'min'], ['second', 1000, 's']];
 
-// 93 784 000 → 1d 2h; two parts at most, milliseconds under a second.
+// 93 784 000 → 1 d 2 h; two parts at most, milliseconds under a second. The units' symbols are the same in every language.
 export function duration(ms) {
-  if (ms < 1000) return unit(Math.max(0, Math.round(ms)), 'millisecond');
-  if (ms < 10_000) return number(ms / 1000, { style: 'unit', unit: 'second', unitDisplay: 'narrow', maximumFractionDigits: 1 });
+  if (ms < 1000) return `${number(Math.max(0, Math.round(ms)))} ms`;
+  if (ms < 10_000) return `${number(ms / 1000, { maximumFractionDigits: 1 })} s`;
   const first = UNITS.findIndex(([, size]) => ms >= size);
-  const [name, size] = UNITS[first];
-  const rest = first + 1 < UNITS.length ? Math.floor((ms % size) / UNITS[first + 1][1]) : 0;
-  return unit(Math.floor(ms / size), name) + (rest ? ` ${unit(rest, UNITS[first + 1][0])}` : '');
+  const [, size, symbol] = UNITS[first];
+  const [, smaller, small] = UNITS[first + 1] ?? [null, 1, null];
+  const rest = small ? Math.floor((ms % size) / smaller) : 0;
+  return `${number(Math.floor(ms / size))} ${symbol}${rest ? ` ${rest} ${small}` : ''}`;
 }
 
 export const dateTime = (ms) => formatter('DateTimeFormat', { dateStyle: 'medium', timeStyle: 'medium', hourCycle: 'h23' }).format(ms);

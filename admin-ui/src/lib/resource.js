@@ -10,6 +10,8 @@ const entries = new Map();
 const STORES = ['network', 'redis-unavailable', 'records-unavailable'];
 const EMPTY = { data: undefined, text: '', error: null, at: 0 };
 
+export const isAway = ({ code }) => STORES.includes(code);
+
 // The last answer said that a store, or the server itself, is away: that problem; else null.
 export const trouble = createStore(null);
 
@@ -42,7 +44,7 @@ async function load(entry) {
     publish(entry, text === entry.value.text && entry.value.at ? { error: null, at: Date.now() } : { data: entry.raw || json, text, error: null, at: Date.now() });
   } catch (error) {
     heard(error.code !== 'network');
-    if (STORES.includes(error.code)) trouble.set(error);
+    if (isAway(error)) trouble.set(error);
     publish(entry, { error });
   }
   return undefined;

@@ -131,7 +131,7 @@ export function Job({ queue, id }) {
             <div class="stack">
               {job.state === 'active' && typeof job.progress === 'number' && <Progress value={job.progress / 100} label={t('job.progress')} />}
               <Failure job={job} payload={payload} />
-              {!ENDED.includes(job.state) && can('explainJob') && <Findings address={`${address}/explain`} queue={queue} />}
+              {!ENDED.includes(job.state) && can('explainJob') && <Findings queue={queue} id={id} />}
               <Flow queue={queue} id={id} />
               <Payload queue={queue} id={id} payload={payload} state={job.state} />
               <Logs address={`${address}/logs`} queue={queue} total={job.logs} />

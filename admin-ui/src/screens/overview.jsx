@@ -1,5 +1,5 @@
 // All queues at a glance, what is wrong with them first.
-import { useEffect } from 'preact/hooks';
+import { useEffect, useMemo } from 'preact/hooks';
 import { Badge, Button, Duration, Empty, LinkButton, Loaded, TableFrame } from '../components/basics.jsx';
 import { Sparkline } from '../components/charts.jsx';
 import { Icon } from '../components/icons.jsx';
@@ -57,15 +57,17 @@ function Count({ queue, state, n }) {
   return <a href={`${path`/queues/${queue}/jobs`}?state=${state}`} title={number(n)}>{short(n)}</a>;
 }
 
+const Rate = ({ value }) => (value ? perSecond(value) : <span class="faint" title={value === null ? t('notreported') : undefined}>{value === null ? '–' : '0'}</span>);
+
 function Name({ queue }) {
   const workers = workersOf(queue);
   return (
-    <>
+    <span class="name">
       <a class="strong" href={path`/queues/${queue.name}`}>{queue.name}</a>
       {queue.paused && <Badge kind="warn" icon="paused" title={queue.pausedReason}>{t('badge.paused')}</Badge>}
       {workers === 0 && <Badge kind={waitingOf(queue) ? 'bad' : ''}>{t('badge.noworkers')}</Badge>}
       {!queue.declared && <Badge title={t('badge.found.title')}>{t('badge.found')}</Badge>}
-    </>
+    </span>
   );
 }
 
@@ -74,10 +76,16 @@ function Hour({ name }) {
   return <span ref={ref} class="spark-cell">{values && <Sparkline values={values} label={t('column.hour.label', { name, now: perSecond(values.at(-1) ?? 0) })} />}</span>;
 }
 
+// Drawn anew when its figures or its mark have changed, not whenever another row has.
 function Row({ queue, row }) {
+  const here = row['data-at'];
+  return useMemo(() => <Cells queue={queue} row={row} />, [queue, here]);
+}
+
+function Cells({ queue, row }) {
   const { name, counts, rates } = queue;
   const share = failureShare(queue);
-  const cell = (column, content) => <td class="number" data-label={t(`column.${column}`)}>{content ?? <span class="faint" title={t('notreported')}>–</span>}</td>;
+  const cell = (column, content) => <td class="number" data-label={t(`column.${column}`)}>{content ?? <span class="faint">–</span>}</td>;
   return (
     <tr {...row} class={queue.alarms[0] ? `attention ${queue.alarms[0].severity}` : ''}>
       <th scope="row"><Name queue={queue} /></th>
@@ -86,8 +94,8 @@ function Row({ queue, row }) {
       {cell('delayed', <Count queue={name} state="delayed" n={counts.delayed} />)}
       {cell('failed', <Count queue={name} state="failed" n={counts.failed} />)}
       {cell('completed', <Count queue={name} state="completed" n={counts.completed} />)}
-      {cell('in', perSecond(rates.in))}
-      {cell('out', perSecond(rates.out))}
+      {cell('in', <Rate value={rates.in} />)}
+      {cell('out', <Rate value={rates.out} />)}
       {cell('oldest', <Duration ms={queue.oldestWaitingAgeMs} />)}
       {cell('failing', share === null ? null : share === 0 ? <span class="faint">0</span> : percent(share))}
       <td class="spark-column"><Hour name={name} /></td>
@@ -99,7 +107,8 @@ function Queues({ items }) {
   const { query } = useLocation();
   const order = query.get('sort') ?? 'attention';
   const filter = (query.get('q') ?? '').toLowerCase();
-  const queues = items.map((item) => ({ ...item, alarms: alarmsOf(item) })).filter(({ name }) => name.toLowerCase().includes(filter)).sort(ORDERS[order] ?? ORDERS.attention);
+  const judged = useMemo(() => items.map((item) => ({ ...item, alarms: alarmsOf(item) })), [items]);
+  const queues = useMemo(() => judged.filter(({ name }) => name.toLowerCase().includes(filter)).sort(ORDERS[order] ?? ORDERS.attention), [judged, filter, order]);
   const rows = useRows(queues.map(({ name }) => path`/queues/${name}`));
   const alarmed = queues.filter(({ alarms }) => alarms.some(({ severity }) => severity !== 'info')).length;
   useEffect(() => {

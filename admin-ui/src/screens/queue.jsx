@@ -43,16 +43,16 @@ function Workers({ queue }) {
     <Card title={t('workers')}>
       <Loaded resource={workers} rows={2}>
         {({ items, bullmqKnown }) => (!items.length ? <Empty title={t('workers.none')}><p>{t(bullmqKnown ? 'workers.none.text' : 'workers.unknown')}</p></Empty> : (
-          <TableFrame label={t('workers')}><table class="table">
+          <TableFrame label={t('workers')}><table class="table cards single">
             <thead><tr><th scope="col">{t('workers.kind')}</th><th scope="col">{t('workers.name')}</th><th scope="col">{t('workers.where')}</th><th scope="col" class="number">{t('workers.active')}</th><th scope="col">{t('workers.seen')}</th></tr></thead>
             <tbody>
               {items.map((worker, i) => (
                 <tr key={i}>
-                  <td><Badge>{t(`workers.kind.${worker.kind}`)}</Badge></td>
-                  <td class="mono break">{worker.name ?? '–'}{worker.sub && <span class="faint"> {worker.org}/{worker.sub}</span>}</td>
-                  <td class="mono">{worker.address ?? '–'}</td>
-                  <td class="number">{worker.active ?? '–'}</td>
-                  <td><Time at={worker.lastSeen ?? worker.since} /></td>
+                  <th scope="row"><Badge>{t(`workers.kind.${worker.kind}`)}</Badge></th>
+                  <td class="mono break" data-label={t('workers.name')}>{worker.name ?? '–'}{worker.sub && <span class="faint"> {worker.org}/{worker.sub}</span>}</td>
+                  <td class="mono break" data-label={t('workers.where')}>{worker.address ?? '–'}</td>
+                  <td class="number" data-label={t('workers.active')}>{worker.active ?? '–'}</td>
+                  <td data-label={t('workers.seen')}><Time at={worker.lastSeen ?? worker.since} /></td>
                 </tr>
               ))}
             </tbody>
@@ -112,7 +112,7 @@ export function Queue({ queue }) {
       <StateLinks queue={queue} counts={detail.data?.counts} />
       <div class="columns">
         <div class="stack">
-          {can('explainQueue') && <Findings address={path`/api/queues/${queue}/explain`} queue={queue} />}
+          {can('explainQueue') && <Findings queue={queue} />}
           <Chart queue={queue} />
           <Workers queue={queue} />
         </div>
