@@ -1,0 +1,246 @@
+// The records of jobs in PostgreSQL: that there is one for each, what it says, and that statuses are read from it.
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { Queue, Worker } from 'bullmq';
+import { declare, eventually, startPostgres, startRedis, startSluice } from './harness/index.mjs';
+
+const NOTE = { userId: 'u1', type: 'email', subject: 's', message: 'm' };
+
+describe('records', () => {
+  let pg, redis, sluice, operator, producer, worker;
+
+  before(async () => {
+    [pg, redis] = await Promise.all([startPostgres(), startRedis()]);
+    sluice = await startSluice({
+      env: {
+        REDIS_URL: redis.url, SLUICE_RECORDS: 'on', DATABASE_URL: pg.url, SLUICE_NOTIFY_DRY_RUN: '1', SLUICE_RECORDS_MAX_BYTES: '4096',
+        SLUICE_QUEUES: declare(
+          { name: 'elsewhere', processor: 'none', attempts: 2, removeOnComplete: true, removeOnFail: true },
+          { name: 'secretive', processor: 'none', removeOnComplete: true, record: { data: ['kept'], result: false, days: 3 } },
+          { name: 'unrecorded', processor: 'none', removeOnComplete: true, record: false },
+        ),
+      },
+    });
+    operator = sluice.as({ sub: 'olga', roles: ['operator'], org: 'acme' });
+    producer = sluice.as({ sub: 'paul', roles: ['producer'], org: 'acme' });
+    worker = sluice.as({ sub: 'wanda', roles: ['worker'], org: 'acme' });
+    await sluice.logged('postgres_up', {}, { timeout: 60_000 });
+  });
+
+  after(async () => {
+    await sluice.stop();
+    await redis.stop();
+    await pg.stop();
+  });
+
+  async function add(queue, data, opts = {}) {
+    const { status, json, text } = await operator.post(`/api/queues/${queue}/jobs`, { name: 'job', data, opts });
+    assert.equal(status, 201, text);
+    return json.jobId;
+  }
+
+  const status = (queue, id, { as = operator, ...options } = {}) => as.get(`/api/jobs/status/${queue}/${id}`, options);
+
+  async function lease(queue) {
+    const { json } = await worker.post(`/api/queues/${queue}/lease`, { workerId: 'w1', max: 1, wait: 20 });
+    assert.equal(json.jobs.length, 1);
+    return json.jobs[0];
+  }
+
+  const tell = (queue, job, what, more) => worker.post(`/api/queues/${queue}/jobs/${job.id}/${what}`, { token: job.token, ...more });
+
+  // The record's values of these columns, when it is there.
+  function record(queue, id, ...columns) {
+    const found = pg.rows(`SELECT ${columns.join(', ')} FROM sluice.records WHERE queue = '${queue}' AND job_id = '${id}'`);
+    assert.equal(found.length, 1, `${found.length} records of ${queue} ${id}`);
+    return found[0];
+  }
+
+  const recorded = (queue, id, state) => eventually(() => record(queue, id, 'state').state === state, { timeout: 20_000, what: `the record of ${queue} ${id}: ${state}` });
+
+  test('a job whose end leaves nothing in Redis has its status from its record', async () => {
+    const id = await add('notifications', NOTE, { removeOnComplete: true });
+    const { status: code, json, headers } = await status('notifications', id, { headers: { prefer: 'wait=20' } });
+    assert.equal(code, 200);
+    assert.equal(await redis.admin.exists(`bull:notifications:${id}`), 0);
+    assert.equal(json.source, 'archive');
+    assert.equal(json.state, 'completed');
+    assert.deepEqual(json.data, NOTE);
+    assert.equal(json.returnvalue.status, 'sent');
+    assert.equal(json.org, 'acme');
+    assert.equal(json.submittedBy, 'olga');
+    assert.equal(json.attemptsMade, 1);
+    assert.equal(json.attempts, 5);
+    assert.ok(json.timestamp <= json.processedOn && json.processedOn <= json.finishedOn);
+    assert.equal(headers['preference-applied'] ?? 'wait=20', 'wait=20');
+    assert.equal((await status('notifications', id, { headers: { 'if-none-match': (await status('notifications', id)).headers.etag } })).status, 304);
+    assert.equal((await operator.get(`/api/jobs/status/notifications/${id}?data=0`)).json.returnvalue, null);
+  });
+
+  test('what Redis and the record say of a job is the same', async () => {
+    const kept = await add('notifications', NOTE);
+    await eventually(async () => (await status('notifications', kept)).json.state === 'completed');
+    const { json: live } = await status('notifications', kept);
+    assert.equal(live.source, 'redis');
+    await recorded('notifications', kept, 'completed');
+    await redis.admin.multi().del(`bull:notifications:${kept}`).zrem('bull:notifications:completed', kept).exec();
+    assert.deepEqual((await status('notifications', kept)).json, { ...live, source: 'archive' });
+  });
+
+  test('each failed attempt and its error stand in the record, and the last lines of the log', async () => {
+    const id = await add('elsewhere', { n: 1 }, { attempts: 2 });
+    let job = await lease('elsewhere');
+    await tell('elsewhere', job, 'log', { line: 'the first "line"' });
+    assert.equal((await tell('elsewhere', job, 'fail', { reason: 'BUSY: try 1 of 2' })).status, 200);
+    job = await lease('elsewhere');
+    assert.equal((await tell('elsewhere', job, 'fail', { reason: 'BUSY: try 2 of 2' })).status, 200);
+    const { json } = await status('elsewhere', id);
+    assert.deepEqual([json.source, json.state, json.failedReason, json.attemptsMade], ['archive', 'failed', 'BUSY: try 2 of 2', 2]);
+    const row = record('elsewhere', id, 'attempts', 'logs', 'fingerprint', 'worker', 'sub');
+    const attempts = Object.entries(row.attempts).sort(([a], [b]) => a - b).map(([, attempt]) => attempt.error);
+    assert.deepEqual(attempts, ['BUSY: try 1 of 2', 'BUSY: try 2 of 2']);
+    assert.deepEqual(row.logs, ['the first "line"']);
+    assert.deepEqual([row.fingerprint, row.worker, row.sub], ['BUSY: try # of #', 'lease:w1:acme:wanda', 'olga']);
+  });
+
+  test('other organizations get 404, as of a job in Redis', async () => {
+    const id = await add('notifications', NOTE, { removeOnComplete: true });
+    await status('notifications', id, { headers: { prefer: 'wait=20' } });
+    assert.equal((await status('notifications', id, { as: producer })).status, 200);
+    assert.equal((await status('notifications', id, { as: sluice.as({ roles: ['producer'], org: 'other' }) })).status, 404);
+    const { json } = await sluice.as({ roles: ['producer'], org: 'other' }).post('/api/jobs/status', { jobs: [{ queue: 'notifications', jobId: id }] });
+    assert.equal(json.jobs[0].state, null);
+  });
+
+  test('many at once: some in Redis, some in records, some nowhere', async () => {
+    const ids = [await add('notifications', NOTE, { removeOnComplete: true }), await add('elsewhere', {}, { delay: 600_000 })];
+    await status('notifications', ids[0], { headers: { prefer: 'wait=20' } });
+    const { json } = await operator.post('/api/jobs/status', {
+      jobs: [{ queue: 'notifications', jobId: ids[0] }, { queue: 'elsewhere', jobId: ids[1] }, { queue: 'elsewhere', jobId: 'never' }],
+    });
+    assert.deepEqual(json.jobs.map(({ state }) => state), ['completed', 'delayed', null]);
+    assert.equal(json.jobs[0].attemptsMade, 1);
+  });
+
+  test('an id that was given out and is nowhere is 410, one that never was is 404', async () => {
+    const cancelled = await add('elsewhere', {}, { delay: 600_000 });
+    assert.equal((await operator.post(`/api/queues/elsewhere/jobs/${cancelled}/cancel`)).json.outcome, 'removed');
+    for (const id of [cancelled, await (async () => {
+      const lost = await add('unrecorded', {}, { delay: 600_000 });
+      await redis.admin.multi().del(`bull:unrecorded:${lost}`).zrem('bull:unrecorded:delayed', lost).exec();
+      return lost;
+    })()]) {
+      const { status: code, json } = await status(id === cancelled ? 'elsewhere' : 'unrecorded', id);
+      assert.deepEqual([code, json.code], [410, 'job-expired']);
+    }
+    assert.equal((await status('elsewhere', '999999')).status, 404);
+    assert.equal((await status('elsewhere', 'my-own')).status, 404);
+    await recorded('elsewhere', cancelled, 'removed');
+  });
+
+  test('a queue keeps what its declaration says, and nothing else leaves Redis', async () => {
+    const id = await add('secretive', { kept: 1, secret: 'x' });
+    await tell('secretive', await lease('secretive'), 'complete', { returnvalue: { also: 'secret' } });
+    await recorded('secretive', id, 'completed');
+    const row = record('secretive', id, 'data', 'fields', 'returnvalue', 'result_bytes');
+    assert.deepEqual(row, { data: '{"kept":1}', fields: { kept: 1 }, returnvalue: null, result_bytes: 17 });
+    const none = await add('unrecorded', { x: 1 });
+    await tell('unrecorded', await lease('unrecorded'), 'complete', { returnvalue: 1 });
+    assert.equal(await redis.admin.exists('bull:unrecorded:outbox'), 0);
+    assert.equal((await status('unrecorded', none)).status, 410);
+  });
+
+  test('data and results that are too long are left out, and their size is told', async () => {
+    const id = await add('elsewhere', { long: 'x'.repeat(5000) });
+    await tell('elsewhere', await lease('elsewhere'), 'complete', { returnvalue: 'y'.repeat(4095) });
+    await recorded('elsewhere', id, 'completed');
+    assert.deepEqual(record('elsewhere', id, 'data', 'data_bytes', 'returnvalue', 'result_bytes'), { data: null, data_bytes: 5011, returnvalue: null, result_bytes: 4097 });
+    const { json } = await status('elsewhere', id);
+    assert.deepEqual([json.state, json.data, json.returnvalue], ['completed', null, null]);
+  });
+
+  test('ten thousand jobs behind it take nothing from the first one', { timeout: 180_000 }, async () => {
+    const first = await add('notifications', { ...NOTE, subject: 'the first' }, { removeOnComplete: 1 });
+    await status('notifications', first, { headers: { prefer: 'wait=20' } });
+    const jobs = Array.from({ length: 1000 }, () => ({ name: 'job', data: {}, opts: { removeOnComplete: 1 } }));
+    for (let i = 0; i < 10; i++) assert.equal((await operator.post('/api/queues/elsewhere/jobs', jobs)).status, 200);
+    const taken = async () => (await worker.post('/api/queues/elsewhere/lease', { workerId: 'w1', max: 100, wait: 1 })).json.jobs;
+    let ended = 0;
+    for (let held = await taken(); held.length; held = await taken()) {
+      const answers = await Promise.all(held.map((job) => tell('elsewhere', job, 'complete', { returnvalue: job.id })));
+      ended += answers.filter(({ status: code }) => code === 200).length;
+    }
+    assert.ok(ended >= 10_000, `${ended} ended`);
+    const { json } = await status('notifications', first, { headers: { prefer: 'wait=5' } });
+    assert.deepEqual([json.data.subject, json.state], ['the first', 'completed']);
+    await eventually(async () => (await redis.admin.xlen('bull:elsewhere:outbox')) === 0, { timeout: 60_000, what: 'an empty outbox' });
+    const [{ count, ids, wrong }] = pg.rows(
+      "SELECT count(*), count(DISTINCT job_id) ids, count(*) FILTER (WHERE returnvalue <> '\"' || job_id || '\"') wrong FROM sluice.records WHERE queue = 'elsewhere' AND state = 'completed'");
+    assert.equal(count, ids);
+    assert.ok(count >= 10_000);
+    assert.equal(wrong, 0);
+  });
+
+  describe('by workers of other programs', () => {
+    let queue, foreign;
+
+    before(async () => {
+      queue = new Queue('elsewhere', { connection: redis.connect() });
+      foreign = new Worker('elsewhere', async (job) => {
+        if (job.data.fail) throw new Error('not today');
+        return { done: job.data.n };
+      }, { connection: redis.connect(), concurrency: 5 });
+      foreign.on('error', () => {});
+      await foreign.waitUntilReady();
+    });
+
+    after(async () => {
+      await foreign.close();
+      await queue.close();
+    });
+
+    test('ends that leave nothing behind are recorded, with data and result', async () => {
+      const id = await add('elsewhere', { n: 7 });
+      await recorded('elsewhere', id, 'completed');
+      const { json } = await status('elsewhere', id);
+      assert.deepEqual([json.source, json.data, json.returnvalue, json.org], ['archive', { n: 7 }, { done: 7 }, 'acme']);
+    });
+
+    test('jobs of their clients too, and ends that stay in Redis', async () => {
+      const job = await queue.add('theirs', { n: 8 }, { removeOnComplete: false });
+      await recorded('elsewhere', job.id, 'completed');
+      assert.deepEqual(record('elsewhere', job.id, 'name', 'data', 'returnvalue', 'partial', 'created_ms'),
+        { name: 'theirs', data: '{"n":8}', returnvalue: '{"done":8}', partial: false, created_ms: job.timestamp });
+      const failed = await queue.add('theirs', { fail: true }, { removeOnFail: true });
+      await recorded('elsewhere', failed.id, 'failed');
+      const row = record('elsewhere', failed.id, 'name', 'failed_reason', 'fingerprint', 'partial', 'org');
+      assert.deepEqual(row, { name: 'theirs', failed_reason: 'not today', fingerprint: 'not today', partial: true, org: '' });
+      assert.equal((await status('elsewhere', failed.id)).json.state, 'failed');
+      assert.equal((await status('elsewhere', failed.id, { as: sluice.as({ roles: ['producer'], org: 'default' }) })).status, 404);
+    });
+
+    test('what ends while no gateway is there is caught up on', async () => {
+      await eventually(() => pg.rows("SELECT 1 FROM sluice.record_cursors WHERE queue = 'elsewhere'").length === 1, { timeout: 20_000 });
+      await sluice.stop();
+      const jobs = await queue.addBulk(Array.from({ length: 30 }, (_, n) => ({ name: 'alone', data: { n }, opts: { removeOnComplete: true } })));
+      await eventually(async () => (await queue.getJobCounts('wait', 'active')).wait === 0);
+      await sluice.start();
+      for (const job of jobs) await recorded('elsewhere', job.id, 'completed');
+      assert.equal(record('elsewhere', jobs[0].id, 'returnvalue').returnvalue, '{"done":0}');
+    });
+
+    test('events that were trimmed before they were read are said to be lost; what is still there is recorded', async () => {
+      await sluice.stop();
+      const stays = await queue.add('stays', { n: 1 }, { removeOnComplete: false });
+      await eventually(async () => (await queue.getJobState(stays.id)) === 'completed');
+      await redis.admin.xtrim('bull:elsewhere:events', 'MAXLEN', 0);
+      const seen = await queue.add('seen', { n: 2 }, { removeOnComplete: true });
+      await eventually(async () => (await queue.getJobState(seen.id)) === 'unknown');
+      await sluice.start();
+      await sluice.logged('records_gap', { queue: 'elsewhere' }, { timeout: 20_000 });
+      await recorded('elsewhere', stays.id, 'completed');
+      await recorded('elsewhere', seen.id, 'completed');
+      assert.match((await sluice.client.get('/metrics')).text, /^sluice_records_gap_total\{queue="elsewhere"\} 1$/m);
+    });
+  });
+});
