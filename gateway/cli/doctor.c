@@ -70,15 +70,17 @@ static bool any_failed(const struct doctor *d)
 
 enum cli_exit cmd_doctor(const struct cli *cli, int argc, char **argv)
 {
-	bool json = false, help = false;
+	bool json = false, queues = false, fix = false, help = false;
 	const struct option_row rows[] = {
 		{"json", OPTION_FLAG, &json, NULL, "print [{check, level, text, advice}]"},
+		{"queues", OPTION_FLAG, &queues, NULL, "look through every queue and job in Redis instead, in small steps"},
+		{"fix", OPTION_FLAG, &fix, NULL, "with --queues: mend what is wrong there; no job is thrown away"},
 		{"help", OPTION_FLAG, &help, NULL, "show this text"},
 		{0},
 	};
-	const struct options o = {.usage = "sluice doctor [--json]",
+	const struct options o = {.usage = "sluice doctor [--json] [--queues [--fix]]",
 				  .about = "Check what the gateway needs under the present settings, and say what to do. The exit code is 1 when "
-					   "something fails. Nothing is changed.",
+					   "something fails. Nothing is changed without --fix.",
 				  .rows = rows};
 	int arguments;
 	enum cli_exit exit;
@@ -86,7 +88,9 @@ enum cli_exit cmd_doctor(const struct cli *cli, int argc, char **argv)
 		return exit;
 	struct config cfg;
 	exit = cli_config(cli, NULL, &cfg);
-	if (exit == CLI_OK) {
+	if (exit == CLI_OK && (queues || fix)) {
+		exit = queues ? doctor_look_through_queues(&cfg, fix, json) : cli_fail("--fix goes with --queues");
+	} else if (exit == CLI_OK) {
 		struct doctor d = {.cfg = &cfg};
 		for (size_t i = 0; i < ARRAY_LEN(checks); i++) {
 			d.checking = checks[i].name;

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "gateway/cli/cli.h"
 #include "gateway/redis_facts.h"
 #include "lib/base/attr.h"
 #include "lib/config/config.h"
@@ -32,6 +33,9 @@ void doctor_say(struct doctor *d, enum doctor_level level, const char *advice, c
 
 /* Is there a program of this name in PATH? */
 bool doctor_in_path(const char *program);
+
+/* Looks through every queue in Redis, and with `mend` sets right what is wrong. CLI_FAILED when something is and was not mended. */
+enum cli_exit doctor_look_through_queues(const struct config *cfg, bool mend, bool json);
 
 void doctor_queues(struct doctor *d);
 void doctor_keys(struct doctor *d);

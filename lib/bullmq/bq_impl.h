@@ -58,6 +58,10 @@ enum bq_failed bq_failure_kind(const struct bq_job *job, const struct bq_failure
 /* Removes a job with its children: 1, 0 when somebody holds one of them, or a failure's number. */
 void bq_put_remove(struct rcmd *cmd, const struct bq_queue *q, struct str id);
 
+/* ---- inspect.c ---- */
+/* A pattern for SCAN: the prefix, which may hold what a pattern gives a meaning to, and the rest. */
+void bq_pattern(struct buf *out, struct str prefix, const char *rest);
+
 /* ---- status.c: counts ---- */
 #define BQ_COUNTS_COMMANDS 9
 void bq_put_counts(struct rcmd *cmd, const struct bq_queue *q);

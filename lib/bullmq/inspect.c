@@ -183,18 +183,14 @@ int bq_facts(struct bq *bq, const struct bq_queue *const *queues, size_t n, stru
 
 /* ---- which queues there are ---- */
 
-/* The prefix may hold what a pattern gives a meaning to. */
-static void put_pattern(struct rcmd *cmd, struct str prefix)
+void bq_pattern(struct buf *out, struct str prefix, const char *rest)
 {
-	struct buf pattern = BUF_INIT;
-
 	for (size_t i = 0; i < prefix.n; i++) {
 		if (strchr("*?[]\\", prefix.p[i]))
-			buf_addc(&pattern, '\\');
-		buf_addc(&pattern, prefix.p[i]);
+			buf_addc(out, '\\');
+		buf_addc(out, prefix.p[i]);
 	}
-	buf_addz(&pattern, ":*:meta");
-	bq_arg_packed(cmd, &pattern);
+	buf_addz(out, rest);
 }
 
 /* The name in "P:Q:meta"; .p NULL where something else ends so. */
@@ -238,15 +234,16 @@ int bq_discover(struct bq *bq, struct str prefix, uint64_t *cursor, int64_t coun
 {
 	struct rcmd cmd = RCMD_INIT;
 	struct rreplies replies;
-	struct buf at = BUF_INIT;
+	struct buf at = BUF_INIT, pattern = BUF_INIT;
 	int rc;
 
 	buf_addu(&at, *cursor);
+	bq_pattern(&pattern, prefix, ":*:meta");
 	rcmd_begin(&cmd, 6);
 	rcmd_argz(&cmd, "SCAN");
 	bq_arg_packed(&cmd, &at);
 	rcmd_argz(&cmd, "MATCH");
-	put_pattern(&cmd, prefix);
+	bq_arg_packed(&cmd, &pattern);
 	rcmd_argz(&cmd, "COUNT");
 	rcmd_argi(&cmd, count);
 	rc = bq_call(bq, &cmd, deadline, &replies, err);

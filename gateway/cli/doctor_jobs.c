@@ -1,0 +1,119 @@
+/* sluice doctor --queues: every queue and job in Redis, looked through for what cannot be right. */
+#include <stdio.h>
+
+#include "gateway/cli/cli.h"
+#include "gateway/cli/doctor.h"
+#include "gateway/settings.h"
+#include "lib/base/clock.h"
+#include "lib/bullmq/checkup.h"
+#include "lib/json/jwrite.h"
+#include "lib/redis/rmux.h"
+
+#define CONNECT_MS 5000
+#define SHOWN_MAX 20 /* of each kind, as text */
+
+struct report {
+	bool json, mend;
+	struct buf out;
+	struct jwrite w;
+	int64_t n[BQ_FAULT_COUNT];
+};
+
+static void tell(void *arg, const struct bq_faulty *found)
+{
+	struct report *r = arg;
+	int64_t n = ++r->n[found->fault];
+
+	if (r->json) {
+		jw_open(&r->w, '{');
+		jw_kstr(&r->w, "queue", found->queue);
+		jw_kstr(&r->w, "id", found->id.n ? found->id : STR_NONE);
+		jw_kstrz(&r->w, "fault", bq_faults[found->fault].word);
+		jw_close(&r->w, '}');
+	} else if (n <= SHOWN_MAX) {
+		buf_addf(&r->out, "%-19s  %.*s%s%.*s%s\n", bq_faults[found->fault].word, STR_ARG(found->queue), found->id.n ? "/" : "",
+			 STR_ARG(found->id), n == SHOWN_MAX ? " …" : "");
+	}
+}
+
+static int64_t total(const struct report *r)
+{
+	int64_t sum = 0;
+
+	for (unsigned i = 0; i < BQ_FAULT_COUNT; i++)
+		sum += r->n[i];
+	return sum;
+}
+
+static void sum_up(struct report *r, const struct bq_checkup *c)
+{
+	if (r->json) {
+		jw_close(&r->w, ']');
+		jw_kint(&r->w, "queues", c->queues);
+		jw_kint(&r->w, "jobs", c->jobs);
+		jw_kbool(&r->w, "mended", r->mend);
+		jw_close(&r->w, '}');
+		buf_addc(&r->out, '\n');
+		return;
+	}
+	for (unsigned i = 0; i < BQ_FAULT_COUNT; i++)
+		if (r->n[i])
+			buf_addf(&r->out, "%lld %s: %s%s%s\n", (long long)r->n[i], bq_faults[i].word, bq_faults[i].means, r->mend ? "; now " : "",
+				 r->mend ? bq_faults[i].mends : "");
+	buf_addf(&r->out, "%lld jobs in %lld queues; %lld fault%s%s\n", (long long)c->jobs, (long long)c->queues, (long long)total(r),
+		 total(r) == 1 ? "" : "s", total(r) && !r->mend ? ": sluice doctor --queues --fix mends them, and throws no job away" : "");
+}
+
+static int look_through(const struct config *cfg, struct rmux *mux, struct report *r, struct err *err)
+{
+	struct bq *bq = bq_new(mux, err);
+	struct bq_checkup c = {.prefix = str_from(cfg->bullmq_prefix), .mend = r->mend, .tell = tell, .arg = r};
+
+	if (!bq)
+		return ERR_NOMEM;
+	int rc = rmux_start(mux, err);
+	if (rc == 0) {
+		rc = rmux_wait_up(mux, clock_mono_ms() + CONNECT_MS);
+		rc = rc < 0 ? err_set(err, ERR_UNAVAILABLE, "Redis does not answer") : bq_check_up(bq, &c, err);
+		rmux_stop(mux, clock_mono_ms() + CONNECT_MS);
+	}
+	if (rc == 0)
+		sum_up(r, &c);
+	bq_free(bq);
+	return rc;
+}
+
+/* The embedded Redis is there while the gateway runs. */
+static int address(const struct config *cfg, struct raddr *addr, struct err *err)
+{
+	if (!settings_redis_embedded(cfg))
+		return settings_redis_address(cfg, addr, err);
+	*addr = (struct raddr){0};
+	snprintf(addr->unix_path, sizeof(addr->unix_path), "%s/redis.sock", cfg->data_dir);
+	snprintf(addr->password, sizeof(addr->password), "%s", cfg->redis_password);
+	return 0;
+}
+
+enum cli_exit doctor_look_through_queues(const struct config *cfg, bool mend, bool json)
+{
+	struct rmux_options o = {.client_name = "sluice-doctor"};
+	struct report r = {.json = json, .mend = mend};
+	struct err err = {0};
+	int rc = address(cfg, &o.addr, &err);
+
+	r.w = jwrite_into(&r.out);
+	if (json) {
+		jw_open(&r.w, '{');
+		jw_key(&r.w, "faults");
+		jw_open(&r.w, '[');
+	}
+	struct rmux *mux = rc == 0 ? rmux_new(&o, &err) : NULL;
+	rc = mux ? look_through(cfg, mux, &r, &err) : ERR_UNAVAILABLE;
+	rmux_free(mux);
+	if (rc < 0) {
+		buf_release(&r.out);
+		return cli_fail("%s", err.text);
+	}
+	enum cli_exit exit = cli_print(&r.out);
+	return exit == CLI_OK && total(&r) > 0 && !mend ? CLI_FAILED : exit;
+}
