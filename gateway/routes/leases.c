@@ -8,7 +8,7 @@
 #include "lib/log/log.h"
 #include "lib/metrics/metrics.h"
 
-#define TAKE_AT_ONCE 16       /* in one round trip, once the first was there */
+#define TAKE_AT_ONCE 50       /* in one round trip */
 #define RECHECK_MS 5000       /* is the client still there? */
 #define MAX_STALLED 3         /* of undeclared queues */
 #define STALLED_INTERVAL_MS 30000
@@ -94,20 +94,20 @@ static void recover_stalled(const struct leasing *l)
 		LOG(l->s->log, LOG_DEBUG, "stalled_check_failed", log_str("queue", l->q->queue->name), log_err(&err));
 }
 
-/* One first; when there was one, the rest in larger steps, until nothing more comes. What was taken is kept when a later step fails. */
+/* In steps, until nothing more comes. What was taken is kept when a later step fails. */
 static int take(struct leasing *l, struct err *err)
 {
-	size_t want = 1, taken = 0;
-	struct err later = {0};
+	size_t want, taken, all = 0;
+	struct err why = {0};
+	int rc;
 
 	recover_stalled(l);
-	int rc = take_some(l, want, &taken, err);
-	while (rc == 0 && taken == want && l->n < l->max) {
+	do {
 		want = l->max - l->n < TAKE_AT_ONCE ? l->max - l->n : TAKE_AT_ONCE;
-		if (take_some(l, want, &taken, &later) < 0)
-			break;
-	}
-	return rc;
+		rc = take_some(l, want, &taken, &why);
+		all += taken;
+	} while (rc == 0 && taken == want && l->n < l->max);
+	return rc < 0 && all == 0 ? err_set(err, rc, "%s", why.text) : 0;
 }
 
 static void look_later(const struct leasing *l, struct lease_wait *w)

@@ -161,8 +161,8 @@ bool bq_token_is_ours(struct str token);
 int bq_take(struct bq *bq, const struct bq_queue *q, const struct bq_worker *w, struct str token, struct arena *a, struct bq_job *job,
 	    struct bq_taken *out, int64_t deadline, struct err *err) MUST_CHECK;
 
-/* The same up to n times in one round trip, each under a token of its own. What was taken stands at the front of held[]; *last is what the last
- * attempt said. A failure only when nothing was taken. */
+/* The same up to n times, at most 100, in one round trip, each under a token of its own. What was taken stands at the front of held[]; *last is
+ * what the last attempt said. A failure only when nothing was taken. */
 struct bq_held {
 	struct bq_job job;
 	char token[BQ_TOKEN_SIZE];

@@ -1,5 +1,7 @@
 #include "lib/base/clock.h"
+#include "lib/base/panic.h"
 #include "lib/bullmq/bq_impl.h"
+#include "lib/bullmq/work.h"
 
 void bq_pack_worker(struct mp_map *m, const struct bq_worker *w, struct str token)
 {
@@ -77,33 +79,48 @@ int bq_take(struct bq *bq, const struct bq_queue *q, const struct bq_worker *w, 
 	return rc;
 }
 
+static int read_held(const struct bq_work_answer *answer, struct arena *a, struct bq_held *held, size_t n, size_t *got, struct err *err)
+{
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < answer->n_taken && i < n; i++) {
+		struct str token = STR_NONE;
+
+		rc = bq_work_taken(answer, i, a, &held[*got].job, &token, err);
+		if (rc == 0 && token.n >= BQ_TOKEN_SIZE)
+			rc = err_set(err, ERR_PROTOCOL, "a token of %zu bytes", token.n);
+		if (rc == 0)
+			snprintf(held[(*got)++].token, BQ_TOKEN_SIZE, "%.*s", STR_ARG(token));
+	}
+	return rc;
+}
+
 int bq_take_many(struct bq *bq, const struct bq_queue *q, const struct bq_worker *w, struct arena *a, struct bq_held *held, size_t n,
 		 size_t *got, struct bq_taken *last, int64_t deadline, struct err *err)
 {
+	char stem[BQ_TOKEN_SIZE];
+	struct bq_work work = {.queue = q, .worker = w, .free = n};
+	struct bq_work_answer answer;
 	struct rcmd cmd = RCMD_INIT;
 	struct rreplies replies;
-	struct err why = {0};
 	int rc;
 
+	bug_on(n > BQ_WORK_PER_CALL);
+	bq_token(stem);
+	work.token_stem = str_from(stem);
 	*got = 0;
 	*last = (struct bq_taken){0};
-	for (size_t i = 0; i < n; i++) {
-		bq_token(held[i].token);
-		put_take(&cmd, q, w, str_from(held[i].token));
-	}
+	bq_work_command(&cmd, &work);
 	rc = bq_call(bq, &cmd, deadline, &replies, err);
 	if (rc < 0)
 		return rc;
-	for (size_t i = 0; i < n; i++) {
-		int read = bq_read_taken(replies.items[i], a, &held[*got].job, last, &why);
-
-		if (read < 0)
-			rc = read;
-		else if (last->got)
-			memmove(held[(*got)++].token, held[i].token, BQ_TOKEN_SIZE);
+	rc = bq_work_read(replies.items[0], &answer, err);
+	if (rc == 0) {
+		*last = answer.nothing;
+		rc = read_held(&answer, a, held, n, got, err);
 	}
+	if (rc == 0 && *got == 0 && answer.trouble.n)
+		rc = err_set(err, ERR_REPLY, "%.*s", STR_ARG(answer.trouble));
 	rreplies_release(&replies);
-	if (rc == 0 || *got > 0)
-		return 0;
-	return err_set(err, rc, "%s", why.text);
+	return *got > 0 ? 0 : rc;
 }
