@@ -52,6 +52,8 @@ static int act(struct bq *bq, struct bulk *b, const struct str *ids, size_t n, i
 		size_t count = n - i < most ? n - i : most;
 
 		rc = bq_act(bq, b->spec.queue, action_of(b->spec.action), b->spec.state, ids + i, count, codes, deadline, err);
+		if (rc == 0)
+			b->counts.matched += (int64_t)count;
 		for (size_t c = 0; rc == 0 && c < count; c++)
 			codes[c] == 0 ? b->counts.changed++ : b->counts.skipped++;
 	}
@@ -87,6 +89,7 @@ int bulk_step(struct bq *bq, struct bulk *b, struct arena *a, int64_t deadline, 
 	struct bq_place *places = arena_array(a, BULK_STEP, sizeof(*places));
 	struct bq_brief *briefs = arena_array(a, BULK_STEP, sizeof(*briefs));
 	struct str *ids = arena_array(a, BULK_STEP, sizeof(*ids));
+	const struct bq_cursor before = b->at;
 	size_t n = 0, matched = 0;
 	int rc = b->most < 0 ? begin(bq, b, deadline, err) : 0;
 
@@ -99,13 +102,16 @@ int bulk_step(struct bq *bq, struct bulk *b, struct arena *a, int64_t deadline, 
 	for (size_t i = 0; rc == 0 && i < n; i++)
 		if (fits(b, &briefs[i]))
 			ids[matched++] = places[i].id;
-	if (rc == 0 && b->spec.action != BULK_COUNT)
+	if (rc == 0 && b->spec.action == BULK_COUNT)
+		b->counts.matched += (int64_t)matched;
+	else if (rc == 0)
 		rc = act(bq, b, ids, matched, deadline, err);
-	if (rc < 0)
+	if (rc < 0) { /* the step can be tried again */
+		b->at = before;
 		return rc;
+	}
 	keep_cursor(b);
 	b->counts.scanned += (int64_t)n;
-	b->counts.matched += (int64_t)matched;
 	/* What comes while it works may make it meet more than there were, but not for ever. */
 	b->done = b->at.done || b->counts.scanned > 2 * b->most + BQ_PAGE_MAX;
 	return 0;

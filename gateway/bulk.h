@@ -41,7 +41,8 @@ struct bulk {
 
 /* The spec's strings must outlive it. */
 void bulk_init(struct bulk *b, const struct bulk_spec *spec);
-/* The arena is for this step only. */
+/* The arena is for this step only. After a failure the same step may be tried again: what it had done before is found
+ * done. Only jobs whose outcome nobody knows are missing from the counts then. */
 int bulk_step(struct bq *bq, struct bulk *b, struct arena *a, int64_t deadline, struct err *err) MUST_CHECK;
 
 #endif

@@ -1,0 +1,74 @@
+// Watching and tasks while Redis is away: said at once, and taken up again when it is back.
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { Queue } from 'bullmq';
+import { eventually, startRedis, startSluice } from '../api/harness/index.mjs';
+
+const SLOW = { timeout: 60_000 };
+
+let redis;
+let sluice;
+let operator;
+
+before(async () => {
+  redis = await startRedis({ args: ['--appendonly', 'yes', '--appendfsync', 'always'] });
+  sluice = await startSluice({ env: { REDIS_URL: redis.url } });
+  operator = sluice.as({ sub: 'ops', roles: ['operator'] });
+});
+after(async () => {
+  await sluice?.stop();
+  await redis?.stop();
+});
+
+async function failedJobs(name, n) {
+  const pipeline = redis.admin.pipeline();
+  pipeline.hset(`bull:${name}:meta`, 'opts.maxLenEvents', '10000');
+  for (let i = 0; i < n; i++) {
+    pipeline.hset(`bull:${name}:f-${i}`, { name: 'x', data: '{}', opts: '{}', timestamp: 1000 + i, finishedOn: 1000 + i, failedReason: 'no', atm: 1 });
+    pipeline.zadd(`bull:${name}:failed`, 1000 + i, `f-${i}`);
+  }
+  await pipeline.exec();
+}
+
+describe('while Redis is away', () => {
+  test('whoever watches is told so, and sees everything when it is back', async () => {
+    assert.equal((await operator.get('/api/queues')).status, 200);
+    await redis.kill();
+    for (const path of ['/api/queues', '/api/queues/notifications', '/api/queues/notifications/explain', '/api/queues/notifications/jobs']) {
+      const answer = await eventually(async () => {
+        const { status, headers, json } = await operator.get(path);
+        return status !== 200 && { status, headers, json };
+      }, { what: `the end of good answers to ${path}`, ...SLOW });
+      assert.ok([503, 504].includes(answer.status), JSON.stringify(answer.json));
+    }
+    await redis.launch();
+    await redis.ready(SLOW);
+    const { items } = await eventually(async () => {
+      const { status, json } = await operator.get('/api/queues');
+      return status === 200 && json;
+    }, { what: 'an answer', ...SLOW });
+    assert.ok(items.some((item) => item.name === 'notifications'));
+  });
+
+  test('a task goes on where it was, and no job is lost', async () => {
+    const n = 8000;
+    const queue = new Queue('outlived', { connection: redis.connect() });
+    await failedJobs('outlived', n);
+    const { status, json: { id }, text } = await operator.post('/api/queues/outlived/bulk', { action: 'retry', filter: { state: 'failed' } });
+    assert.equal(status, 202, text);
+    const task = async () => (await operator.get(`/api/tasks/${id}`)).json;
+    await eventually(async () => (await task()).changed > 0, { interval: 1, what: 'the first jobs', ...SLOW });
+    await redis.kill();
+    await redis.launch();
+    await redis.ready(SLOW);
+    const ended = await eventually(async () => {
+      const now = await task();
+      return now.endedAt && now;
+    }, { what: 'the end of the task', ...SLOW });
+    assert.equal(ended.state, 'done', JSON.stringify(ended));
+    const counts = await queue.getJobCounts('wait', 'failed');
+    assert.deepEqual(counts, { wait: n, failed: 0 });
+    assert.equal(new Set((await queue.getJobs(['wait'])).map((job) => job.id)).size, n);
+    await queue.close();
+  });
+});
