@@ -1,12 +1,14 @@
 // Two builds of Sluice under the same load, in turns, on one Redis: what a change does to the rate and to the processor time of a job.
 //
 //     node tests/bench/paired.mjs BEFORE AFTER [rounds] [seconds] [connections]        two programs; NAME=value in the environment reaches both
+import { resolve } from 'node:path';
 import { notification } from './peers/shared.mjs';
 import { inTurns } from './parts/figures.mjs';
 import { hammer } from './parts/load.mjs';
 import { startGateway, startStore } from './parts/stage.mjs';
 
-const [before, after, rounds = '7', seconds = '2', connections = '50'] = process.argv.slice(2);
+const [before, after] = process.argv.slice(2, 4).map((program) => resolve(program));
+const [rounds = '7', seconds = '2', connections = '50'] = process.argv.slice(4);
 const redis = await startStore('memory');
 const body = JSON.stringify(notification(200));
 const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => name.startsWith('SLUICE_') || name === 'LOG_LEVEL'));
