@@ -16,6 +16,7 @@ struct bq *bq_new(struct rmux *mux, struct err *err)
 	*bq = (struct bq){.mux = mux};
 	lock_init(&bq->mu);
 	table_init(&bq->lanes);
+	table_init(&bq->end_lanes);
 	for (size_t i = 0; i < BQ_SCRIPT_COUNT; i++) {
 		int rc = rmux_add_script(mux, &bq_scripts[i].wire);
 
@@ -32,6 +33,7 @@ void bq_free(struct bq *bq)
 {
 	if (!bq)
 		return;
+	bq_end_lanes_release(bq);
 	bq_lanes_release(bq);
 	free(bq);
 }

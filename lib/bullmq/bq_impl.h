@@ -13,10 +13,18 @@ struct bq {
 	struct rmux *mux;
 	/* protected by mu, which is held for a few instructions only; nothing else is locked meanwhile */
 	struct lock mu;
-	struct table lanes; /* struct bq_lane by "P:Q:": adds that wait to be sent together (add.c) */
+	struct table lanes;     /* struct bq_lane by "P:Q:": adds that wait to be sent together (add.c) */
+	struct table end_lanes; /* struct bq_end_lane: endings that do (end_lane.c) */
 };
 
 void bq_lanes_release(struct bq *bq);
+
+/* ---- end_lane.c ---- */
+struct bq_end_args;
+/* Sends the ending together with those of other callers and sleeps: as bq_work_ended, or the connection's failure. */
+int bq_end_with_others(struct bq *bq, const struct bq_queue *q, const struct bq_worker *w, const struct bq_end_args *args, int64_t deadline,
+		       struct err *err) MUST_CHECK;
+void bq_end_lanes_release(struct bq *bq);
 
 /* Sends *cmd and releases it; a command that could not be built is ERR_NOMEM. */
 int bq_call(struct bq *bq, struct rcmd *cmd, int64_t deadline, struct rreplies *out, struct err *err) MUST_CHECK;

@@ -126,7 +126,7 @@ enum bq_failed bq_failure_kind(const struct bq_job *job, const struct bq_failure
 	return *delay_ms > 0 ? BQ_FAILED_DELAYED : BQ_FAILED_RETRIED;
 }
 
-/* ---- one end in a call of its own ---- */
+/* ---- one end ---- */
 
 /* The official scripts take "0" for a caller that needs no lock, which nobody here is: a token may come from a client. */
 static int check_token(struct str token, struct err *err)
@@ -170,29 +170,17 @@ static int set_broken_aside(struct bq *bq, const struct bq_queue *q, struct str 
 	return ERR_BROKEN;
 }
 
-static int end_alone(struct bq *bq, const struct bq_queue *q, const struct bq_worker *w, const struct bq_job *job, const struct bq_ending *e,
+static int end_one(struct bq *bq, const struct bq_queue *q, const struct bq_worker *w, const struct bq_job *job, const struct bq_ending *e,
 		     enum bq_failed *how, int64_t deadline, struct err *err)
 {
 	struct bq_end_args args = {0};
-	const struct bq_end_args *endings[] = {&args};
-	const struct bq_work work = {.queue = q, .worker = w, .token_stem = STR(""), .endings = endings, .n_endings = 1};
-	struct bq_work_answer answer;
-	struct rcmd cmd = RCMD_INIT;
-	struct rreplies replies;
 	int rc = check_token(e->token, err);
 
 	if (rc < 0)
 		return rc;
 	bq_end_encode(&args, w, job, e, how);
-	bq_work_command(&cmd, &work);
+	rc = bq_end_with_others(bq, q, w, &args, deadline, err);
 	bq_end_release(&args);
-	rc = bq_call(bq, &cmd, deadline, &replies, err);
-	if (rc < 0)
-		return rc;
-	rc = bq_work_read(replies.items[0], &answer, err);
-	if (rc == 0)
-		rc = bq_work_ended(&answer, 0, err);
-	rreplies_release(&replies);
 	return rc == ERR_BROKEN ? set_broken_aside(bq, q, job->id, e->token, deadline, err) : rc;
 }
 
@@ -201,7 +189,7 @@ int bq_complete(struct bq *bq, const struct bq_queue *q, const struct bq_worker 
 {
 	const struct bq_ending e = {.kind = BQ_END_COMPLETE, .token = token, .value = returnvalue};
 
-	return end_alone(bq, q, w, job, &e, NULL, deadline, err);
+	return end_one(bq, q, w, job, &e, NULL, deadline, err);
 }
 
 int bq_fail(struct bq *bq, const struct bq_queue *q, const struct bq_worker *w, const struct bq_job *job, struct str token,
@@ -209,7 +197,7 @@ int bq_fail(struct bq *bq, const struct bq_queue *q, const struct bq_worker *w, 
 {
 	const struct bq_ending e = {.kind = BQ_END_FAIL, .token = token, .failure = f};
 
-	return end_alone(bq, q, w, job, &e, how, deadline, err);
+	return end_one(bq, q, w, job, &e, how, deadline, err);
 }
 
 int bq_delay(struct bq *bq, const struct bq_queue *q, const struct bq_job *job, struct str token, int64_t delay_ms, int64_t deadline,
@@ -218,7 +206,7 @@ int bq_delay(struct bq *bq, const struct bq_queue *q, const struct bq_job *job, 
 	const struct bq_worker nobody = {0};
 	const struct bq_ending e = {.kind = BQ_END_DELAY, .token = token, .delay_ms = delay_ms};
 
-	return end_alone(bq, q, &nobody, job, &e, NULL, deadline, err);
+	return end_one(bq, q, &nobody, job, &e, NULL, deadline, err);
 }
 
 int bq_release(struct bq *bq, const struct bq_queue *q, const struct bq_job *job, struct str token, int64_t deadline, struct err *err)
@@ -226,5 +214,5 @@ int bq_release(struct bq *bq, const struct bq_queue *q, const struct bq_job *job
 	const struct bq_worker nobody = {0};
 	const struct bq_ending e = {.kind = BQ_END_RELEASE, .token = token};
 
-	return end_alone(bq, q, &nobody, job, &e, NULL, deadline, err);
+	return end_one(bq, q, &nobody, job, &e, NULL, deadline, err);
 }
