@@ -4,7 +4,8 @@
 #include "lib/pg/pgtext.h"
 #include "lib/records/private.h"
 
-#define CATCH_UP_MS 3000 /* how long a request waits for the writer */
+#define LOOK_MS 2000     /* how long a request waits for PostgreSQL, */
+#define CATCH_UP_MS 3000 /* and for the writer */
 #define NAP_MIN_MS 10
 #define NAP_MAX_MS 100
 
@@ -110,6 +111,7 @@ struct find {
 static int ask(const struct find *f, struct pg_rows **rows, struct err *err)
 {
 	struct pgarray ids = PGARRAY_INIT;
+	int64_t until = clock_mono_ms() + LOOK_MS;
 	int rc = ERR_INVALID;
 
 	for (size_t i = 0; i < f->n; i++)
@@ -118,7 +120,7 @@ static int ask(const struct find *f, struct pg_rows **rows, struct err *err)
 	const struct pg_value values[] = {pg_text(f->rec->o.prefix), pg_text(f->q->name), pg_text(buf_str(&ids.out))};
 	const struct pg_call call = {f->with_payload ? &FIND_WHOLE : &FIND, values};
 	if (!ids.out.failed)
-		rc = pg_query(f->rec->o.pg, &call, 1, f->deadline, rows, err);
+		rc = pg_query(f->rec->o.pg, &call, 1, until < f->deadline ? until : f->deadline, rows, err);
 	else if (!ids.refused)
 		rc = err_set(err, ERR_NOMEM, "out of memory");
 	else

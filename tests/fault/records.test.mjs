@@ -1,0 +1,165 @@
+// Records beside a PostgreSQL, a Redis and gateways that stop, vanish and come back: every acknowledged job has one record, with its end.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { eventually, declare, startPostgres } from '../api/harness/index.mjs';
+import { LONG, chance, durableRedis, gateway } from './support.mjs';
+
+const QUEUE = 'notifications';
+const NOTE = { userId: 'u1', type: 'email', subject: 's', message: 'm' };
+
+async function postgres(t) {
+  const pg = await startPostgres();
+  t.after(() => pg.stop());
+  return pg;
+}
+
+// Jobs that leave nothing in Redis when they end, and are taken up again soon when their worker vanishes.
+function settings(redis, pg, more = {}) {
+  const queues = declare({
+    name: QUEUE, concurrency: 8, lockDuration: 2000, stalledInterval: 1000, maxStalledCount: 1000, attempts: 50, backoff: { type: 'fixed', delay: 200 },
+    removeOnComplete: { count: 0 }, removeOnFail: { count: 0 },
+  });
+  return { env: { REDIS_URL: redis.url, DATABASE_URL: pg.url, SLUICE_RECORDS: 'on', SLUICE_NOTIFY_DRY_RUN: '1', SLUICE_QUEUES: queues, LOG_LEVEL: 'info', ...more } };
+}
+
+// Adds jobs, a few at a time, until told to stop: the ids that were acknowledged. mayFail(answer) excuses others; `next` gives the gateway.
+class Load {
+  ids = [];
+  others = [];
+  #running = true;
+
+  constructor(next, { mayFail = () => false } = {}) {
+    this.ended = Promise.all([1, 2, 3].map(() => this.#add(next, mayFail)));
+  }
+
+  async #add(next, mayFail) {
+    while (this.#running) {
+      const answer = await next().client.post(`/api/queues/${QUEUE}/jobs`, [NOTE, NOTE, NOTE, NOTE].map((data) => ({ name: 'job', data }))).catch((error) => ({ error }));
+      if (answer.status === 200) this.ids.push(...answer.json.results.filter(({ jobId }) => jobId).map(({ jobId }) => jobId));
+      else if (!mayFail(answer)) this.others.push(answer);
+    }
+  }
+
+  reached = (n) => eventually(() => this.ids.length >= n, { timeout: 120_000, what: `${n} acknowledged jobs` });
+
+  async stop() {
+    this.#running = false;
+    await this.ended;
+    assert.deepEqual(this.others.map(({ status, text, error }) => status ? `${status} ${text}` : error.message), []);
+  }
+}
+
+// Waits until there is a record of the end of each, and finds no other.
+async function balance(pg, ids) {
+  const missing = async () => {
+    const ended = new Set(pg.rows("SELECT job_id FROM sluice.records WHERE state = 'completed'").map((row) => row.job_id));
+    return ids.filter((id) => !ended.has(id));
+  };
+  await eventually(async () => (await missing()).length === 0, { timeout: 120_000, interval: 500, what: `records of all ${ids.length} jobs` })
+    .catch(async (error) => assert.fail(`${error.message}; missing: ${(await missing()).slice(0, 10).join(' ')}`));
+  assert.deepEqual(pg.rows('SELECT job_id, count(*) FROM sluice.records GROUP BY job_id HAVING count(*) > 1'), []);
+  assert.deepEqual(pg.rows("SELECT job_id, state FROM sluice.records WHERE returnvalue IS NULL OR data IS NULL OR attempts = '{}'"), []);
+}
+
+for (const [how, halt, resume] of [['stopped in the middle of everything', 'pause', 'resume'], ['killed', 'kill', 'start']]) {
+  test(`PostgreSQL ${how} under load: nobody notices, and every record is there afterwards`, { timeout: 5 * 60_000 }, async (t) => {
+    const [redis, pg] = [await durableRedis(t), await postgres(t)];
+    const sluice = await gateway(t, settings(redis, pg));
+    await sluice.logged('postgres_up', {}, { timeout: 60_000 });
+    const load = new Load(() => sluice);
+    await load.reached(100);
+    await pg[halt]();
+    const [gone] = load.ids;
+    await load.reached(load.ids.length + (LONG ? 20_000 : 400));
+    const { status, json } = await sluice.client.get(`/api/jobs/status/${QUEUE}/${gone}`, { timeout: 20_000 });
+    assert.deepEqual([status, json.code], [503, 'records-unavailable']);
+    assert.equal((await sluice.client.get('/health/ready')).status, 200);
+    await pg[resume]();
+    await load.stop();
+    await balance(pg, load.ids);
+    assert.equal((await sluice.client.get(`/api/jobs/status/${QUEUE}/${gone}`)).json.source, 'archive');
+    await sluice.stop();
+  });
+}
+
+test('gateway, PostgreSQL and Redis killed at random', { timeout: 15 * 60_000 }, async (t) => {
+  const below = chance(t);
+  const [redis, pg] = [await durableRedis(t), await postgres(t)];
+  const sluice = await gateway(t, settings(redis, pg));
+  await sluice.logged('postgres_up', {}, { timeout: 60_000 });
+  const load = new Load(() => sluice, { mayFail: () => true });
+  const victims = [sluice, sluice, pg, redis];
+  const until = performance.now() + 180_000;
+  for (let kills = 0; LONG ? performance.now() < until : kills < 12; kills++) {
+    await load.reached(load.ids.length + 20 + below(80));
+    const victim = victims[below(victims.length)];
+    await victim.kill();
+    await victim.start();
+  }
+  await load.stop();
+  await balance(pg, load.ids);
+  t.diagnostic(`${load.ids.length} jobs`);
+  await sluice.stop();
+});
+
+test('two gateways on one Redis write each record once', { timeout: 5 * 60_000 }, async (t) => {
+  const [redis, pg] = [await durableRedis(t), await postgres(t)];
+  const gateways = [await gateway(t, settings(redis, pg)), await gateway(t, settings(redis, pg))];
+  for (const each of gateways) await each.logged('postgres_up', {}, { timeout: 60_000 });
+  let turn = 0;
+  const load = new Load(() => gateways[turn++ % 2]);
+  await load.reached(LONG ? 20_000 : 600);
+  await load.stop();
+  await balance(pg, load.ids);
+  const written = await Promise.all(gateways.map(async (each) => Number(/^sluice_records_written_total\{queue="notifications"\} (\d+)$/m.exec((await each.client.get('/metrics')).text)[1])));
+  assert.equal(written[0] + written[1], load.ids.length, `${written.join(' + ')} entries were written`);
+  for (const each of gateways) await each.stop();
+});
+
+test('a backlog that is too long gives up data first, then its oldest entries, and says so', { timeout: 3 * 60_000 }, async (t) => {
+  const [redis, pg] = [await durableRedis(t), await postgres(t)];
+  const sluice = await gateway(t, { ...settings(redis, pg, { SLUICE_RECORDS_BACKLOG: '200' }), allow: ['records_dropped'] });
+  await sluice.logged('postgres_up', {}, { timeout: 60_000 });
+  await pg.kill();
+  const outbox = `bull:${QUEUE}:outbox`;
+  const jobs = Array.from({ length: 50 }, () => ({ name: 'job', data: NOTE }));
+  const addUntil = (event) => eventually(async () => {
+    assert.equal((await sluice.client.post(`/api/queues/${QUEUE}/jobs`, jobs)).status, 200);
+    return sluice.logs.some((line) => line.event === event);
+  }, { timeout: 60_000, interval: 100, what: event });
+  await addUntil('records_without_data');
+  await addUntil('records_dropped');
+  await eventually(async () => (await redis.admin.xlen(outbox)) <= 200, { timeout: 20_000, what: 'a bounded outbox' });
+  await eventually(async () => !(await redis.admin.xrevrange(outbox, '+', '-', 'COUNT', 1))[0][1].includes('data'), { what: 'an entry without data' });
+  const { json } = await sluice.client.get('/health/ready?verbose');
+  const note = json.checks.find(({ name }) => name === 'records');
+  assert.equal(note.ok, false);
+  assert.match(note.detail, /without data and return value; [1-9]\d* were dropped/);
+  assert.match((await sluice.client.get('/metrics')).text, /^sluice_records_dropped_total\{queue="notifications"\} [1-9]\d*$/m);
+  await pg.start();
+  await eventually(async () => (await redis.admin.xlen(outbox)) === 0, { timeout: 60_000, what: 'an empty outbox' });
+  await sluice.logged('records_with_data_again', {}, { timeout: 20_000 });
+  const [{ n, sizes }] = pg.rows('SELECT count(*) n, count(data_bytes) sizes FROM sluice.records');
+  assert.ok(n > 0 && sizes > 0, `${n} records, ${sizes} of them with a size in the place of data`);
+  await sluice.stop();
+});
+
+test('when Redis gets full, records are given up before jobs are', { timeout: 3 * 60_000 }, async (t) => {
+  const [redis, pg] = [await durableRedis(t), await postgres(t)];
+  const sluice = await gateway(t, { ...settings(redis, pg), allow: ['records_dropped'] });
+  await sluice.logged('postgres_up', {}, { timeout: 60_000 });
+  await pg.kill();
+  const outbox = `bull:${QUEUE}:outbox`;
+  const jobs = Array.from({ length: 100 }, () => ({ name: 'job', data: { ...NOTE, message: 'x'.repeat(4000) } }));
+  for (let i = 0; i < 5; i++) assert.equal((await sluice.client.post(`/api/queues/${QUEUE}/jobs`, jobs)).status, 200);
+  await eventually(async () => (await redis.admin.xlen(outbox)) >= 500, { timeout: 60_000, what: '500 entries' });
+  const used = Number(/^used_memory:(\d+)/m.exec(await redis.admin.info('memory'))[1]);
+  await redis.admin.config('SET', 'maxmemory', Math.round(used / 0.85));
+  await sluice.logged('records_dropped', {}, { timeout: 20_000 });
+  await eventually(async () => (await redis.admin.xlen(outbox)) < 450, { timeout: 20_000, what: 'a shorter outbox' });
+  assert.equal((await sluice.client.post(`/api/queues/${QUEUE}/jobs`, jobs.slice(0, 1))).status, 200);
+  await redis.admin.config('SET', 'maxmemory', 0);
+  await pg.start();
+  await eventually(async () => (await redis.admin.xlen(outbox)) === 0, { timeout: 60_000, what: 'an empty outbox' });
+  await sluice.stop();
+});
