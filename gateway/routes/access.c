@@ -215,3 +215,20 @@ void write_counts(struct jwrite *w, const struct bq_counts *c)
 		jw_kint(w, bq_state_word((enum bq_state)i), c->n[i]);
 	jw_kbool(w, "paused", c->paused);
 }
+
+struct str body_text(const struct request *r, const char *name)
+{
+	return jdoc_string(&r->json, jdoc_get(&r->json, JDOC_ROOT, name), r->arena);
+}
+
+int64_t body_number(const struct request *r, const char *name, int64_t otherwise)
+{
+	int64_t v;
+
+	return jdoc_int(&r->json, jdoc_get(&r->json, JDOC_ROOT, name), &v) == 0 ? v : otherwise;
+}
+
+bool body_flag(const struct request *r, const char *name)
+{
+	return jdoc_type(&r->json, jdoc_get(&r->json, JDOC_ROOT, name)) == J_TRUE;
+}

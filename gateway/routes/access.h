@@ -45,4 +45,9 @@ void write_json_or_string(struct request *r, struct jwrite *w, const char *key, 
 void write_time(struct jwrite *w, const char *key, int64_t ms);
 void write_counts(struct jwrite *w, const struct bq_counts *c);
 
+/* Members of the body, which a schema has checked: the text decoded, .p NULL when it is absent; the number, or another. */
+struct str body_text(const struct request *r, const char *name);
+int64_t body_number(const struct request *r, const char *name, int64_t otherwise);
+bool body_flag(const struct request *r, const char *name); /* false when it is absent */
+
 #endif

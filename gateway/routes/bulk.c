@@ -39,7 +39,7 @@ static bool read_spec(struct request *r, struct response *res, struct bulk_spec 
 	uint32_t filter = jdoc_get(&r->json, JDOC_ROOT, "filter");
 
 	*spec = (struct bulk_spec){
-		.action = action_of(text_of(r, JDOC_ROOT, "action")),
+		.action = action_of(body_text(r, "action")),
 		.state = state_of_word(text_of(r, filter, "state")),
 		.name = text_of(r, filter, "name"),
 		.error = text_of(r, filter, "error"),
@@ -145,7 +145,7 @@ void jobs_bulk(struct request *r, struct response *res)
 {
 	struct bulk_spec spec;
 	struct queue_ref q;
-	bool dry = jdoc_type(&r->json, jdoc_get(&r->json, JDOC_ROOT, "dryRun")) == J_TRUE;
+	bool dry = body_flag(r, "dryRun");
 
 	if (!read_spec(r, res, &spec) || queue_ref_or_reply(r, res, r->params[0], &q) < 0)
 		return;

@@ -55,7 +55,7 @@ static int retry(struct acting *a, struct err *err)
 	const struct bq_retry how = {
 		.state = a->job.state,
 		.data = data_of(a->r),
-		.reset_attempts = jdoc_type(&a->r->json, jdoc_get(&a->r->json, JDOC_ROOT, "resetAttempts")) == J_TRUE,
+		.reset_attempts = body_flag(a->r, "resetAttempts"),
 	};
 
 	if (how.state != BQ_FAILED && how.state != BQ_COMPLETED)
@@ -92,18 +92,11 @@ static int remove_job(struct acting *a, struct err *err)
 	return rc == ERR_WRONG_STATE ? err_set(err, rc, "the job is the next of its schedule: remove the schedule") : rc;
 }
 
-static int64_t number_or(const struct request *r, const char *name, int64_t otherwise)
-{
-	int64_t v;
-
-	return jdoc_int(&r->json, jdoc_get(&r->json, JDOC_ROOT, name), &v) == 0 ? v : otherwise;
-}
-
 static int edit(struct acting *a, struct err *err)
 {
 	const struct bq_edit what = {
-		.priority = number_or(a->r, "priority", -1),
-		.delay_ms = number_or(a->r, "delay", -1),
+		.priority = body_number(a->r, "priority", -1),
+		.delay_ms = body_number(a->r, "delay", -1),
 		.data = data_of(a->r),
 	};
 

@@ -1,10 +1,16 @@
 /* The jobs of a queue as their watchers see them: page by page, one in full, its log. */
+#include "gateway/routes/filters.h"
 #include "gateway/routes/handlers.h"
 #include "gateway/routes/queues.h"
 
 #define PAGE_DEFAULT 50
 #define PAGE_LIMIT 200
 #define LOGS_DEFAULT 100
+
+/* "|waiting|active|…" */
+#define X(id, word) "|" word
+static const char STATE_WORDS[] = BQ_STATES(X);
+#undef X
 
 /* ---- a page ---- */
 
@@ -98,44 +104,44 @@ static void write_listing(const struct listing *l, struct response *res)
 }
 
 /* What the query says; false: the response is written. */
-static bool read_query(struct listing *l, struct response *res)
+static bool read_query(struct listing *l, struct response *res, struct str *id, bool *any_state)
 {
 	struct request *r = l->r;
-	struct str state = request_query(r, "state"), order = request_query(r, "order"), cursor = request_query(r, "cursor");
+	struct str state = STR_NONE, order = STR_NONE, cursor = STR_NONE;
+	int64_t limit = PAGE_DEFAULT;
 	struct err err = {0};
-	int64_t limit;
+	const struct query_row rows[] = {
+		{.name = "state", .text = &state, .words = STATE_WORDS + 1},
+		{.name = "order", .text = &order, .words = "asc|desc"},
+		{.name = "cursor", .text = &cursor},
+		{.name = "name", .text = &l->name},
+		{.name = "id", .text = id},
+		{.name = "limit", .number = &limit, .min = 1, .max = PAGE_LIMIT},
+	};
 
-	l->name = request_query(r, "name");
+	if (!query_read_or_reply(r, res, rows, ARRAY_LEN(rows), NULL))
+		return false;
+	*any_state = !state.p;
 	l->state = state.p ? state_of_word(state) : BQ_WAITING;
 	l->ascending = order.p && str_is(order, "asc");
-	if (!query_number_or_reply(r, res, "limit", 1, PAGE_LIMIT, PAGE_DEFAULT, &limit))
-		return false;
 	l->limit = (size_t)limit;
-	if (l->state == BQ_STATE_UNKNOWN) {
-		response_problem(r, res, PROBLEM_VALIDATION, "\"%.*s\" is no state of a job", STR_ARG(state));
-		return false;
-	}
-	if (order.p && !str_is(order, "asc") && !str_is(order, "desc")) {
-		response_problem(r, res, PROBLEM_VALIDATION, "order is asc or desc");
-		return false;
-	}
-	if (cursor.p && bq_cursor_read(&l->at, cursor, &err) < 0) {
-		response_error(r, res, &err);
-		return false;
-	}
-	return true;
+	if (!cursor.p || bq_cursor_read(&l->at, cursor, &err) == 0)
+		return true;
+	response_error(r, res, &err);
+	return false;
 }
 
 void jobs_list(struct request *r, struct response *res)
 {
 	struct queue_ref q;
 	struct listing l = {.r = r, .s = app_services(r->app), .q = &q};
-	struct str id = request_query(r, "id");
+	struct str id = STR_NONE;
+	bool any_state;
 	struct err err = {0};
 
-	if (!read_query(&l, res) || queue_ref_or_reply(r, res, r->params[0], &q) < 0)
+	if (!read_query(&l, res, &id, &any_state) || queue_ref_or_reply(r, res, r->params[0], &q) < 0)
 		return;
-	int rc = id.p ? read_by_id(&l, id, !request_query(r, "state").p, &err) : read_listing(&l, &err);
+	int rc = id.p ? read_by_id(&l, id, any_state, &err) : read_listing(&l, &err);
 	if (rc < 0)
 		response_error(r, res, &err);
 	else
@@ -236,10 +242,13 @@ void jobs_logs(struct request *r, struct response *res)
 {
 	struct queue_ref q;
 	struct err err = {0};
-	int64_t start, limit;
+	int64_t start = 0, limit = LOGS_DEFAULT;
+	const struct query_row rows[] = {
+		{.name = "start", .number = &start, .min = 0, .max = INT32_MAX},
+		{.name = "limit", .number = &limit, .min = 1, .max = BQ_PAGE_MAX},
+	};
 
-	if (!query_number_or_reply(r, res, "start", 0, INT32_MAX, 0, &start) ||
-	    !query_number_or_reply(r, res, "limit", 1, BQ_PAGE_MAX, LOGS_DEFAULT, &limit) || queue_ref_or_reply(r, res, r->params[0], &q) < 0)
+	if (!query_read_or_reply(r, res, rows, ARRAY_LEN(rows), NULL) || queue_ref_or_reply(r, res, r->params[0], &q) < 0)
 		return;
 	if (answer_logs(r, res, &q, start, limit, &err) < 0)
 		response_error(r, res, &err);

@@ -188,17 +188,10 @@ static void note_leased(const struct leasing *l)
 	buf_release(&ids);
 }
 
-static int64_t number_or(const struct request *r, const char *name, int64_t otherwise)
-{
-	int64_t v;
-
-	return jdoc_int(&r->json, jdoc_get(&r->json, JDOC_ROOT, name), &v) == 0 ? v : otherwise;
-}
-
 static int lease(struct leasing *l, struct err *err)
 {
 	struct request *r = l->r;
-	int64_t wait_ms = number_or(r, "wait", 0) * 1000, until = clock_mono_ms() + wait_ms;
+	int64_t wait_ms = body_number(r, "wait", 0) * 1000, until = clock_mono_ms() + wait_ms;
 	int rc = take(l, err);
 
 	if (rc < 0 || l->n || !wait_ms || !request_wait_begin(r))
@@ -226,7 +219,7 @@ static bool begin(struct leasing *l, struct err *err)
 	struct str name = lease_name(r, l->worker_id);
 
 	l->as = decl ? declaration_worker(decl, name) : (struct bq_worker){.name = name, .lock_ms = DECLARATION_LOCK_MS};
-	l->max = (size_t)number_or(r, "max", 1);
+	l->max = (size_t)body_number(r, "max", 1);
 	l->held = arena_array(r->arena, l->max, sizeof(*l->held));
 	if (name.p && l->held) {
 		note_lessee(l);

@@ -13,26 +13,9 @@
 #define REMOVED_DEFAULT 1000
 #define STEPS_MS 3000       /* for all steps of a request */
 
-static struct str member(const struct request *r, const char *name)
-{
-	return jdoc_string(&r->json, jdoc_get(&r->json, JDOC_ROOT, name), r->arena);
-}
-
-static bool flag(const struct request *r, const char *name)
-{
-	return jdoc_type(&r->json, jdoc_get(&r->json, JDOC_ROOT, name)) == J_TRUE;
-}
-
-static int64_t number_or(const struct request *r, const char *name, int64_t otherwise)
-{
-	int64_t v;
-
-	return jdoc_int(&r->json, jdoc_get(&r->json, JDOC_ROOT, name), &v) == 0 ? v : otherwise;
-}
-
 bool confirmed_or_reply(struct request *r, struct response *res, struct str queue)
 {
-	struct str confirm = member(r, "confirm");
+	struct str confirm = body_text(r, "confirm");
 
 	if (confirm.p && str_eq(confirm, queue))
 		return true;
@@ -60,7 +43,7 @@ static struct str pause_state(struct request *r, bool paused, struct str reason)
 static void set_paused(struct request *r, struct response *res, bool pause)
 {
 	const struct services *s = app_services(r->app);
-	struct str reason = pause ? member(r, "reason") : STR_NONE;
+	struct str reason = pause ? body_text(r, "reason") : STR_NONE;
 	struct queue_ref q;
 	struct bq_facts f;
 	struct err err = {0};
@@ -179,7 +162,7 @@ void queues_drain(struct request *r, struct response *res)
 		.r = r,
 		.s = app_services(r->app),
 		.action = "queue.drain",
-		.delayed = flag(r, "delayed"),
+		.delayed = body_flag(r, "delayed"),
 		.limit = REMOVED_MAX,
 		.at_once = DRAIN_STEP,
 		.step = drain_step,
@@ -195,9 +178,9 @@ void queues_clean(struct request *r, struct response *res)
 		.r = r,
 		.s = app_services(r->app),
 		.action = "queue.clean",
-		.state = state_of_word(member(r, "state")),
-		.older_than_ms = number_or(r, "olderThanMs", 0),
-		.limit = number_or(r, "limit", REMOVED_DEFAULT),
+		.state = state_of_word(body_text(r, "state")),
+		.older_than_ms = body_number(r, "olderThanMs", 0),
+		.limit = body_number(r, "limit", REMOVED_DEFAULT),
 		.step = clean_step,
 	};
 	const char *what = arena_printf(r->arena, "{\"state\":\"%s\",\"olderThanMs\":%lld,\"limit\":%lld}", bq_state_word(m.state),

@@ -11,17 +11,6 @@
 
 /* ---- what several routes write ---- */
 
-bool query_number_or_reply(struct request *r, struct response *res, const char *name, int64_t min, int64_t max, int64_t fallback, int64_t *out)
-{
-	struct str text = request_query(r, name);
-
-	*out = fallback;
-	if (!text.p || (str_to_i64(text, out) == 0 && *out >= min && *out <= max))
-		return true;
-	response_problem(r, res, PROBLEM_VALIDATION, "%s is a whole number from %lld to %lld", name, (long long)min, (long long)max);
-	return false;
-}
-
 enum bq_state state_of_word(struct str word)
 {
 	for (unsigned i = 0; i < BQ_STATE_COUNT; i++)

@@ -5,9 +5,6 @@
 #include "gateway/routes/access.h"
 #include "gateway/watch.h"
 
-/* A query parameter as a number: the fallback when it is absent; false (and the response written) when it is none, or out of bounds. */
-bool query_number_or_reply(struct request *r, struct response *res, const char *name, int64_t min, int64_t max, int64_t fallback, int64_t *out)
-	MUST_CHECK;
 /* The state that a word names; BQ_STATE_UNKNOWN: none. */
 enum bq_state state_of_word(struct str word);
 

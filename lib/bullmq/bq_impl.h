@@ -66,6 +66,16 @@ enum bq_failed bq_failure_kind(const struct bq_job *job, const struct bq_failure
 /* Removes a job with its children: 1, 0 when somebody holds one of them, or a failure's number. */
 void bq_put_remove(struct rcmd *cmd, const struct bq_queue *q, struct str id);
 
+/* A delayed job's score is its time in ms times this, and a sequence below it. */
+#define BQ_DELAYED_SHIFT 4096
+/* A reply's number, or another where it is none. */
+static inline int64_t bq_number_or(const redisReply *r, int64_t otherwise)
+{
+	int64_t v;
+
+	return rreply_int(r, &v) ? v : otherwise;
+}
+
 /* ---- inspect.c ---- */
 /* A pattern for SCAN: the prefix, which may hold what a pattern gives a meaning to, and the rest. */
 void bq_pattern(struct buf *out, struct str prefix, const char *rest);

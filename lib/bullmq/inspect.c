@@ -7,8 +7,6 @@
 #include "lib/bullmq/bq_impl.h"
 #include "lib/json/jdoc.h"
 
-#define DELAYED_SHIFT 4096 /* a delayed job's score is its time times this, and a sequence */
-
 /* What is asked beside the counts, in this order. */
 enum {
 	AT_META,
@@ -54,19 +52,12 @@ static void put_facts(struct rcmd *cmd, const struct bq_queue *q, int64_t now)
 	rcmd_argz(cmd, "ZCOUNT");
 	rcmd_arg(cmd, k[BQ_KEY_DELAYED]);
 	rcmd_argz(cmd, "-inf");
-	rcmd_argi(cmd, (now + 1) * DELAYED_SHIFT - 1);
+	rcmd_argi(cmd, (now + 1) * BQ_DELAYED_SHIFT - 1);
 	put(cmd, "ZRANGE", k[BQ_KEY_DELAYED], first_scored, 3);
 	put(cmd, "LLEN", k[BQ_KEY_PAUSED], NULL, 0);
 	put(cmd, "ZCARD", k[BQ_KEY_MARKER], NULL, 0);
 	put(cmd, "LINDEX", k[BQ_KEY_WAIT], last, 1);
 	put(cmd, "ZRANGE", k[BQ_KEY_PRIORITIZED], first, 2);
-}
-
-static int64_t number_or(const redisReply *r, int64_t otherwise)
-{
-	int64_t v;
-
-	return rreply_int(r, &v) ? v : otherwise;
 }
 
 /* {"reason":…,"by":…,"since":…}; what somebody else wrote there is passed over. */
@@ -88,9 +79,9 @@ static void read_meta(struct bq_facts *f, const redisReply *meta, struct arena *
 {
 	struct str version = rreply_str(rreply_at(meta, META_VERSION));
 
-	f->concurrency = number_or(rreply_at(meta, META_CONCURRENCY), -1);
-	f->limiter.max = number_or(rreply_at(meta, META_MAX), 0);
-	f->limiter.duration_ms = number_or(rreply_at(meta, META_DURATION), 0);
+	f->concurrency = bq_number_or(rreply_at(meta, META_CONCURRENCY), -1);
+	f->limiter.max = bq_number_or(rreply_at(meta, META_MAX), 0);
+	f->limiter.duration_ms = bq_number_or(rreply_at(meta, META_DURATION), 0);
 	f->version = version.p ? arena_dup(a, version) : STR_NONE;
 	read_pause(&f->pause, rreply_str(rreply_at(meta, META_PAUSE)), a);
 }
@@ -104,17 +95,17 @@ static int read_facts(struct bq_facts *f, redisReply *const *replies, struct are
 	if (rc < 0)
 		return rc;
 	read_meta(f, replies[AT_META], a);
-	f->added = number_or(replies[AT_ADDED], 0);
-	f->completed_total = number_or(rreply_at(replies[AT_COMPLETED], 0), -1);
-	f->failed_total = number_or(rreply_at(replies[AT_FAILED], 0), -1);
-	int64_t ends = number_or(replies[AT_LIMIT_ENDS], -1);
+	f->added = bq_number_or(replies[AT_ADDED], 0);
+	f->completed_total = bq_number_or(rreply_at(replies[AT_COMPLETED], 0), -1);
+	f->failed_total = bq_number_or(rreply_at(replies[AT_FAILED], 0), -1);
+	int64_t ends = bq_number_or(replies[AT_LIMIT_ENDS], -1);
 	f->limit_ends_ms = ends > 0 ? ends : 0;
-	f->limit_used = ends > 0 ? number_or(replies[AT_LIMIT_USED], 0) : 0;
-	f->due = number_or(replies[AT_DUE], 0);
+	f->limit_used = ends > 0 ? bq_number_or(replies[AT_LIMIT_USED], 0) : 0;
+	f->due = bq_number_or(replies[AT_DUE], 0);
 	struct str due = rreply_str(rreply_at(replies[AT_NEXT_DELAYED], 1));
-	f->next_delayed_ms = due.p ? (int64_t)(strtod(due.p, NULL) / DELAYED_SHIFT) : -1;
-	f->left_by_v5 = number_or(replies[AT_LEFT], 0);
-	f->marker = number_or(replies[AT_MARKER], 0) > 0;
+	f->next_delayed_ms = due.p ? (int64_t)(strtod(due.p, NULL) / BQ_DELAYED_SHIFT) : -1;
+	f->left_by_v5 = bq_number_or(replies[AT_LEFT], 0);
+	f->marker = bq_number_or(replies[AT_MARKER], 0) > 0;
 	struct str next = rreply_str(replies[AT_NEXT_WAITING]);
 	if (!next.p)
 		next = rreply_str(rreply_at(replies[AT_NEXT_PRIORITIZED], 0));
@@ -148,7 +139,7 @@ static int read_ages(struct bq *bq, const struct bq_queue *const *queues, size_t
 		return rc;
 	for (size_t i = 0; i < n; i++)
 		if (out[i].next_id.p)
-			out[i].next_since_ms = number_or(replies.items[at++], -1);
+			out[i].next_since_ms = bq_number_or(replies.items[at++], -1);
 	rreplies_release(&replies);
 	return 0;
 }

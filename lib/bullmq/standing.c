@@ -4,8 +4,6 @@
 #include "lib/bullmq/bq_impl.h"
 #include "lib/bullmq/inspect.h"
 
-#define DELAYED_SHIFT 4096
-
 enum {
 	AT_LOCK,
 	AT_LOCK_ENDS,
@@ -58,29 +56,22 @@ static void put_position(struct rcmd *cmd, struct str list, struct str id, const
 	rcmd_argi(cmd, limit);
 }
 
-static int64_t number_or(const redisReply *r, int64_t otherwise)
-{
-	int64_t v;
-
-	return rreply_int(r, &v) ? v : otherwise;
-}
-
 static int read_standing(struct bq_standing *s, redisReply *const *r, bool with_place, struct arena *a, struct err *err)
 {
 	struct str lock = rreply_str(r[AT_LOCK]), due = rreply_str(r[AT_DELAYED]);
-	int64_t waiting = number_or(r[AT_WAITING], 0), place = with_place ? number_or(r[AT_IN_WAIT], -1) : -1;
-	int64_t rank = number_or(r[AT_RANK], -1);
+	int64_t waiting = bq_number_or(r[AT_WAITING], 0), place = with_place ? bq_number_or(r[AT_IN_WAIT], -1) : -1;
+	int64_t rank = bq_number_or(r[AT_RANK], -1);
 
 	s->lock = lock.p ? arena_dup(a, lock) : STR_NONE;
 	if (lock.p && !s->lock.p)
 		return err_set(err, ERR_NOMEM, "no memory for a token");
-	s->lock_ms = lock.p ? number_or(r[AT_LOCK_ENDS], 0) : 0;
-	s->due_ms = due.p ? (int64_t)(strtod(due.p, NULL) / DELAYED_SHIFT) : -1;
-	s->pending = number_or(r[AT_PENDING], 0);
+	s->lock_ms = lock.p ? bq_number_or(r[AT_LOCK_ENDS], 0) : 0;
+	s->due_ms = due.p ? (int64_t)(strtod(due.p, NULL) / BQ_DELAYED_SHIFT) : -1;
+	s->pending = bq_number_or(r[AT_PENDING], 0);
 	if (with_place) {
 		s->active = !rreply_is_nil(r[AT_IN_ACTIVE]);
 		s->left_by_v5 = !rreply_is_nil(r[AT_IN_PAUSED]);
-		s->searched_all = waiting <= BQ_AHEAD_MAX && number_or(r[AT_ACTIVE], 0) <= BQ_AHEAD_MAX;
+		s->searched_all = waiting <= BQ_AHEAD_MAX && bq_number_or(r[AT_ACTIVE], 0) <= BQ_AHEAD_MAX;
 	}
 	s->ahead = place >= 0 ? waiting - 1 - place : rank >= 0 ? waiting + rank : -1;
 	return 0;
@@ -133,7 +124,7 @@ static int count_unlocked(struct bq *bq, const struct bq_queue *q, const redisRe
 	if (rc < 0)
 		return rc;
 	for (size_t i = 0; i < locks.count; i++)
-		*out += number_or(locks.items[i], 1) == 0;
+		*out += bq_number_or(locks.items[i], 1) == 0;
 	rreplies_release(&locks);
 	return 0;
 }

@@ -156,7 +156,9 @@ describe('remove', () => {
   same('of a failed job with logs', async (s) => { await s.fail('a'); await (await job(s, 'a')).log('line'); }, remove, ours);
   same('of a parent with its children', async (s) => {
     const flow = keep(new FlowProducer({ connection: redis.connect() }));
-    await flow.add({ name: 'a', queueName: s.name, opts: { jobId: 'a' }, children: [{ name: 'x', queueName: s.name, opts: { jobId: 'x' } }, { name: 'y', queueName: s.name, opts: { jobId: 'y' } }] });
+    await flow.add({ name: 'a', queueName: s.name, opts: { jobId: 'a' }, children: [
+      { name: 'x', queueName: s.name, opts: { jobId: 'x' }, children: [{ name: 'y', queueName: s.name, opts: { jobId: 'y' } }] }, // one each: a set has no order
+    ] });
   }, remove, ours);
   same('of the last child, which lets its parent go', async (s) => {
     const flow = keep(new FlowProducer({ connection: redis.connect() }));
