@@ -5,17 +5,19 @@ import { Icon } from './components/icons.jsx';
 import { openPalette, Palette } from './components/palette.jsx';
 import { TopBar } from './components/topbar.jsx';
 import { useActions } from './lib/actions.js';
-import { can, session } from './lib/api.js';
+import { can, canRecords, session } from './lib/api.js';
 import { language, LANGUAGES, t } from './lib/i18n.js';
 import { match, navigate, useLocation } from './lib/router.js';
 import { trouble } from './lib/resource.js';
 import { useStore } from './lib/store.js';
 import { nextTheme } from './lib/theme.js';
+import { Errors } from './screens/errors.jsx';
 import { Job } from './screens/job.jsx';
 import { Jobs } from './screens/jobs.jsx';
 import { NewJob } from './screens/newjob.jsx';
 import { Overview } from './screens/overview.jsx';
 import { Queue } from './screens/queue.jsx';
+import { Records } from './screens/records.jsx';
 import { SignIn } from './screens/signin.jsx';
 import { Status } from './screens/status.jsx';
 
@@ -26,16 +28,20 @@ const ROUTES = [
   ['/queues/:queue/jobs', Jobs],
   ['/queues/:queue/new', NewJob],
   ['/jobs/:queue/:id', Job],
+  ['/records', Records],
+  ['/errors', Errors],
   ['/status', Status],
 ];
 
-// The screens of the navigation: address, word, key, and the operation without which there is nothing to see.
+// The screens of the navigation: address, word, key, and whether there is anything to see there.
 export const SCREENS = [
-  { href: '/', word: 'nav.queues', key: 'g q', needs: 'listQueues' },
+  { href: '/', word: 'nav.queues', key: 'g q', may: () => can('listQueues') },
+  { href: '/records', word: 'nav.records', key: 'g r', may: () => canRecords('searchRecords') },
+  { href: '/errors', word: 'nav.errors', key: 'g e', may: () => canRecords('groupErrors') },
   { href: '/status', word: 'nav.status', key: 'g s' },
 ];
 
-export const screens = () => SCREENS.filter(({ needs }) => !needs || can(needs));
+export const screens = () => SCREENS.filter(({ may }) => !may || may());
 
 // The server cannot reach a store: what is shown is of some time ago.
 function Trouble() {

@@ -44,6 +44,7 @@ static void write_session(const struct request *r, struct response *res, const s
 	write_operations(r, &w, who ? who->roles : 0);
 	write_time(&w, "expiresAt", who ? who->expires_s * 1000 : -1);
 	jw_kbool(&w, "devLogin", s->config->dev_login);
+	jw_kbool(&w, "records", s->records != NULL);
 	jw_kstrz(&w, "version", SLUICE_VERSION);
 	jw_close(&w, '}');
 }

@@ -23,8 +23,11 @@ const SCREENS = [
   ['job-active', '/jobs/orders/held-order', 'waiting for the warehouse'],
   ['job-delayed', '/jobs/orders/tomorrow', 'Due'],
   ['job-flow', '/jobs/nightly-reports/month-end', 'Waiting · legacy-import'],
+  ['job-archived', '/jobs/notifications/sent-1', 'From the records'],
   ['job-gone', '/jobs/orders/none', 'This job is not here'],
   ['new-job', '/queues/greetings/new', 'Whom to greet.'],
+  ['records', '/records?queue=notifications', 'sent-1'],
+  ['errors', '/errors', 'document-processing/lost-'],
   ['status', '/status', 'documents'],
   ['not-found', '/queues/a/b/c', 'There is nothing at this address'],
 ];
@@ -32,7 +35,7 @@ const SCREENS = [
 describe('screens', () => {
   let stage, browser;
   before(async () => {
-    [stage, browser] = await Promise.all([setStage(), startBrowser()]);
+    [stage, browser] = await Promise.all([setStage({ records: true }), startBrowser()]);
     await settled(stage);
   });
   after(async () => {

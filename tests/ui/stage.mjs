@@ -1,6 +1,6 @@
 // Queues as an admin finds them on a working day: some busy, some failing, one paused, one that nobody works on.
 import { Queue, Worker, FlowProducer } from 'bullmq';
-import { declare, eventually, startRedis, startSluice } from '../api/harness/index.mjs';
+import { declare, documentJob, eventually, notification, startPostgres, startRedis, startSluice } from '../api/harness/index.mjs';
 
 export const NASTY = '<img src=x onerror="alert(1)"><script>alert(2)</script>\u202e{{7*7}}';
 
@@ -25,15 +25,21 @@ const DECLARATIONS = [
   },
 ];
 
-// {redis, sluice, queues, stop()}. busy: workers that take the jobs of `orders` and `thumbnails`.
-export async function setStage({ busy = true, env = {}, allow = [] } = {}) {
+// {redis, sluice, queues, stop()}. busy: workers that take the jobs of `orders` and `thumbnails`. records: with PostgreSQL, and
+// jobs that have ended.
+export async function setStage({ busy = true, records = false, env = {}, allow = [] } = {}) {
   const redis = await startRedis();
-  const sluice = await startSluice({ env: { REDIS_URL: redis.url, SLUICE_QUEUES: declare(...DECLARATIONS), DEV_LOGIN: '1', ...env }, allow });
+  const postgres = records ? await startPostgres() : null;
+  const kept = postgres ? { SLUICE_RECORDS: 'on', DATABASE_URL: postgres.url } : {};
+  const sluice = await startSluice({
+    env: { REDIS_URL: redis.url, SLUICE_QUEUES: declare(...DECLARATIONS), DEV_LOGIN: '1', SLUICE_NOTIFY_DRY_RUN: '1', SLUICE_DOC_NOT_FOUND_GRACE: '0', ...kept, ...env }, allow,
+  });
   const connection = redis.connect();
   const queues = Object.fromEntries([...DECLARATIONS.map(({ name }) => name), 'legacy-import'].map((name) => [name, new Queue(name, { connection })]));
   for (const queue of Object.values(queues)) queue.on('error', () => {}); // Redis is killed on purpose
   const workers = busy ? startWorkers(redis) : [];
   await fill(queues, redis);
+  if (postgres) await leaveRecords(sluice, redis);
   return {
     redis, sluice, queues,
     async stop() {
@@ -41,6 +47,7 @@ export async function setStage({ busy = true, env = {}, allow = [] } = {}) {
       await Promise.all(Object.values(queues).map((queue) => queue.close()));
       await sluice.stop();
       await redis.stop();
+      await postgres?.stop();
     },
   };
 }
@@ -85,6 +92,19 @@ async function fill({ orders, thumbnails, invoices, greetings, 'nightly-reports'
     ],
   });
   await flow.close();
+}
+
+// Two notifications that are sent, and three documents that nobody has stored. The first is gone from Redis when its record is there.
+async function leaveRecords(sluice, redis) {
+  await redis.admin.hset('bull:notify:user:ada', 'email', 'ada@example.org');
+  for (const id of ['sent-1', 'sent-2']) await sluice.client.post(`/api/jobs/notifications?jobId=${id}`, { ...notification, userId: 'ada' });
+  for (const n of [101, 102, 103]) await sluice.client.post(`/api/jobs/document-processing?attempts=1&jobId=lost-${n}`, { ...documentJob, documentId: `doc-${n}` });
+  await eventually(async () => {
+    const pages = await Promise.all(['notifications', 'document-processing'].map((queue) => sluice.client.get(`/api/records?queue=${queue}`)));
+    return pages.flatMap(({ json }) => json.items ?? []).filter(({ state }) => ['completed', 'failed'].includes(state)).length === 5;
+  }, { timeout: 60_000, what: 'the records' });
+  await redis.admin.zrem('bull:notifications:completed', 'sent-1');
+  await redis.admin.del('bull:notifications:sent-1');
 }
 
 // Until every job of `orders` and `thumbnails` that can end has ended.

@@ -7,6 +7,8 @@ const SHAPES = {
   delayed: 'M8 3a5 5 0 1 0 0 10A5 5 0 0 0 8 3zM8 5.5V8l2 1.5',
   prioritized: 'M8 3v10M4 7l4-4 4 4',
   'waiting-children': 'M8 3v4M8 7H4v4M8 7h4v4M4 11v2M12 11v2',
+  removed: 'M4 8h8',
+  pending: 'M8 3a5 5 0 1 0 0 10A5 5 0 0 0 8 3z',
   paused: 'M6 4v8M10 4v8',
   search: 'M7 3a4 4 0 1 0 0 8 4 4 0 0 0 0-8zM10 10l3.5 3.5',
   close: 'M4 4l8 8M12 4l-8 8',

@@ -7,6 +7,9 @@ const TIMEOUT = 30_000;
 export const session = createStore(null);
 export const can = (operation) => session.get()?.may.includes(operation) ?? false;
 
+// The same for what is done with records, which not every installation keeps.
+export const canRecords = (operation) => can(operation) && session.get().records;
+
 // An error answer (RFC 9457), or code "network" when there was none.
 export class Problem extends Error {
   constructor(status, body = {}) {

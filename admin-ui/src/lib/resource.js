@@ -57,8 +57,8 @@ export function refresh(address) {
 }
 
 // {data, text, error, at, reload}. address null: nothing is asked. queue: whose events call for it again; every: ms without events, 0: once;
-// raw: the text alone, unparsed, `data` is true when it is there.
-export function useResource(address, { queue, every = 5000, raw = false } = {}) {
+// raw: the text alone, unparsed, `data` is true when it is there; version: asked for again when it changes.
+export function useResource(address, { queue, every = 5000, raw = false, version = '' } = {}) {
   const [value, set] = useState(address ? entryOf(address, raw).value : EMPTY);
   useEffect(() => {
     if (!address) {
@@ -69,13 +69,14 @@ export function useResource(address, { queue, every = 5000, raw = false } = {}) 
     const follower = (next) => set(next);
     entry.followers.add(follower);
     set(entry.value);
-    if (every || !entry.value.at) refresh(address);
+    if (every || !entry.value.at || entry.version !== version) refresh(address);
+    entry.version = version;
     const stop = every ? watch({ queue, every }, () => refresh(address)) : () => {};
     return () => {
       stop();
       entry.followers.delete(follower);
     };
-  }, [address, queue, every, raw]);
+  }, [address, queue, every, raw, version]);
   return { ...value, reload: () => address && refresh(address) };
 }
 

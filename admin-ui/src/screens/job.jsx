@@ -6,9 +6,10 @@ import { Flow } from '../components/flow.jsx';
 import { Json } from '../components/json.jsx';
 import { Logs } from '../components/logs.jsx';
 import { Crumbs } from '../components/queuehead.jsx';
+import { Runs } from '../components/runs.jsx';
 import { Timeline } from '../components/timeline.jsx';
 import { useActions } from '../lib/actions.js';
-import { can } from '../lib/api.js';
+import { can, canRecords } from '../lib/api.js';
 import { duration, number, visible } from '../lib/format.js';
 import { t } from '../lib/i18n.js';
 import { member } from '../lib/json.js';
@@ -109,7 +110,7 @@ export function Job({ queue, id }) {
   const shown = live.data ? live : record;
   const job = shown.data;
   // The payload is asked for once, and again when the job has ended or was tried anew.
-  const asked = useResource(live.data ? `${address}?data=1&seen=${live.data.finishedOn ?? 0}-${live.data.attemptsMade}` : null, { every: 0, raw: true });
+  const asked = useResource(live.data ? address : null, { every: 0, raw: true, version: `${live.data?.attemptsMade}-${live.data?.finishedOn}` });
   const payload = live.data ? asked : record;
   const data = useMemo(() => payload.text && member(payload.text, 'data'), [payload.text]);
   const verbs = useVerbs(queue, id, job, data);
@@ -138,6 +139,7 @@ export function Job({ queue, id }) {
             </div>
             <div class="stack">
               <Card title={t('timeline')}><Timeline job={job} /></Card>
+              {canRecords('getRecord') && <Runs queue={queue} id={id} job={job} />}
               <Card title={t('job.facts')}><Figures queue={queue} job={job} /></Card>
             </div>
           </div>
