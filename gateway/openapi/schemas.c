@@ -1,5 +1,7 @@
 #include "gateway/openapi/schemas.h"
 
+#include <string.h>
+
 #include "lib/base/embed.h"
 #include "lib/base/lock.h"
 #include "lib/base/table.h"
@@ -36,17 +38,67 @@ static void free_schema(void *schema)
 	schema_free(schema);
 }
 
-/* References among the schemas are written "#/$defs/name", so each is compiled beside all the others: much for a schema that only the
- * OpenAPI document shows, so it is done when a schema is first asked for (the server asks for every route's at its start). */
+/* ---- compiling one: it and those that it refers to, however far ---- */
+
+#define REFERENCE "\"#/$defs/"
+
+struct closure {
+	const struct schemas *s;
+	struct table names; /* of those that are in the text */
+	struct buf text;
+	unsigned count;
+	bool failed;
+};
+
+static void include(struct closure *c, struct str name);
+
+static void include_references(struct closure *c, struct str text)
+{
+	const char *end = text.p + text.n;
+	for (const char *at = text.p; (at = memmem(at, (size_t)(end - at), REFERENCE, sizeof(REFERENCE) - 1));) {
+		at += sizeof(REFERENCE) - 1;
+		const char *close = memchr(at, '"', (size_t)(end - at));
+		if (!close)
+			return;
+		include(c, (struct str){at, (size_t)(close - at)});
+		at = close;
+	}
+}
+
+static void include(struct closure *c, struct str name)
+{
+	uint32_t node = jdoc_find(&c->s->document, c->s->all, name);
+	if (node == JDOC_NONE || table_get(&c->names, name))
+		return; /* one that is nowhere is for the compiler to refuse */
+	struct str text = jdoc_raw(&c->s->document, node);
+	c->failed |= table_put(&c->names, name, c) < 0;
+	buf_addf(&c->text, "%s\"%.*s\":", c->count++ ? "," : "", STR_ARG(name));
+	buf_adds(&c->text, text);
+	if (!c->failed)
+		include_references(c, text);
+}
+
+static struct schema *compile_closure(const struct schemas *s, struct str name, struct err *err)
+{
+	struct closure c = {.s = s, .text = BUF_INIT};
+	table_init(&c.names);
+	buf_addf(&c.text, "{\"$ref\":\"#/$defs/%.*s\",\"$defs\":{", STR_ARG(name));
+	include(&c, name);
+	buf_addz(&c.text, "}}");
+	struct schema *schema = NULL;
+	if (c.failed || c.text.failed)
+		err_set(err, ERR_NOMEM, "no memory for the schemas");
+	else
+		schema = schema_compile(buf_str(&c.text), err);
+	buf_release(&c.text);
+	table_release(&c.names);
+	return schema;
+}
+
+/* When a schema is first asked for (the server asks for every route's at its start): many are only shown by the OpenAPI document. */
 static int compile(struct schemas *s, struct str name, struct err *err)
 {
-	struct str all = jdoc_raw(&s->document, s->all);
-	struct buf text = BUF_INIT;
-	buf_addf(&text, "{\"$ref\":\"#/$defs/%.*s\",\"$defs\":", STR_ARG(name));
-	buf_adds(&text, all);
-	buf_addc(&text, '}');
-	struct schema *schema = text.failed ? NULL : schema_compile(buf_str(&text), err);
-	buf_release(&text);
+	struct schema *schema = compile_closure(s, name, err);
 	if (!schema)
 		return ERR_INVALID;
 	if (arena_defer(&s->compiled, free_schema, schema) < 0)
