@@ -1,10 +1,11 @@
 /* How many jobs a second the runtime takes, runs and completes when the processor does nothing.
  *
- *     empty SOCKET CONCURRENCY JOBS
+ *     empty SOCKET CONCURRENCY JOBS [outbox]
  *     {"jobs":100000,"ms":2010,"perSecond":49751,"cpuSeconds":0.612,"redisCpuSeconds":1.904}
  *
  * Empties database 0 of the Redis on that Unix socket, adds the jobs and only then starts to work on them. The clock runs
- * from the start of the workers to the completion of the last job as Redis has it. */
+ * from the start of the workers to the completion of the last job as Redis has it. With "outbox" each end is also written there,
+ * as for the records; nobody reads it. */
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +13,7 @@
 #include <unistd.h>
 
 #include "lib/base/clock.h"
+#include "lib/bullmq/outbox.h"
 #include "lib/log/log.h"
 #include "lib/metrics/metrics.h"
 #include "processors/runtime/runtime.h"
@@ -67,6 +69,19 @@ static void declare(struct world *w, unsigned concurrency)
 	close(fd);
 	unlink(file);
 	w->queue = declarations_find(&w->queues, STR("empty"));
+}
+
+static void ignore(void *arg UNUSED)
+{
+}
+
+static void give_outbox(struct world *w)
+{
+	static struct bq_outbox outbox = {.data_cap = 65536, .result_cap = 65536, .wake = ignore};
+
+	for (size_t i = 0; i < w->queues.count; i++)
+		if (&w->queues.items[i] == w->queue)
+			w->queues.items[i].queue.outbox = &outbox;
 }
 
 static void connect_to(struct world *w, const char *socket)
@@ -155,12 +170,14 @@ int main(int argc, char **argv)
 {
 	struct world w = {0};
 
-	if (argc != 4) {
-		fprintf(stderr, "usage: empty SOCKET CONCURRENCY JOBS\n");
+	if (argc != 4 && !(argc == 5 && strcmp(argv[4], "outbox") == 0)) {
+		fprintf(stderr, "usage: empty SOCKET CONCURRENCY JOBS [outbox]\n");
 		return 2;
 	}
 	int64_t jobs = strtol(argv[3], NULL, 10);
 	declare(&w, (unsigned)strtoul(argv[2], NULL, 10));
+	if (argc == 5)
+		give_outbox(&w);
 	connect_to(&w, argv[1]);
 	empty_database(&w);
 	preload(&w, jobs);

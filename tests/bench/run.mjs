@@ -1,7 +1,7 @@
 // The benchmark: starts everything itself, measures Sluice and its peers in turns, prints the figures as Markdown. A full run writes
 // them into docs/performance.md, between its markers, and the chart into docs/img/.
 //
-//     node tests/bench/run.mjs [part ...]      parts: submit disk arrays lines reading running workers latency idle costs limits startup; all by default
+//     node tests/bench/run.mjs [part ...]      parts: submit disk arrays lines reading running workers latency idle costs records limits startup; all by default
 //     QUICK=1                                  fewer rounds, shorter, the most telling cases; writes nothing
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -14,6 +14,7 @@ const { costs, idle, latency } = await import('./parts/alone.mjs');
 const { chart } = await import('./parts/chart.mjs');
 const { markdown } = await import('./parts/report.mjs');
 const { limits } = await import('./parts/limits.mjs');
+const { records } = await import('./parts/records.mjs');
 const { arrays, byLines, reading, submit } = await import('./parts/versus.mjs');
 const { running, workers } = await import('./parts/workers.mjs');
 
@@ -49,6 +50,7 @@ const ALONE = {
   latency: () => latency(plan),
   idle: () => idle(plan),
   costs: () => costs(plan),
+  records: () => records(plan),
   limits: () => limits(plan),
   startup: () => execFileSync(process.execPath, [resolve(import.meta.dirname, 'startup.mjs'), String(plan.startups)], { encoding: 'utf8' }),
 };

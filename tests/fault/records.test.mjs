@@ -50,13 +50,17 @@ class Load {
 }
 
 // Waits until there is a record of the end of each, and finds no other.
-async function balance(pg, ids) {
-  const missing = async () => {
+async function balance(sluice, pg, ids) {
+  const missing = () => {
     const ended = new Set(pg.rows("SELECT job_id FROM sluice.records WHERE state = 'completed'").map((row) => row.job_id));
     return ids.filter((id) => !ended.has(id));
   };
-  await eventually(async () => (await missing()).length === 0, { timeout: 120_000, interval: 500, what: `records of all ${ids.length} jobs` })
-    .catch(async (error) => assert.fail(`${error.message}; missing: ${(await missing()).slice(0, 10).join(' ')}`));
+  const say = async (id) => {
+    const { status, json } = await sluice.client.get(`/api/jobs/status/${QUEUE}/${id}?data=0`);
+    return `${id}: ${status} ${json.code ?? `${json.source} ${json.state} ${json.failedReason}`}`;
+  };
+  await eventually(() => missing().length === 0, { timeout: 120_000, interval: 500, what: `records of all ${ids.length} jobs` })
+    .catch(async (error) => assert.fail(`${error.message}; missing ${missing().length}:\n${(await Promise.all(missing().slice(0, 12).map(say))).join('\n')}`));
   assert.deepEqual(pg.rows('SELECT job_id, count(*) FROM sluice.records GROUP BY job_id HAVING count(*) > 1'), []);
   assert.deepEqual(pg.rows("SELECT job_id, state FROM sluice.records WHERE returnvalue IS NULL OR data IS NULL OR attempts = '{}'"), []);
 }
@@ -76,7 +80,7 @@ for (const [how, halt, resume] of [['stopped in the middle of everything', 'paus
     assert.equal((await sluice.client.get('/health/ready')).status, 200);
     await pg[resume]();
     await load.stop();
-    await balance(pg, load.ids);
+    await balance(sluice, pg, load.ids);
     assert.equal((await sluice.client.get(`/api/jobs/status/${QUEUE}/${gone}`)).json.source, 'archive');
     await sluice.stop();
   });
@@ -97,7 +101,7 @@ test('gateway, PostgreSQL and Redis killed at random', { timeout: 15 * 60_000 },
     await victim.start();
   }
   await load.stop();
-  await balance(pg, load.ids);
+  await balance(sluice, pg, load.ids);
   t.diagnostic(`${load.ids.length} jobs`);
   await sluice.stop();
 });
@@ -110,7 +114,7 @@ test('two gateways on one Redis write each record once', { timeout: 5 * 60_000 }
   const load = new Load(() => gateways[turn++ % 2]);
   await load.reached(LONG ? 20_000 : 600);
   await load.stop();
-  await balance(pg, load.ids);
+  await balance(gateways[0], pg, load.ids);
   const written = await Promise.all(gateways.map(async (each) => Number(/^sluice_records_written_total\{queue="notifications"\} (\d+)$/m.exec((await each.client.get('/metrics')).text)[1])));
   assert.equal(written[0] + written[1], load.ids.length, `${written.join(' + ')} entries were written`);
   for (const each of gateways) await each.stop();

@@ -23,6 +23,14 @@ function ownTable(head, rows) {
     rows.map((r) => [r.title, count(r.perSecond), percent(r.spread), tenths(r.serverMicros), tenths(r.redisMicros), tenths(r.p50Ms), tenths(r.p99Ms), tenths(r.residentMiB)]));
 }
 
+function recordsTable(cases) {
+  const rows = cases.flatMap(({ title, results }) => Object.entries(results).map(([name, r]) => [
+    name === 'sluice' ? title : '', name === 'sluice' ? 'without records' : 'with records', count(r.perSecond), percent(r.spread), r.ratio.toFixed(2),
+    tenths(r.serverMicros), tenths(r.redisMicros), tenths(r.pgMicros),
+  ]));
+  return table(['load', '', 'a second', 'spread', 'without is × as fast', 'CPU µs each', 'Redis CPU µs each', 'PostgreSQL CPU µs each'], rows);
+}
+
 function latencyTable({ results }) {
   return table(['submitted through', 'p50 ms', 'p99 ms'], Object.entries(results).map(([name, r]) => [NAMES[name], tenths(r.p50Ms), tenths(r.p99Ms)]));
 }
@@ -37,7 +45,7 @@ export function machine() {
   return `${availableParallelism()} cores of ${cpus()[0].model}, Linux ${release()}, Redis ${redis}, Node ${process.versions.node}, load average ${readFileSync('/proc/loadavg', 'utf8').split(' ')[0]} at the end`;
 }
 
-// parts: {versus, latency, idle, costs, limits, startup}; what was not measured is left out.
+// parts: {versus, latency, idle, costs, records, limits, startup}; what was not measured is left out.
 export function markdown(parts, plan) {
   const out = [`Machine: ${machine()}. ${plan.rounds} round${plan.rounds > 1 ? 's' : ''} of ${plan.seconds} s for each figure; medians.`];
   const reached = goals(parts);
@@ -46,6 +54,7 @@ export function markdown(parts, plan) {
   if (parts.latency) out.push(`### From submission to completion at half load, ${count(parts.latency.perSecond)} jobs a second, the same BullMQ worker for both`, latencyTable(parts.latency));
   if (parts.idle) out.push('### POST one job with 50 connections, 2 500 connection threads', ownTable('beside them', parts.idle.map((r) => ({ title: `${count(r.connections)} idle connections`, ...r }))));
   if (parts.costs) out.push('### What the cost of a job depends on (POST, 50 connections)', ownTable('with', parts.costs));
+  if (parts.records) out.push('### What records cost, until the last one is written', recordsTable(parts.records));
   if (parts.limits) out.push('### What the machine allows', ownTable('who does only this', parts.limits));
   if (parts.startup) out.push('### Start and rest', `\`\`\`\n${parts.startup.trim()}\n\`\`\``);
   return out.join('\n\n');
