@@ -1,4 +1,4 @@
-// Runs the tests and prints one report: `node tests/run.mjs [unit] [api] [interop] [ui] [fault]`; all of them without arguments.
+// Runs the tests and prints one report: `node tests/run.mjs [unit] [api] [interop] [ui] [deploy] [fault]`; all of them without arguments.
 //
 // Two files at a time where they may share the machine, one at a time where faults are injected; at the end of a whole run the question
 // whether any operation was never exercised.
@@ -11,7 +11,7 @@ import { spec } from 'node:test/reporters';
 
 const FILE_TIMEOUT = (process.env.SLUICE_TEST_LONG ? 120 : 10) * 60_000;
 const SUMMARY = /^(tests|suites|pass|fail|cancelled|skipped|todo|duration_ms) ([\d.]+)$/;
-const together = { folders: ['unit', 'api', 'interop', 'ui'], concurrency: Math.min(2, availableParallelism()) };
+const together = { folders: ['unit', 'api', 'interop', 'ui', 'deploy'], concurrency: Math.min(2, availableParallelism()) };
 const alone = { folders: ['fault'], concurrency: 1 };
 
 const wanted = process.argv.slice(2);

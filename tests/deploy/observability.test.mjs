@@ -1,0 +1,121 @@
+// What the program exports, and what is made of it: the exposition, the alerts, the dashboards.
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { parse, stringify } from 'yaml';
+import { ROOT, declare, notification, runSluice, startRedis, startSluice, temporaryFolder } from '../api/harness/index.mjs';
+import { ALERTS } from './alerts.mjs';
+
+const COMPONENT = join(ROOT, 'k8s/components/observability');
+const { groups } = parse(readFileSync(join(COMPONENT, 'prometheusrule.yaml'), 'utf8')).spec;
+const rules = groups.flatMap((group) => group.rules);
+const dashboards = readdirSync(join(COMPONENT, 'dashboards')).map((file) => ({ file, ...JSON.parse(readFileSync(join(COMPONENT, 'dashboards', file), 'utf8')) }));
+
+// {code, text} of promtool; `input` goes to its standard input.
+function promtool(args, { input = '', cwd } = {}) {
+  return new Promise((resolve) => {
+    const child = execFile('promtool', args, { cwd, timeout: 120_000 }, (error, out, err) => resolve({ code: error?.code ?? 0, text: out + err }));
+    child.stdin.end(input);
+  });
+}
+
+test('promtool finds nothing wrong with /metrics but the names that are BullMQ\'s', async () => {
+  const redis = await startRedis();
+  const sluice = await startSluice({ env: { REDIS_URL: redis.url } });
+  await sluice.as({ roles: ['producer'] }).post('/api/jobs/notifications', notification);
+  const { status, text } = await sluice.client.get('/metrics');
+  assert.equal(status, 200);
+  const { text: complaints } = await promtool(['check', 'metrics'], { input: text });
+  assert.deepEqual(complaints.split('\n').filter((line) => line && !line.startsWith('bullmq_')), []);
+  await sluice.stop();
+  await redis.stop();
+});
+
+test('the gauges of a queue say how old its next job is, and how long its first delayed job has been due', async () => {
+  const redis = await startRedis();
+  const SLUICE_QUEUES = declare({ name: 'left', processor: 'none' });
+  const sluice = await startSluice({ env: { REDIS_URL: redis.url, SLUICE_QUEUES } });
+  const gauge = async (name) => {
+    const { text } = await sluice.client.get('/metrics');
+    return Number(text.split('\n').find((line) => line.startsWith(`${name}{queue="left"}`))?.split(' ').at(-1));
+  };
+  assert.equal(await gauge('sluice_queue_latency_seconds'), 0);
+  assert.equal(await gauge('sluice_queue_delayed_overdue_seconds'), 0);
+  const { json } = await sluice.as({ roles: ['operator'] }).post('/api/queues/left/jobs', { name: 'n', data: {} });
+  await redis.admin.hset(`bull:left:${json.jobId}`, 'timestamp', Date.now() - 600_000);
+  const age = await gauge('sluice_queue_latency_seconds');
+  assert.ok(age >= 600 && age < 700, `${age}`);
+  await sluice.stop();
+  await redis.stop();
+});
+
+test('every rule is well-formed', async () => {
+  const file = join(temporaryFolder(), 'rules.yaml');
+  writeFileSync(file, stringify({ groups }));
+  const { code, text } = await promtool(['check', 'rules', file]);
+  assert.equal(code, 0, text);
+});
+
+test('every alert fires when it should, and not when it should not', async () => {
+  const alerts = rules.filter(({ alert }) => alert).map(({ alert }) => alert);
+  assert.deepEqual(Object.keys(ALERTS).sort(), alerts.toSorted(), 'each alert has a case');
+  const folder = temporaryFolder();
+  writeFileSync(join(folder, 'rules.yaml'), stringify({ groups }));
+  const cases = Object.entries(ALERTS).flatMap(([alert, { fires, quiet, at = 40 }]) => [[fires, true], [quiet, false]].map(([series, expected]) => ({
+    interval: '1m',
+    input_series: Object.entries(series).map(([name, values]) => ({ series: name, values })),
+    promql_expr_test: [{
+      expr: `max(ALERTS{alertname="${alert}",alertstate="firing"})`, eval_time: `${at}m`, exp_samples: expected ? [{ labels: '{}', value: 1 }] : [],
+    }],
+  })));
+  writeFileSync(join(folder, 'test.yaml'), stringify({ rule_files: ['rules.yaml'], evaluation_interval: '1m', tests: cases }));
+  const { code, text } = await promtool(['test', 'rules', 'test.yaml'], { cwd: folder });
+  assert.equal(code, 0, text);
+});
+
+test('every alert says what it means and what to do', () => {
+  const sections = new Set(readFileSync(join(ROOT, 'docs/operations.md'), 'utf8').split('\n').filter((line) => line.startsWith('#')).map((line) => line.replace(/^#+ /, '')));
+  for (const { alert, labels, annotations } of rules.filter((rule) => rule.alert)) {
+    assert.match(labels.severity, /^(critical|warning)$/, alert);
+    assert.ok(annotations.summary && annotations.description, alert);
+    assert.equal(annotations.runbook, `docs/operations.md#${alert.toLowerCase()}`);
+    assert.ok(sections.has(alert), `docs/operations.md has no section ${alert}`);
+  }
+});
+
+test('rules and dashboards ask for series that exist', async () => {
+  const metrics = JSON.parse((await runSluice(['dump', 'metrics'])).text);
+  const known = new Set(metrics.flatMap(({ name, kind }) => (kind === 'histogram' ? ['_bucket', '_sum', '_count'].map((end) => name + end) : [name])));
+  const recorded = new Set(rules.map(({ record }) => record).filter(Boolean));
+  const expressions = [
+    ...rules.map(({ alert, record, expr }) => [alert ?? record, expr]),
+    ...dashboards.flatMap(({ file, panels, annotations }) => [
+      ...panels.flatMap(({ title, targets = [] }) => targets.map(({ expr }) => [`${file}: ${title}`, expr])),
+      ...annotations.list.map(({ name, expr }) => [`${file}: ${name}`, expr]),
+    ]),
+  ];
+  for (const [where, expr] of expressions) {
+    for (const [name] of expr.matchAll(/\b(sluice|process|bullmq)[_:][a-z0-9_:]+/g)) {
+      assert.ok(known.has(name) || recorded.has(name), `${where} asks for ${name}, which nothing exports`);
+    }
+  }
+});
+
+test('dashboards read from any data source, and every panel explains itself', async () => {
+  const folder = temporaryFolder();
+  for (const { file, uid, panels, templating } of dashboards) {
+    assert.equal(file, `${uid}.json`);
+    assert.ok(templating.list.some(({ type }) => type === 'datasource'), file);
+    const shown = panels.filter(({ type }) => type !== 'row');
+    for (const { title, description, datasource, targets } of shown) {
+      assert.ok(description, `${file}: ${title}`);
+      assert.ok([datasource, ...targets.map((target) => target.datasource)].every((source) => source.uid === '${datasource}'), `${file}: ${title}`);
+    }
+    const expressions = shown.flatMap(({ targets }) => targets.map(({ expr }) => expr.replaceAll('$queue', '.+')));
+    writeFileSync(join(folder, file), stringify({ groups: [{ name: uid, rules: expressions.map((expr, i) => ({ record: `panel:${i}`, expr })) }] }));
+    const { code, text } = await promtool(['check', 'rules', '--lint=none', join(folder, file)]);
+    assert.equal(code, 0, text);
+  }
+});
