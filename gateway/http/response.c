@@ -333,6 +333,13 @@ static void replace_failed(const struct request *r, struct response *res)
 	response_problem(r, res, PROBLEM_INTERNAL, "There was not enough memory for the answer.");
 }
 
+/* While a detached answer is due, its connection's thread already waits for the next request: too little of that time may be left for a
+ * client that was told that the connection goes on. */
+static bool is_next_request_late(const struct exchange *x)
+{
+	return x->way == ANSWER_DETACHED && clock_mono_us() - x->started_us > x->worker->server->deps.config->keep_alive_ms * 500;
+}
+
 void response_prepare(struct request *r, struct response *res)
 {
 	struct exchange *x = r->x_;
@@ -340,7 +347,8 @@ void response_prepare(struct request *r, struct response *res)
 		res->status = 200;
 	if (res->headers.failed || res->body.failed)
 		replace_failed(r, res);
-	if (!x->facts.keep_alive || request_draining(r) || atomic_load(&x->worker->closing) || !exchange_body_is_small(r))
+	if (!x->facts.keep_alive || request_draining(r) || atomic_load(&x->worker->closing) || !exchange_body_is_small(r) ||
+	    is_next_request_late(x))
 		res->close = true;
 	build_head(r, res, &x->worker->head);
 }

@@ -196,6 +196,23 @@ static void test_answer_later_than_keep_alive(void **state)
 	expect_last(&c, 1);
 }
 
+static void keep_alive_for_a_second(struct config *c)
+{
+	c->keep_alive_ms = 1000;
+}
+
+/* The fault: most of the time for the next request had gone by with waiting for this answer, which did not say so; a client that asked again
+ * met the close. */
+static void test_answer_late_in_keep_alive(void **state)
+{
+	struct fixture *f = *state;
+	struct client c;
+	open_and_ask(f, &c, REQ("GET /later", ""));
+	clock_sleep_ms(600);
+	http_answer(f, 0);
+	expect_last(&c, 1);
+}
+
 static void keep_alive_long(struct config *c)
 {
 	c->keep_alive_ms = 10 * CLIENT_MS;
@@ -251,8 +268,10 @@ static void test_drain(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_connection_goes_on), TEST(test_pipelined_are_answered_in_order), TEST(test_together), TEST(test_malformed_behind_it), TEST(test_ways_that_wait),
-		TEST(test_client_gone), TEST_WITH(test_answer_later_than_keep_alive, keep_alive_briefly), TEST_WITH(test_slow_readers, keep_alive_long), TEST(test_drain),
+		TEST(test_connection_goes_on), TEST(test_pipelined_are_answered_in_order), TEST(test_together),
+		TEST(test_malformed_behind_it), TEST(test_ways_that_wait),
+		TEST(test_client_gone), TEST_WITH(test_answer_later_than_keep_alive, keep_alive_briefly),
+		TEST_WITH(test_answer_late_in_keep_alive, keep_alive_for_a_second), TEST_WITH(test_slow_readers, keep_alive_long), TEST(test_drain),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
