@@ -357,6 +357,7 @@ static int http_start(struct app *a, struct err *err)
 		.observe = observe,
 		.page = ui_serve,
 		.health = &a->health,
+		.audit = a->services.audit,
 		.openapi = buf_str(&a->openapi),
 	};
 	a->server = server_start(&deps, err);
@@ -400,6 +401,7 @@ const struct app_part APP_PARTS[] = {
 	{"watch", watch_begin, watch_end},
 	{"tasks", tasks_begin, tasks_end},
 	{"record writer", app_records_begin, app_records_end},
+	{"audit", app_audit_begin, app_audit_end},
 	{"processors", runtime_begin, runtime_end},
 	{"login links", logins_make, logins_unmake},
 	{"http", http_start, http_stop},

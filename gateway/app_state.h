@@ -59,6 +59,8 @@ int app_records_make(struct app *a, struct err *err);
 void app_records_unmake(struct app *a);
 int app_records_begin(struct app *a, struct err *err);
 void app_records_end(struct app *a);
+int app_audit_begin(struct app *a, struct err *err);
+void app_audit_end(struct app *a);
 int app_records_note(void *arg, struct err *err); /* a health_fn; of a program with records */
 
 extern const struct app_part APP_PARTS[];

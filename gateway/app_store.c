@@ -3,6 +3,7 @@
 #include "gateway/app_state.h"
 #include "gateway/redis_facts.h"
 #include "gateway/settings.h"
+#include "lib/audit/audit.h"
 #include "lib/pg/pg.h"
 #include "lib/records/records.h"
 
@@ -109,6 +110,38 @@ void app_records_end(struct app *a)
 	if (a->services.records)
 		records_stop(a->services.records);
 }
+
+/* ---- the audit trail --------------------------------------------------------------------------------------------------------- */
+
+int app_audit_begin(struct app *a, struct err *err)
+{
+	if (!a->services.pg || a->cfg->role == CONFIG_ROLE_WORKER)
+		return 0;
+	struct audit_options o = {
+		.pg = a->services.pg,
+		.mux = a->mux,
+		.prefix = str_from(a->cfg->bullmq_prefix),
+		.log = a->services.log,
+		.metrics = a->services.metrics,
+	};
+	a->services.audit = audit_new(&o, err);
+	if (!a->services.audit)
+		return ERR_NOMEM;
+	int rc = audit_start(a->services.audit, err);
+	if (rc < 0)
+		audit_free(a->services.audit);
+	return rc;
+}
+
+void app_audit_end(struct app *a)
+{
+	if (!a->services.audit)
+		return;
+	audit_stop(a->services.audit);
+	audit_free(a->services.audit);
+}
+
+/* ---- what there is to say of the records --------------------------------------------------------------------------------------- */
 
 /* What there is to say of them while all is well: nothing, or what waits and what was given up. */
 static void tell_backlog(const struct records_health *h, struct err *err)

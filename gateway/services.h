@@ -6,6 +6,7 @@
 
 struct admission;
 struct app;
+struct audit;
 struct auth;
 struct bq;
 struct config;
@@ -43,6 +44,7 @@ struct services {
 	struct login_codes *logins;    /* of links that sign browsers in */
 	struct pg *pg;                 /* NULL: no records are kept */
 	struct records *records;       /* NULL as well then */
+	struct audit *audit;           /* and so is this; also of a program that only works on jobs */
 	const char *prefix;            /* BULLMQ_PREFIX */
 };
 

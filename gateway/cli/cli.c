@@ -11,6 +11,7 @@ static const struct cli_command commands[] = {
 	{"token", "print a token", cmd_token},
 	{"doctor", "check what the gateway needs, and say what to do", cmd_doctor},
 	{"migrate", "bring the schema of the records up to date", cmd_migrate},
+	{"audit", "check the audit trail's chain", cmd_audit},
 	{"dump", "print the API description, settings, roles, errors, metrics or queues as JSON", cmd_dump},
 	{"healthcheck", "ask a running gateway whether it is ready", cmd_healthcheck},
 	{"version", "print versions, or licences with --licenses", cmd_version},

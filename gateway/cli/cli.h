@@ -13,7 +13,7 @@
 #include "lib/config/options.h"
 
 /* What a command may return; the process's exit code. */
-enum cli_exit { CLI_OK, CLI_FAILED, CLI_USAGE };
+enum cli_exit { CLI_OK, CLI_FAILED, CLI_USAGE, CLI_DAMAGED };
 
 struct cli {
 	char *const *environment;
@@ -45,6 +45,7 @@ enum cli_exit cli_print(struct buf *out);
 enum cli_exit cmd_serve(const struct cli *cli, int argc, char **argv);
 enum cli_exit cmd_token(const struct cli *cli, int argc, char **argv);
 enum cli_exit cmd_migrate(const struct cli *cli, int argc, char **argv);
+enum cli_exit cmd_audit(const struct cli *cli, int argc, char **argv);
 enum cli_exit cmd_dump(const struct cli *cli, int argc, char **argv);
 enum cli_exit cmd_doctor(const struct cli *cli, int argc, char **argv);
 enum cli_exit cmd_healthcheck(const struct cli *cli, int argc, char **argv);

@@ -1,4 +1,5 @@
-/* One audit line per change: who did what to which thing, and what it was before and after.
+/* One audit line per change: who did what to which thing, and what it was before and after. It goes to the log and, where there is a PostgreSQL, to
+ * the trail in it (lib/audit).
  *
  * A handler of a ROUTE_CHANGES route calls audit_note once when it has made the change; the middleware writes the line when the answer's
  * status is known. Answering 2xx without a note is a bug: logged as `audit_missing` and counted. */

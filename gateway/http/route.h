@@ -23,6 +23,7 @@ enum body_kind { BODY_NONE, BODY_JSON, BODY_STREAM };
 #define PRODUCERS ((role_set)(ROLE_ADMIN | ROLE_PRODUCER))
 #define ADDERS ((role_set)(ROLE_ADMIN | ROLE_OPERATOR | ROLE_PRODUCER))
 #define READERS ((role_set)(ROLES_EVERY_ORG | ROLE_PRODUCER))
+#define ADMINS ((role_set)ROLE_ADMIN)
 #define OPERATORS ((role_set)(ROLE_ADMIN | ROLE_OPERATOR))
 #define WORKERS ((role_set)(ROLE_ADMIN | ROLE_OPERATOR | ROLE_WORKER))
 #define ANYBODY ((role_set)(READERS | ROLE_WORKER))

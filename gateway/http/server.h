@@ -20,6 +20,7 @@
 #include "lib/base/err.h"
 #include "lib/schema/schema.h"
 
+struct audit;
 struct auth;
 struct config;
 struct health;
@@ -39,6 +40,7 @@ struct http_deps {
 	struct log *log;             /* may be NULL */
 	struct metrics *metrics;
 	struct auth *auth;
+	struct audit *audit;         /* NULL: audit lines go to the log only */
 	const struct route_table *routes;
 	schema_lookup *schema;       /* may be NULL when no route names a schema */
 	const void *schemas;

@@ -197,16 +197,18 @@ static const char *name_at(struct writer *o, uint32_t node)
 	return name ? name : "";
 }
 
-/* Of an operation that also takes lines: schemas.json names the schema of a line (LINE_ASKED) and of one of the answer (LINE_ANSWERED). */
+/* Of an operation that also takes lines: schemas.json names the schema of a line (LINE_ASKED) and of one of the answer (LINE_ANSWERED). One that only
+ * answers with lines has the latter alone. */
 enum line_schema { LINE_ASKED, LINE_ANSWERED };
 
 static void write_lines(struct writer *o, const struct route *r, enum line_schema which)
 {
 	const struct jdoc *d = schemas_document(o->schemas);
 	uint32_t list = extras(o, r, "lines"), name = jdoc_first(d, list);
-	if (!(r->flags & ROUTE_LINES))
+	bool takes = r->flags & ROUTE_LINES;
+	if (!takes && (which == LINE_ASKED || list == JDOC_NONE))
 		return;
-	if (which == LINE_ANSWERED && name != JDOC_NONE)
+	if (which == LINE_ANSWERED && takes && name != JDOC_NONE)
 		name = jdoc_next(d, list, name);
 	const char *schema = name == JDOC_NONE ? "" : name_at(o, name);
 	if (!schemas_has(o->schemas, schema))

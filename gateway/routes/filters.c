@@ -95,6 +95,18 @@ bool query_read_or_reply(struct request *r, struct response *res, const struct q
 	return true;
 }
 
+bool accepts_lines(const struct request *r)
+{
+	struct str rest = request_header(r, "Accept");
+
+	while (rest.p) {
+		struct str range = str_cut(&rest, ',');
+		if (str_ieq(str_trim(str_cut(&range, ';')), STR(NDJSON)))
+			return true;
+	}
+	return false;
+}
+
 /* ---- cursors ---- */
 
 struct str cursor_make(struct request *r, const struct str *parts, size_t n)

@@ -23,6 +23,10 @@ struct query_field {
  * the response is written. */
 bool query_read_or_reply(struct request *r, struct response *res, const struct query_row *rows, size_t n, struct query_field *field) MUST_CHECK;
 
+/* Does the client ask for lines of JSON (Accept: application/x-ndjson)? */
+#define NDJSON "application/x-ndjson"
+bool accepts_lines(const struct request *r);
+
 /* Cursors: what names a place, at most four texts, of which only the last may have a colon. Opaque to clients. */
 #define CURSOR_PARTS 4
 struct str cursor_make(struct request *r, const struct str *parts, size_t n); /* in the request's arena; .p NULL without memory */

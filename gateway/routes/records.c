@@ -1,11 +1,11 @@
 /* Searching what was kept of jobs. */
-#include "lib/records/search.h"
+#include "gateway/routes/records.h"
 
-#include "gateway/routes/access.h"
 #include "gateway/routes/filters.h"
 #include "gateway/routes/handlers.h"
 #include "gateway/routes/queues.h"
 #include "lib/base/clock.h"
+#include "lib/records/search.h"
 
 #define PAGE_DEFAULT 50
 #define PAGE_LIMIT 200
@@ -14,7 +14,7 @@
 
 /* ---- what the routes have in common ---- */
 
-static struct records *records_or_reply(struct request *r, struct response *res)
+struct records *records_or_reply(struct request *r, struct response *res)
 {
 	struct records *rec = app_services(r->app)->records;
 
@@ -23,7 +23,7 @@ static struct records *records_or_reply(struct request *r, struct response *res)
 	return rec;
 }
 
-static void reply_failure(struct request *r, struct response *res, struct err *err)
+void reply_search_failure(struct request *r, struct response *res, const struct err *err)
 {
 	if (err->code == ERR_TIMEOUT)
 		response_problem(r, res, PROBLEM_SEARCH_TOO_SLOW, NULL);
@@ -45,7 +45,7 @@ static bool org_or_reply(struct request *r, struct response *res, struct str *or
 	return true;
 }
 
-static int64_t search_deadline(const struct request *r)
+int64_t search_deadline(const struct request *r)
 {
 	int64_t deadline = clock_mono_ms() + SEARCH_MS;
 
@@ -175,7 +175,7 @@ void records_list(struct request *r, struct response *res)
 	if (!rec || !read_page(r, res, &p))
 		return;
 	if (records_search(rec, &p.filter, &p.behind, (size_t)p.limit + 1, &rows, search_deadline(r), &err) < 0) {
-		reply_failure(r, res, &err);
+		reply_search_failure(r, res, &err);
 		return;
 	}
 	write_page(r, res, rows, p.limit);
@@ -246,7 +246,7 @@ void records_show(struct request *r, struct response *res)
 	if (!rec || !query_read_or_reply(r, res, NULL, 0, NULL) || !org_or_reply(r, res, &org))
 		return;
 	if (records_whole(rec, r->params[0], r->params[1], org, &rows, search_deadline(r), &err) < 0) {
-		reply_failure(r, res, &err);
+		reply_search_failure(r, res, &err);
 		return;
 	}
 	if (pg_rows_count(rows) == 0) {
@@ -315,7 +315,7 @@ void records_group_errors(struct request *r, struct response *res)
 	if (f.from_ms < 0)
 		f.from_ms = f.to_ms > ERRORS_WINDOW_MS ? f.to_ms - ERRORS_WINDOW_MS : 0;
 	if (records_errors(rec, &f, (size_t)limit, &rows, search_deadline(r), &err) < 0) {
-		reply_failure(r, res, &err);
+		reply_search_failure(r, res, &err);
 		return;
 	}
 	write_errors(res, &f, rows);
