@@ -3,6 +3,7 @@
 
 #include "gateway/http/audit.h"
 #include "gateway/http/server_state.h"
+#include "gateway/http/streams.h"
 #include "gateway/http/wire.h"
 #include "lib/base/clock.h"
 #include "lib/base/id.h"
@@ -202,7 +203,10 @@ static int on_request(struct mg_connection *conn)
 	if (x->way == ANSWER_DETACHED)
 		return HANDLED; /* what w has of the request is another thread's */
 	answer_await(w);
-	write_here(w);
+	if (x->way == ANSWER_STREAMED)
+		stream_answer(w);
+	else
+		write_here(w);
 	return HANDLED;
 }
 

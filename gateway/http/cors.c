@@ -27,7 +27,7 @@ bool cors_apply(const struct request *r, struct response *res)
 	}
 	response_header(res, "Access-Control-Allow-Methods", str_from(r->x_->allow));
 	response_header(res, "Access-Control-Allow-Headers",
-			STR("Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, Prefer, X-Request-Id"));
+			STR("Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, Last-Event-ID, Prefer, X-Request-Id"));
 	response_header(res, "Access-Control-Max-Age", STR("600"));
 	res->status = 204;
 	return true;

@@ -287,7 +287,9 @@ static void build_head(const struct request *r, struct response *res, struct buf
 	buf_addz(head, "\r\nX-Request-Id: ");
 	buf_addz(head, r->id);
 	buf_addz(head, "\r\n");
-	if (!is_bodiless(res->status)) {
+	if (r->x_->way == ANSWER_STREAMED) {
+		add_content_type(res, head);
+	} else if (!is_bodiless(res->status)) {
 		buf_addz(head, "Content-Length: ");
 		buf_addi(head, body_bytes(res));
 		buf_addz(head, "\r\n");

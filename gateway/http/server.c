@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "gateway/http/server_state.h"
+#include "gateway/http/streams.h"
 #include "gateway/http/wire.h"
 #include "lib/base/clock.h"
 #include "lib/config/config.h"
@@ -110,7 +111,8 @@ struct server *server_start(const struct http_deps *deps, struct err *err)
 	if (deps->config->rate_limit_per_s > 0)
 		s->rate = ratelimit_new(deps->config->rate_limit_per_s);
 	s->lateness = lateness_start(s->threads, err);
-	if (!s->lateness || raise_descriptors(s->threads, err) < 0 || prepare_routes(s, err) < 0 || start_civetweb(s, err) < 0 ||
+	s->streams = s->lateness ? streams_start(deps->metrics, err) : NULL;
+	if (!s->streams || raise_descriptors(s->threads, err) < 0 || prepare_routes(s, err) < 0 || start_civetweb(s, err) < 0 ||
 	    read_port(s, err) < 0) {
 		server_stop(s);
 		return NULL;
@@ -143,6 +145,7 @@ void server_drain_begin(struct server *s)
 {
 	int open = SERVER_OPEN;
 	atomic_compare_exchange_strong(&s->phase, &open, SERVER_CLOSING);
+	streams_drain(s->streams);
 }
 
 bool server_drain(struct server *s, int64_t deadline_mono_ms)
@@ -183,6 +186,7 @@ void server_stop(struct server *s)
 		let_go(s);
 	if (s->context)
 		mg_stop(s->context);
+	streams_stop(s->streams);
 	lateness_stop(s->lateness);
 	ratelimit_free(s->rate);
 	cond_release(&s->idle);
@@ -201,4 +205,5 @@ void server_observe(const struct request *r)
 	metrics_set(m, M_HTTP_THREADS, busy, busy_label);
 	metrics_set(m, M_HTTP_THREADS, (double)s->threads - busy, idle_label);
 	metrics_set(m, M_HTTP_THREADS, s->threads, max_label);
+	metrics_set(m, M_HTTP_STREAMS, streams_count(s->streams), NULL);
 }

@@ -39,6 +39,7 @@ struct server {
 	struct route_state *routes; /* deps.routes->count + 1 */
 	struct ratelimit *rate;     /* NULL: off */
 	struct lateness *lateness;
+	struct streams *streams;
 
 	int waker;                  /* wire_close_listener's; the thread that drains and stops */
 

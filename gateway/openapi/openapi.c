@@ -71,7 +71,7 @@ static void write_content(struct writer *o, const char *media, const char *schem
 	jw_close(&o->w, '}');
 }
 
-/* A list of strings that schemas.json keeps for an operation: "query", "header", "media" or "lines"; JDOC_NONE when there is none. */
+/* A list of strings that schemas.json keeps for an operation: "query", "header", "media", "events" or "lines"; JDOC_NONE when there is none. */
 static uint32_t extras(struct writer *o, const struct route *r, const char *kind)
 {
 	const struct jdoc *d = schemas_document(o->schemas);
@@ -216,6 +216,18 @@ static void write_lines(struct writer *o, const struct route *r, enum line_schem
 	write_media(o, "application/x-ndjson", schema);
 }
 
+/* Of a stream: schemas.json names the schema of an event's data. */
+static void write_events(struct writer *o, const struct route *r)
+{
+	uint32_t name = jdoc_first(schemas_document(o->schemas), extras(o, r, "events"));
+	if (name == JDOC_NONE)
+		return;
+	const char *schema = name_at(o, name);
+	if (!schemas_has(o->schemas, schema))
+		fail(o, r, "schema", schema);
+	write_media(o, "text/event-stream", schema);
+}
+
 static void write_success(struct writer *o, const struct route *r)
 {
 	const struct jdoc *d = schemas_document(o->schemas);
@@ -229,6 +241,7 @@ static void write_success(struct writer *o, const struct route *r)
 	if (r->response_schema)
 		write_media(o, "application/json", r->response_schema);
 	write_lines(o, r, LINE_ANSWERED);
+	write_events(o, r);
 	for (uint32_t m = jdoc_first(d, media); m != JDOC_NONE; m = jdoc_next(d, media, m))
 		write_media(o, name_at(o, m), NULL);
 	jw_close(&o->w, '}');

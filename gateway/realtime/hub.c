@@ -1,39 +1,14 @@
-#include "gateway/realtime/hub.h"
-
-#include <stdatomic.h>
 #include <stdlib.h>
 
+#include "gateway/realtime/hub_state.h"
 #include "lib/base/clock.h"
-#include "lib/base/table.h"
 #include "lib/log/log.h"
-#include "lib/redis/rblock.h"
 
 #define BLOCK_MS 5000
 #define BLOCK_GRACE_MS 3000
 #define OPEN_TIMEOUT_MS 1000
 #define REOPEN_PAUSE_MS 200
-#define READ_COUNT "1000" /* entries of one stream in one reply */
-#define STREAM_ID_SIZE 48
-
-/* A stream that somebody waits on; it goes with its last waiter. */
-struct hub_stream {
-	struct str key;            /* of its own */
-	char last_id[STREAM_ID_SIZE]; /* read up to here */
-	struct hub_wait *waiters;
-};
-
-struct hub {
-	/* set before start */
-	struct bq *bq;
-	struct log *log;
-	struct rblock block;
-	struct thread thread;
-	_Atomic bool stopping;
-	/* protected by mu */
-	struct lock mu;
-	struct cond needed;    /* the first stream has come */
-	struct table streams;  /* by key */
-};
+#define READ_COUNT 1000 /* entries of one stream in one reply */
 
 struct hub *hub_new(struct bq *bq, const struct raddr *redis, struct log *log, struct err *err)
 {
@@ -48,6 +23,8 @@ struct hub *hub_new(struct bq *bq, const struct raddr *redis, struct log *log, s
 	lock_init(&h->mu);
 	cond_init(&h->needed);
 	table_init(&h->streams);
+	event_reader_init(&h->reader);
+	arena_init(&h->arena, 0);
 	if (rblock_init(&h->block, redis, "sluice:events", bq_mux(bq), err) < 0) {
 		hub_free(h);
 		return NULL;
@@ -61,12 +38,73 @@ void hub_free(struct hub *h)
 		return;
 	rblock_release(&h->block);
 	table_release(&h->streams);
+	event_reader_release(&h->reader);
+	arena_release(&h->arena);
 	cond_release(&h->needed);
 	lock_release(&h->mu);
 	free(h);
 }
 
 /* ---- reading ---- */
+
+/* Is the last entry that was read still there? Asked behind the reading: then nothing was trimmed before it was read. */
+struct hub_doubt {
+	struct str key;
+	struct event_id last;
+};
+
+static bool is_doubtful(const struct hub_stream *s)
+{
+	return s->unsure && s->places && (s->last.ms || s->last.seq);
+}
+
+/* Without memory nobody is asked: then nobody is sure. */
+static void note_doubts(struct hub *h)
+{
+	arena_reset(&h->arena);
+	h->n_doubts = 0;
+	h->doubts = arena_array(&h->arena, h->streams.count, sizeof(*h->doubts));
+	for (struct table_iter it = {0}; h->doubts && table_next(&h->streams, &it);) {
+		const struct hub_stream *s = it.value;
+		struct str key = is_doubtful(s) ? arena_dup(&h->arena, s->key) : STR_NONE;
+		if (key.p)
+			h->doubts[h->n_doubts++] = (struct hub_doubt){key, s->last};
+	}
+}
+
+static void add_doubts(const struct hub *h, struct rcmd *cmd)
+{
+	char room[EVENT_ID_SIZE];
+
+	for (size_t i = 0; i < h->n_doubts; i++) {
+		struct str last = event_id_text(h->doubts[i].last, room);
+		rcmd_begin(cmd, 4);
+		rcmd_argz(cmd, "XRANGE");
+		rcmd_arg(cmd, h->doubts[i].key);
+		rcmd_arg(cmd, last);
+		rcmd_arg(cmd, last);
+	}
+}
+
+/* With a doubt it does not block. */
+static void add_read(const struct hub *h, struct rcmd *cmd)
+{
+	char room[EVENT_ID_SIZE];
+
+	rcmd_begin(cmd, (h->n_doubts ? 4 : 6) + 2 * h->streams.count);
+	rcmd_argz(cmd, "XREAD");
+	rcmd_argz(cmd, "COUNT");
+	rcmd_argi(cmd, READ_COUNT);
+	if (!h->n_doubts) {
+		rcmd_argz(cmd, "BLOCK");
+		rcmd_argi(cmd, BLOCK_MS);
+	}
+	rcmd_argz(cmd, "STREAMS");
+	for (struct table_iter it = {0}; table_next(&h->streams, &it);)
+		rcmd_arg(cmd, it.key);
+	for (struct table_iter it = {0}; table_next(&h->streams, &it);)
+		rcmd_arg(cmd, event_id_text(((struct hub_stream *)it.value)->last, room));
+}
 
 /* Begins XREAD over every stream there is; false when nobody waits. */
 static bool choose(struct hub *h, struct rcmd *cmd)
@@ -76,63 +114,66 @@ static bool choose(struct hub *h, struct rcmd *cmd)
 	rblock_choose(&h->block);
 	size_t n = h->streams.count;
 	if (n) {
-		rcmd_begin(cmd, 6 + 2 * n);
-		rcmd_argz(cmd, "XREAD");
-		rcmd_argz(cmd, "COUNT");
-		rcmd_argz(cmd, READ_COUNT);
-		rcmd_argz(cmd, "BLOCK");
-		rcmd_argi(cmd, BLOCK_MS);
-		rcmd_argz(cmd, "STREAMS");
-		for (struct table_iter it = {0}; table_next(&h->streams, &it);)
-			rcmd_arg(cmd, it.key);
-		for (struct table_iter it = {0}; table_next(&h->streams, &it);)
-			rcmd_argz(cmd, ((struct hub_stream *)it.value)->last_id);
+		note_doubts(h);
+		add_read(h, cmd);
+		add_doubts(h, cmd);
 	}
 	lock_give(&h->mu);
 	return n > 0;
 }
 
-static struct str entry_field(const redisReply *fields, const char *name)
+static void wake_waiters(struct hub_stream *s, const struct event *e)
 {
-	for (size_t i = 0; rreply_at(fields, i); i += 2)
-		if (str_is(rreply_str(rreply_at(fields, i)), name))
-			return rreply_str(rreply_at(fields, i + 1));
-	return STR_NONE;
-}
-
-static bool is_end(struct str event)
-{
-	return str_is(event, "completed") || str_is(event, "failed") || str_is(event, "removed");
-}
-
-/* One entry: [id, [field, value, …]]. */
-static void use_entry(struct hub_stream *s, const redisReply *entry)
-{
-	struct str id = rreply_str(rreply_at(entry, 0));
-	const redisReply *fields = rreply_at(entry, 1);
-
-	if (!id.p || id.n >= sizeof(s->last_id))
+	if (e->type != EVENT_COMPLETED && e->type != EVENT_FAILED && e->type != EVENT_REMOVED)
 		return;
-	memcpy(s->last_id, id.p, id.n);
-	s->last_id[id.n] = '\0';
-	if (!is_end(entry_field(fields, "event")))
-		return;
-	struct str job = entry_field(fields, "jobId");
 	for (struct hub_wait *w = s->waiters; w; w = w->next)
-		if (str_eq(w->job_id, job)) {
+		if (str_eq(w->job_id, e->job_id)) {
 			w->finished = true;
 			cond_signal(&w->cond);
 		}
 }
 
-static void use_reply(struct hub *h, const redisReply *reply)
+static void use_entry(struct hub *h, struct hub_stream *s, const redisReply *entry)
 {
+	struct event e;
+
+	if (!event_head(entry, &e))
+		return;
+	s->last = e.id;
+	wake_waiters(s, &e);
+	if (!s->places || !event_read(&h->reader, s->queue, entry, &e))
+		return;
+	for (struct hub_place *p = s->places; p; p = p->next)
+		p->listener->event(p->listener->arg, p->index, &e);
+}
+
+/* The first reply is XREAD's, then come those about the doubts, which are told first. */
+static void use_doubts(struct hub *h, const struct rreplies *replies)
+{
+	for (size_t i = 0; i < h->n_doubts; i++) {
+		struct hub_stream *s = table_get(&h->streams, h->doubts[i].key);
+		if (!s)
+			continue;
+		s->unsure = false;
+		for (struct hub_place *p = s->places; p && !rreply_at(replies->items[1 + i], 0); p = p->next)
+			p->listener->gap(p->listener->arg, p->index);
+	}
+}
+
+static void use_replies(struct hub *h, const struct rreplies *replies)
+{
+	const redisReply *read = replies->items[0];
+
 	lock_take(&h->mu);
-	for (size_t i = 0; rreply_at(reply, i); i++) {
-		const redisReply *stream = rreply_at(reply, i), *entries = rreply_at(stream, 1);
+	use_doubts(h, replies);
+	for (size_t i = 0; rreply_at(read, i); i++) {
+		const redisReply *stream = rreply_at(read, i), *entries = rreply_at(stream, 1);
 		struct hub_stream *s = table_get(&h->streams, rreply_str(rreply_at(stream, 0)));
-		for (size_t k = 0; s && rreply_at(entries, k); k++)
-			use_entry(s, rreply_at(entries, k));
+		size_t k = 0;
+		for (; s && rreply_at(entries, k); k++)
+			use_entry(h, s, rreply_at(entries, k));
+		if (s && k >= READ_COUNT)
+			s->unsure = true; /* there may be more than the stream is allowed to hold */
 	}
 	lock_give(&h->mu);
 }
@@ -148,7 +189,7 @@ static void read_once(struct hub *h, const struct rcmd *cmd)
 			LOG(h->log, LOG_WARN, "events_connection_lost", log_err(&err));
 		return;
 	}
-	use_reply(h, replies.items[0]);
+	use_replies(h, &replies);
 	rreplies_release(&replies);
 }
 
@@ -160,18 +201,41 @@ static void wait_needed(struct hub *h)
 	lock_give(&h->mu);
 }
 
+/* Whatever was not heard meanwhile may have been trimmed. */
+static bool ensure_open(struct hub *h)
+{
+	struct err err = {0};
+
+	if (rconn_is_open(h->block.conn))
+		return true;
+	if (rconn_open(h->block.conn, clock_mono_ms() + OPEN_TIMEOUT_MS, &err) < 0)
+		return false;
+	lock_take(&h->mu);
+	for (struct table_iter it = {0}; table_next(&h->streams, &it);)
+		((struct hub_stream *)it.value)->unsure = true;
+	lock_give(&h->mu);
+	return true;
+}
+
+static bool is_needed(struct hub *h)
+{
+	lock_take(&h->mu);
+	bool needed = h->streams.count > 0;
+	lock_give(&h->mu);
+	return needed;
+}
+
 static void hub_main(void *arg)
 {
 	struct hub *h = arg;
 	struct rcmd cmd = RCMD_INIT;
-	struct err err = {0};
 
 	while (!atomic_load(&h->stopping)) {
-		if (!choose(h, &cmd))
+		if (!is_needed(h))
 			wait_needed(h);
-		else if (!rconn_is_open(h->block.conn) && rconn_open(h->block.conn, clock_mono_ms() + OPEN_TIMEOUT_MS, &err) < 0)
+		else if (!ensure_open(h))
 			clock_sleep_ms(REOPEN_PAUSE_MS);
-		else
+		else if (choose(h, &cmd))
 			read_once(h, &cmd);
 	}
 	rcmd_release(&cmd);
@@ -198,43 +262,60 @@ void hub_stop(struct hub *h)
 	thread_join(&h->thread);
 }
 
-/* ---- waiting ---- */
+/* ---- streams ---- */
 
-/* The id of the stream's newest entry, "0-0" when it has none. */
-static int newest_id(struct hub *h, struct str key, char out[STREAM_ID_SIZE], int64_t deadline, struct err *err)
+static void ask_ends(const struct bq_queue *const *queues, size_t n, struct rcmd *cmd)
+{
+	for (size_t i = 0; i < n; i++) {
+		rcmd_begin(cmd, 6);
+		rcmd_argz(cmd, "XREVRANGE");
+		rcmd_arg(cmd, queues[i]->keys[BQ_KEY_EVENTS]);
+		rcmd_argz(cmd, "+");
+		rcmd_argz(cmd, "-");
+		rcmd_argz(cmd, "COUNT");
+		rcmd_argz(cmd, "1");
+	}
+}
+
+static int read_ends(const struct rreplies *replies, size_t n, struct event_id *of, struct err *err)
+{
+	struct event e;
+	int rc = 0;
+
+	memset(of, 0, n * sizeof(*of));
+	for (size_t i = 0; rc == 0 && i < n; i++) {
+		rc = rreply_error(replies->items[i], err);
+		if (rc == 0 && event_head(rreply_at(replies->items[i], 0), &e))
+			of[i] = e.id;
+	}
+	return rc;
+}
+
+int hub_ends(struct hub *h, const struct bq_queue *const *queues, size_t n, struct event_id *of, int64_t deadline, struct err *err)
 {
 	struct rcmd cmd = RCMD_INIT;
 	struct rreplies replies;
 
-	rcmd_begin(&cmd, 6);
-	rcmd_argz(&cmd, "XREVRANGE");
-	rcmd_arg(&cmd, key);
-	rcmd_argz(&cmd, "+");
-	rcmd_argz(&cmd, "-");
-	rcmd_argz(&cmd, "COUNT");
-	rcmd_argz(&cmd, "1");
+	ask_ends(queues, n, &cmd);
 	int rc = rmux_call(bq_mux(h->bq), &cmd, deadline, &replies, err);
 	rcmd_release(&cmd);
 	if (rc < 0)
 		return rc;
-	rc = rreply_error(replies.items[0], err);
-	struct str id = rreply_str(rreply_at(rreply_at(replies.items[0], 0), 0));
-	if (!id.p || id.n >= STREAM_ID_SIZE)
-		id = STR("0-0");
-	memcpy(out, id.p, id.n);
-	out[id.n] = '\0';
+	rc = read_ends(&replies, n, of, err);
 	rreplies_release(&replies);
 	return rc;
 }
 
-static struct hub_stream *add_stream(struct hub *h, struct str key, const char *last_id)
+static struct hub_stream *add_stream(struct hub *h, const struct bq_queue *q, struct event_id end)
 {
-	struct hub_stream *s = calloc(1, sizeof(*s) + key.n);
+	struct str key = q->keys[BQ_KEY_EVENTS];
+	struct hub_stream *s = calloc(1, sizeof(*s) + key.n + q->name.n);
 
 	if (!s)
 		return NULL;
 	s->key = (struct str){memcpy(s + 1, key.p, key.n), key.n};
-	memcpy(s->last_id, last_id, STREAM_ID_SIZE);
+	s->queue = (struct str){memcpy((char *)(s + 1) + key.n, q->name.p, q->name.n), q->name.n};
+	s->last = end;
 	if (table_put(&h->streams, s->key, s) < 0) {
 		free(s);
 		return NULL;
@@ -244,73 +325,22 @@ static struct hub_stream *add_stream(struct hub *h, struct str key, const char *
 	return s;
 }
 
-static bool is_watched(struct hub *h, struct str key)
+struct hub_stream *hub_stream_known(const struct hub *h, const struct bq_queue *q)
 {
-	lock_take(&h->mu);
-	bool watched = table_get(&h->streams, key) != NULL;
-	lock_give(&h->mu);
-	return watched;
+	return table_get(&h->streams, q->keys[BQ_KEY_EVENTS]);
 }
 
-int hub_wait_begin(struct hub *h, struct hub_wait *w, const struct bq_queue *q, struct str job_id, int64_t deadline_mono_ms,
-		   struct err *err)
+struct hub_stream *hub_stream_of(struct hub *h, const struct bq_queue *q, struct event_id end)
 {
-	struct str key = q->keys[BQ_KEY_EVENTS];
-	char last_id[STREAM_ID_SIZE] = "0-0";
+	struct hub_stream *s = hub_stream_known(h, q);
 
-	if (!is_watched(h, key)) {
-		int rc = newest_id(h, key, last_id, deadline_mono_ms, err);
-		if (rc < 0)
-			return rc;
-	}
-	*w = (struct hub_wait){.job_id = job_id};
-	cond_init(&w->cond);
-	lock_take(&h->mu);
-	w->stream = table_get(&h->streams, key);
-	if (!w->stream)
-		w->stream = add_stream(h, key, last_id);
-	if (w->stream) {
-		w->next = w->stream->waiters;
-		if (w->next)
-			w->next->prev = w;
-		w->stream->waiters = w;
-	}
-	lock_give(&h->mu);
-	if (w->stream)
-		return 0;
-	cond_release(&w->cond);
-	return err_set(err, ERR_NOMEM, "out of memory");
+	return s ? s : add_stream(h, q, end);
 }
 
-bool hub_wait_sleep(struct hub *h, struct hub_wait *w, int64_t deadline_mono_ms)
+void hub_stream_left(struct hub *h, struct hub_stream *s)
 {
-	int64_t recheck = clock_mono_ms() + HUB_RECHECK_MS;
-	int64_t until = recheck < deadline_mono_ms ? recheck : deadline_mono_ms;
-
-	lock_take(&h->mu);
-	while (!w->finished && !atomic_load(&h->stopping) && cond_wait_until(&w->cond, &h->mu, until))
-		;
-	bool finished = w->finished;
-	w->finished = false;
-	lock_give(&h->mu);
-	return finished || (clock_mono_ms() < deadline_mono_ms && !atomic_load(&h->stopping));
-}
-
-void hub_wait_end(struct hub *h, struct hub_wait *w)
-{
-	struct hub_stream *s = w->stream;
-
-	lock_take(&h->mu);
-	if (w->next)
-		w->next->prev = w->prev;
-	if (w->prev)
-		w->prev->next = w->next;
-	else
-		s->waiters = w->next;
-	if (!s->waiters) {
-		table_remove(&h->streams, s->key);
-		free(s);
-	}
-	lock_give(&h->mu);
-	cond_release(&w->cond);
+	if (s->waiters || s->places)
+		return;
+	table_remove(&h->streams, s->key);
+	free(s);
 }

@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "gateway/realtime/event.h"
 #include "lib/base/err.h"
 #include "lib/base/lock.h"
 #include "lib/bullmq/bq.h"
@@ -44,5 +45,28 @@ int hub_wait_begin(struct hub *h, struct hub_wait *w, const struct bq_queue *q, 
 /* true: look again (the job finished, or it is time to recheck); false: the deadline has passed or the hub is stopping. */
 bool hub_wait_sleep(struct hub *h, struct hub_wait *w, int64_t deadline_mono_ms) MUST_CHECK;
 void hub_wait_end(struct hub *h, struct hub_wait *w);
+
+/* ---- listening to whole queues ----
+ *
+ *     struct hub_listener l = {.joined = …, .event = …, .gap = …, .arg = me};
+ *     if (hub_listen(hub, &l, queues, n, deadline, &err) == 0) {
+ *             ...                                  its functions are called until hub_unlisten returns
+ *             hub_unlisten(hub, &l);
+ *     }
+ *
+ * They are called with the hub's lock held: they neither block nor call the hub. `index` is the queue's place in the list. */
+struct hub_place;
+
+struct hub_listener {
+	void (*joined)(void *arg, size_t index, struct event_id at);       /* by hub_listen: every entry behind `at` will come */
+	void (*event)(void *arg, size_t index, const struct event *e);
+	void (*gap)(void *arg, size_t index);                               /* entries may have been trimmed before they were read */
+	void *arg;
+	struct hub_place *places; /* the hub's, as n */
+	size_t n;
+};
+
+int hub_listen(struct hub *h, struct hub_listener *l, const struct bq_queue *const *queues, size_t n, int64_t deadline, struct err *err) MUST_CHECK;
+void hub_unlisten(struct hub *h, struct hub_listener *l);
 
 #endif

@@ -2,6 +2,7 @@
 export { Child, processesOf, temporaryFolder } from './child.mjs';
 export { Contract } from './contract.mjs';
 export { eventually } from './eventually.mjs';
+export { listen } from './events.mjs';
 export { Client, parseResponses, sendRaw } from './http.mjs';
 export { startPostgres } from './postgres.mjs';
 export { freePort, startRedis } from './redis.mjs';

@@ -1,0 +1,60 @@
+/* An answer without an end: what happens elsewhere is told to a client for as long as it listens. Only gateway/http knows how.
+ *
+ *     static void begin(void *arg, struct stream *s)      the connection's thread: the head is out; from here on anybody may stream_say
+ *     static void idle(void *arg, struct stream *s)       the streams' thread: nothing was said for STREAM_IDLE_MS; say a word, or it ends unseen
+ *     static void end(void *arg, struct stream *s)        the connection's thread: nobody may stream_say any more when this returns
+ *
+ *     void handler(struct request *r, struct response *res)
+ *     {
+ *             if (!request_wait_begin(r)) ... 503          a stream holds its thread, asleep
+ *             ... headers ...
+ *             response_stream(r, res, &feed);              the handler's last act
+ *     }
+ *
+ * One thread writes to all streams and never waits for one of them. What a client does not take is kept up to STREAM_PENDING_MAX bytes, then
+ * its stream ends; so it does when nothing is taken for STREAM_STALL_MS, when the caller's token expires, and when the server shuts down.
+ * Unless the client is gone it is told why.
+ *
+ * The arena of the request lives until `end` has returned. `end` is called once for each response_stream, `begin` perhaps never. */
+#ifndef SLUICE_GATEWAY_HTTP_STREAM_H
+#define SLUICE_GATEWAY_HTTP_STREAM_H
+
+#include "gateway/http/request.h"
+
+#define STREAM_IDLE_MS 15000
+#define STREAM_STALL_MS 30000
+#define STREAM_PENDING_MAX ((size_t)1 << 20)
+#define STREAM_MESSAGE_MAX ((size_t)16 << 10)
+
+struct stream;
+
+struct stream_feed {
+	void (*begin)(void *arg, struct stream *s);
+	void (*idle)(void *arg, struct stream *s);
+	void (*end)(void *arg, struct stream *s);
+	void *arg;
+};
+
+/* Why a stream ended. X(id, "word") */
+#define STREAM_ENDS(X) \
+	X(GONE, "client-gone") X(SLOW, "too-slow") X(EXPIRED, "token-expired") X(DRAINING, "shutting-down") X(CHANGED, "changed")
+enum stream_end {
+	STREAM_GOES_ON,
+#define X(id, word) STREAM_##id,
+	STREAM_ENDS(X)
+#undef X
+	STREAM_END_COUNT
+};
+
+/* The answer is text/event-stream under the status and headers set so far. */
+void response_stream(struct request *r, struct response *res, const struct stream_feed *feed);
+
+/* Sends text of up to STREAM_MESSAGE_MAX bytes: one or more whole events. Any thread; never blocks; under other locks, too. Does nothing once the
+ * stream has ended, or when it ends with this because its client is too slow. */
+void stream_say(struct stream *s, struct str text);
+/* Waits until the client has taken most of what was said: for who has much to say (the connection's thread, in begin). false: the stream has ended. */
+bool stream_await_room(struct stream *s) MUST_CHECK;
+/* Ends it behind what was said. Any thread, more than once. */
+void stream_end(struct stream *s, enum stream_end why);
+
+#endif

@@ -1,0 +1,21 @@
+/* The thread that writes to all streams. Private to this folder; handlers know stream.h. */
+#ifndef SLUICE_GATEWAY_HTTP_STREAMS_H
+#define SLUICE_GATEWAY_HTTP_STREAMS_H
+
+#include "lib/base/attr.h"
+#include "lib/base/err.h"
+
+struct metrics;
+struct streams;
+struct worker;
+
+struct streams *streams_start(struct metrics *m, struct err *err); /* NULL: no memory, descriptor or thread */
+/* Ends all streams, and those that are yet to begin. Any thread. */
+void streams_drain(struct streams *all);
+void streams_stop(struct streams *all); /* NULL: nothing. All connections have ended */
+int streams_count(struct streams *all);
+
+/* Answers the worker's request, whose way is ANSWER_STREAMED, to its end. The connection's thread. */
+void stream_answer(struct worker *w);
+
+#endif
