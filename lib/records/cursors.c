@@ -24,7 +24,7 @@ int records_cursors_load(struct records *rec, struct err *err)
 	const struct pg_value value = pg_text(rec->o.prefix);
 	const struct pg_call call = {&LOAD, &value};
 	struct pg_rows *rows;
-	int rc = pglink_run(rec->link, &call, 1, records_pg_deadline(), &rows, err);
+	int rc = pglink_run(rec->link, &call, 1, records_pg_deadline(rec), &rows, err);
 
 	if (rc < 0)
 		return rc;
@@ -68,7 +68,7 @@ int records_cursors_save(struct records *rec, struct err *err)
 	if (queues.out.failed || ids.out.failed)
 		rc = err_set(err, ERR_NOMEM, "no memory for cursors");
 	else if (any)
-		rc = pglink_run(rec->link, &call, 1, records_pg_deadline(), NULL, err);
+		rc = pglink_run(rec->link, &call, 1, records_pg_deadline(rec), NULL, err);
 	for (size_t i = 0; rc == 0 && i < rec->n_queues; i++)
 		rec->queues[i].saved = rec->queues[i].events;
 	pgarray_release(&queues);

@@ -147,7 +147,7 @@ int records_drain(struct rec_queue *q, struct err *err)
 {
 	struct records *rec = q->rec;
 	struct draining d = {.q = q};
-	int64_t deadline = records_pg_deadline();
+	int64_t deadline = records_pg_deadline(rec);
 	int rc = pglink_transact(rec->link, write_batch, &d, deadline, err);
 
 	if (was_there(rec->link, rc)) {

@@ -16,9 +16,9 @@ static const struct pg_stmt DELETE_OLD = {
 static int make_weeks(struct records *rec, struct err *err)
 {
 	int64_t now = clock_wall_ms();
-	int rc = record_week_ensure(rec->link, &rec->weeks, now, records_pg_deadline(), err);
+	int rc = record_week_ensure(rec->link, &rec->weeks, now, records_pg_deadline(rec), err);
 
-	return rc < 0 ? rc : record_week_ensure(rec->link, &rec->weeks, now + RECORD_WEEK_MS, records_pg_deadline(), err);
+	return rc < 0 ? rc : record_week_ensure(rec->link, &rec->weeks, now + RECORD_WEEK_MS, records_pg_deadline(rec), err);
 }
 
 static int drop_weeks(struct records *rec, int64_t cutoff_ms, struct err *err)
@@ -27,7 +27,7 @@ static int drop_weeks(struct records *rec, int64_t cutoff_ms, struct err *err)
 	const struct pg_call call = {&DROP_WEEKS, &value};
 	struct pg_rows *rows;
 	int64_t dropped = 0;
-	int rc = pglink_run(rec->link, &call, 1, records_pg_deadline(), &rows, err);
+	int rc = pglink_run(rec->link, &call, 1, records_pg_deadline(rec), &rows, err);
 
 	if (rc < 0)
 		return rc;
@@ -47,7 +47,7 @@ static int delete_old(struct rec_queue *q, int64_t cutoff_ms, struct err *err)
 
 	for (int i = 0; rc == 0 && deleted == STEP && i < STEPS && !atomic_load(&q->rec->stopping); i++) {
 		struct pg_rows *rows;
-		rc = pglink_run(q->rec->link, &call, 1, records_pg_deadline(), &rows, err);
+		rc = pglink_run(q->rec->link, &call, 1, records_pg_deadline(q->rec), &rows, err);
 		if (rc == 0) {
 			deleted = pg_rows_affected(rows);
 			pg_rows_free(rows);

@@ -17,7 +17,8 @@
 #include "lib/records/store.h"
 #include "lib/redis/rconn.h"
 
-#define RECORDS_PG_TIMEOUT_MS 30000
+#define RECORDS_PG_TIMEOUT_MS 10000
+#define RECORDS_PG_LAST_MS 2000 /* when the program ends */
 #define RECORDS_REDIS_TIMEOUT_MS 5000
 #define RECORDS_STREAM_ID_SIZE 48
 
@@ -70,9 +71,9 @@ struct records {
 	bool woken;
 };
 
-static inline int64_t records_pg_deadline(void)
+static inline int64_t records_pg_deadline(const struct records *rec)
 {
-	return clock_mono_ms() + RECORDS_PG_TIMEOUT_MS;
+	return clock_mono_ms() + (atomic_load(&rec->stopping) ? RECORDS_PG_LAST_MS : RECORDS_PG_TIMEOUT_MS);
 }
 
 /* writer.c */

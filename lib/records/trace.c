@@ -26,7 +26,7 @@ static int look_up(struct rec_queue *q, const struct record_trace *traces, size_
 	const struct pg_value values[] = {pg_text(q->rec->o.prefix), pg_text(q->queue->name), pg_text(buf_str(&ids.out))};
 	const struct pg_call call = {&LOOK_UP, values};
 	if (!ids.out.failed)
-		rc = pglink_run(q->rec->link, &call, 1, records_pg_deadline(), rows, err);
+		rc = pglink_run(q->rec->link, &call, 1, records_pg_deadline(q->rec), rows, err);
 	pgarray_release(&ids);
 	return rc;
 }
@@ -100,7 +100,7 @@ static int write_rows(struct pglink *l, void *arg, int64_t deadline, struct err 
 int trace_rows_store(const struct trace_rows *rows, struct rec_queue *q, struct stream_id position, struct err *err)
 {
 	struct storing s = {rows, q, position};
-	int rc = pglink_transact(q->rec->link, write_rows, &s, records_pg_deadline(), err);
+	int rc = pglink_transact(q->rec->link, write_rows, &s, records_pg_deadline(q->rec), err);
 
 	if (rc == 0 && position.ms)
 		q->saved = position;

@@ -102,7 +102,16 @@ static void complain(struct records *rec, int rc, const struct err *err)
 	LOG(rec->o.log, expected ? LOG_DEBUG : LOG_WARN, "records_not_written", log_err(err));
 }
 
-static void run_once(struct records *rec, int64_t until_mono_ms)
+static bool anything_waits(const struct records *rec)
+{
+	for (size_t i = 0; i < rec->n_queues; i++)
+		if (rec->queues[i].waiting)
+			return true;
+	return false;
+}
+
+/* True when time was over before everything was written. */
+static bool run_once(struct records *rec, int64_t until_mono_ms)
 {
 	struct err err = {0};
 	int rc = 0;
@@ -117,6 +126,7 @@ static void run_once(struct records *rec, int64_t until_mono_ms)
 	}
 	arena_reset(&rec->arena);
 	arena_reset(&rec->events_arena);
+	return rc == 0 && anything_waits(rec);
 }
 
 /* Until there is news and some more has gathered, or the next look is due. */
@@ -139,9 +149,8 @@ void records_writer_main(void *arg)
 {
 	struct records *rec = arg;
 
-	while (!atomic_load(&rec->stopping)) {
-		run_once(rec, clock_mono_ms() + LOOK_MS);
-		wait_for_news(rec);
-	}
-	run_once(rec, clock_mono_ms() + LAST_MS);
+	while (!atomic_load(&rec->stopping))
+		if (!run_once(rec, clock_mono_ms() + LOOK_MS))
+			wait_for_news(rec);
+	(void)run_once(rec, clock_mono_ms() + LAST_MS);
 }

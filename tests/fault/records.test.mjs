@@ -51,16 +51,15 @@ class Load {
 
 // Waits until there is a record of the end of each, and finds no other.
 async function balance(sluice, pg, ids) {
-  const missing = () => {
-    const ended = new Set(pg.rows("SELECT job_id FROM sluice.records WHERE state = 'completed'").map((row) => row.job_id));
-    return ids.filter((id) => !ended.has(id));
-  };
+  const missing = () => pg.rows(`SELECT id FROM unnest('{${ids.join()}}'::text[]) id WHERE NOT EXISTS
+    (SELECT FROM sluice.records WHERE queue = '${QUEUE}' AND job_id = id AND state = 'completed') LIMIT 12`).map(({ id }) => id);
   const say = async (id) => {
     const { status, json } = await sluice.client.get(`/api/jobs/status/${QUEUE}/${id}?data=0`);
-    return `${id}: ${status} ${json.code ?? `${json.source} ${json.state} ${json.failedReason}`}`;
+    const [record] = pg.rows(`SELECT * FROM sluice.records WHERE job_id = '${id}'`);
+    return `${id}: ${status} ${json.code ?? `${json.source} ${json.state} ${json.failedReason}`}; record ${JSON.stringify(record)}`;
   };
   await eventually(() => missing().length === 0, { timeout: 120_000, interval: 500, what: `records of all ${ids.length} jobs` })
-    .catch(async (error) => assert.fail(`${error.message}; missing ${missing().length}:\n${(await Promise.all(missing().slice(0, 12).map(say))).join('\n')}`));
+    .catch(async (error) => assert.fail(`${error.message}; missing, among others:\n${(await Promise.all(missing().map(say))).join('\n')}`));
   assert.deepEqual(pg.rows('SELECT job_id, count(*) FROM sluice.records GROUP BY job_id HAVING count(*) > 1'), []);
   assert.deepEqual(pg.rows("SELECT job_id, state FROM sluice.records WHERE returnvalue IS NULL OR data IS NULL OR attempts = '{}'"), []);
 }
