@@ -1,15 +1,18 @@
 /* Searching what was kept of jobs. */
 #include "gateway/routes/records.h"
 
+#include "gateway/http/audit.h"
 #include "gateway/routes/filters.h"
 #include "gateway/routes/handlers.h"
 #include "gateway/routes/queues.h"
 #include "lib/base/clock.h"
+#include "lib/records/erase.h"
 #include "lib/records/search.h"
 
 #define PAGE_DEFAULT 50
 #define PAGE_LIMIT 200
 #define SEARCH_MS 5000 /* longer than any search by an index takes; what takes longer is refused in clear words */
+#define ERASE_MS 10000 /* of deleting in one request */
 #define ERRORS_WINDOW_MS INT64_C(604800000)
 
 /* ---- what the routes have in common ---- */
@@ -320,4 +323,39 @@ void records_group_errors(struct request *r, struct response *res)
 	}
 	write_errors(res, &f, rows);
 	pg_rows_free(rows);
+}
+
+/* ---- erasure ---- */
+
+static void answer_erased(struct request *r, struct response *res, const struct record_erasure *e, int64_t deleted, bool more)
+{
+	const char *target = arena_printf(r->arena, "%.*s/%.*s", STR_ARG(e->org), STR_ARG(e->user));
+	struct jwrite w = response_json(res, 200);
+
+	jw_open(&w, '{');
+	jw_kint(&w, "deleted", deleted);
+	jw_kbool(&w, "more", more);
+	jw_close(&w, '}');
+	audit_note(r, "records.erase", str_from(target), STR_NONE, buf_str(&res->body));
+}
+
+void records_forget(struct request *r, struct response *res)
+{
+	struct records *rec = records_or_reply(r, res);
+	struct record_erasure e = {.by = str_from(r->who.sub)};
+	int64_t deleted;
+	bool more;
+	struct err err = {0};
+
+	const struct query_row query[] = {{"org", .text = &e.org}, {"userId", .text = &e.user}};
+	if (!rec || !query_read_or_reply(r, res, query, ARRAY_LEN(query), NULL))
+		return;
+	if (!e.org.p || !e.user.p) {
+		response_problem(r, res, PROBLEM_VALIDATION, "org and userId must both be given");
+		return;
+	}
+	if (records_erase(rec, &e, clock_mono_ms() + ERASE_MS, &deleted, &more, r->deadline_mono_ms, &err) < 0)
+		reply_search_failure(r, res, &err);
+	else
+		answer_erased(r, res, &e, deleted, more);
 }

@@ -13,6 +13,18 @@ static const struct pg_stmt DELETE_OLD = {
 	" WHERE r.prefix = o.prefix AND r.queue = o.queue AND r.job_id = o.job_id AND r.created_ms = o.created_ms",
 	4};
 
+/* By then nothing of before waits in an outbox any more; and a person's id has no business here for longer. */
+#define ERASURE_DAYS 90
+static const struct pg_stmt FORGET_ERASURES = {"records_forget_erasures", "DELETE FROM sluice.record_erasures WHERE until_ms < $1", 1};
+
+static int forget_erasures(struct records *rec, int64_t now, struct err *err)
+{
+	const struct pg_value value = pg_int(now - ERASURE_DAYS * DAY_MS);
+	const struct pg_call call = {&FORGET_ERASURES, &value};
+
+	return pglink_run(rec->link, &call, 1, records_pg_deadline(rec), NULL, err);
+}
+
 static int make_weeks(struct records *rec, struct err *err)
 {
 	int64_t now = clock_wall_ms();
@@ -61,6 +73,8 @@ int records_expire(struct records *rec, struct err *err)
 	int64_t longest = RECORDS_DEFAULT_DAYS, now = clock_wall_ms();
 	int rc = make_weeks(rec, err);
 
+	if (rc == 0)
+		rc = forget_erasures(rec, now, err);
 	for (size_t i = 0; i < rec->n_queues; i++)
 		longest = rec->queues[i].policy.days > longest ? rec->queues[i].policy.days : longest;
 	for (size_t i = 0; rc == 0 && i < rec->n_queues; i++)

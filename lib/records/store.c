@@ -4,6 +4,7 @@
 #include "lib/base/clock.h"
 #include "lib/base/table.h"
 #include "lib/pg/pgtext.h"
+#include "lib/records/erase.h"
 
 #define DAY_MS INT64_C(86400000)
 #define PAST_DAYS 400 /* weeks further from now are not made: their rows stand in the default partition */
@@ -253,5 +254,5 @@ int record_store(struct pglink *l, const struct record_batch *batch, struct reco
 		rc = copy_fresh(l, batch, &plan, deadline_mono_ms, err);
 	for (uint32_t wave = 0; rc == 0 && wave < plan.n_waves; wave++)
 		rc = merge_wave(l, batch, &plan, wave, deadline_mono_ms, err);
-	return rc;
+	return rc < 0 ? rc : records_leave_out_erased(l, batch, deadline_mono_ms, err);
 }

@@ -92,6 +92,7 @@ async function changeEverything() {
   await post('/api/session', { token });
   ok(await client.delete('/api/session'));
   ok(await client.delete('/api/documents/doc-1'));
+  ok(await client.delete('/api/records?org=default&userId=nobody'));
   return failed;
 }
 

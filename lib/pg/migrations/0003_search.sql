@@ -7,7 +7,6 @@ CREATE TABLE sluice.record_erasures (
     org          text   NOT NULL,
     user_id      text   NOT NULL,
     until_ms     bigint NOT NULL, -- jobs created up to this moment
-    match        jsonb  NOT NULL, -- {"userId": user_id}, as sluice.records.fields has it
     requested_by text   NOT NULL,
     PRIMARY KEY (prefix, org, user_id)
 );

@@ -1,0 +1,25 @@
+/* Forgetting what was kept of a person's jobs. Any thread; its stack of 64 KiB suffices. */
+#ifndef SLUICE_RECORDS_ERASE_H
+#define SLUICE_RECORDS_ERASE_H
+
+#include "lib/pg/pglink.h"
+#include "lib/records/records.h"
+
+struct record_erasure {
+	struct str org, user; /* the jobs that the user submitted, and those with the user in data.userId */
+	struct str by;        /* who asks for it */
+};
+
+/* Deletes, in steps of a bounded size, the records of jobs that were created up to now; those that still wait in an outbox are not kept either when
+ * their turn comes. *deleted: how many; *more: `until` has passed with others left, so it must be asked for again. As pg_query; what was deleted
+ * before a failure is. */
+int records_erase(struct records *rec, const struct record_erasure *e, int64_t until_mono_ms, int64_t *deleted, bool *more, int64_t deadline_mono_ms,
+		  struct err *err) MUST_CHECK;
+
+struct record_batch;
+
+/* For who writes the batch, in the same transaction and behind it: takes out again what has been erased. An erasure that begins meanwhile waits for the
+ * transaction's end, and deletes itself what was written. */
+int records_leave_out_erased(struct pglink *l, const struct record_batch *batch, int64_t deadline_mono_ms, struct err *err) MUST_CHECK;
+
+#endif
