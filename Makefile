@@ -145,7 +145,7 @@ $(PEER_MODULES): tests/bench/peers/package-lock.json tests/bench/peers/package.j
 	@touch $@
 
 # ---- targets ----------------------------------------------------------------------------------------------------------------
-.PHONY: FORCE help run build bench test test-one test-long test-tsan test-fuzz unit lint tidy install clean \
+.PHONY: FORCE help run build bench test test-one test-long test-tsan test-fuzz unit pictures lint tidy install clean \
         programs test-programs fuzz-programs bench-programs objects
 FORCE:
 
@@ -197,6 +197,12 @@ bench: ## measure beside Fastify and NestJS with BullMQ, in turns; QUICK=1: two 
 	@$(submake) $(parallel) programs bench-programs
 	@$(submake) $(TEST_MODULES) $(PEER_MODULES)
 	@QUICK=$(QUICK) $(TEST_NODE) tests/bench/run.mjs $(PARTS)
+
+pictures: ## make the README's pictures of the web page anew, in docs/img
+	@.ci/deps run test
+	@$(submake) $(parallel) programs
+	@$(submake) $(TEST_MODULES)
+	@SLUICE_BUILD=$(BUILD) $(TEST_NODE) tests/ui/pictures.mjs
 
 lint: ## layers, sizes, headers, cppcheck, shell scripts, documented keys
 	@.ci/deps run lint

@@ -1,5 +1,5 @@
 // The frame around the screens: who is signed in, where one is, and what is wrong with the server itself.
-import { useEffect } from 'preact/hooks';
+import { useEffect, useRef } from 'preact/hooks';
 import { Questions, Toasts } from './components/dialogs.jsx';
 import { Icon } from './components/icons.jsx';
 import { openPalette, Palette } from './components/palette.jsx';
@@ -69,8 +69,12 @@ function Signed() {
   const { path } = useLocation();
   const found = match(ROUTES, path);
   const Screen = found?.screen ?? NotFound;
+  const came = useRef(path);
   useEffect(() => {
     if (path === '/login') navigate('/', { replace: true });
+    // Another screen: whoever reads by ear or by keys begins at its top.
+    if (came.current !== path) document.getElementById('main').focus({ preventScroll: true });
+    came.current = path;
   }, [path]);
   useActions([
     { key: 'mod k', label: t('palette.open'), run: openPalette, hidden: true },

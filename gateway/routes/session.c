@@ -109,7 +109,7 @@ void session_link(struct request *r, struct response *res)
 	struct str code = request_query(r, "code");
 	struct buf token = BUF_INIT;
 	struct err err = {0};
-	if (!code.p) {
+	if (!code.p || r->head_only) { /* a preview of the link must not use it up */
 		ui_page(r, res);
 		return;
 	}

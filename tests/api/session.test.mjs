@@ -80,6 +80,7 @@ describe('a session', () => {
   test('is begun by the link of the log, once', async () => {
     const { login } = await sluice.logged('listening');
     const path = login.slice(new URL(login).origin.length);
+    assert.equal((await nobody.request('HEAD', path)).status, 200, 'a preview does not use it up');
     const first = await nobody.get(path);
     assert.equal(first.status, 303);
     assert.equal(first.headers.location, '/');

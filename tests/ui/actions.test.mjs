@@ -8,13 +8,17 @@ import { setStage, settled } from './stage.mjs';
 describe('actions', () => {
   let stage, browser, queues;
   before(async () => {
-    [stage, browser] = await Promise.all([setStage(), startBrowser()]);
+    browser = await startBrowser();
+    stage = await setStage();
     queues = stage.queues;
     await settled(stage);
   });
   after(async () => {
-    await browser?.close();
-    await stage?.stop();
+    try {
+      await browser?.close();
+    } finally {
+      await stage?.stop();
+    }
   });
 
   const open = (path, options) => browser.open(stage.sluice, path, options);

@@ -8,11 +8,15 @@ import { setStage } from './stage.mjs';
 describe('behaviour', () => {
   let stage, browser;
   before(async () => {
-    [stage, browser] = await Promise.all([setStage({ busy: false, allow: [/redis/] }), startBrowser()]);
+    browser = await startBrowser();
+    stage = await setStage({ busy: false, allow: [/redis/] });
   });
   after(async () => {
-    await browser?.close();
-    await stage?.stop();
+    try {
+      await browser?.close();
+    } finally {
+      await stage?.stop();
+    }
   });
 
   const open = (path, options) => browser.open(stage.sluice, path, options);
@@ -158,6 +162,37 @@ describe('behaviour', () => {
     asked.length = 0;
     await eventually(() => asked.includes('/api/queues/greetings'), { what: 'a look because of the event' });
     await context.close();
+  });
+
+  test('memory is steady while it is kept open', async () => {
+    const page = await open('/', { clock: true });
+    await page.locator('tbody tr').first().waitFor();
+    const devtools = await page.context().newCDPSession(page);
+    const live = async (minutes) => {
+      for (let i = 0; i < minutes * 12; i++) {
+        const answered = page.waitForResponse((response) => response.url().endsWith('/api/queues'));
+        await page.clock.runFor(5000);
+        await answered;
+      }
+      await devtools.send('HeapProfiler.collectGarbage');
+      return (await devtools.send('Runtime.getHeapUsage')).usedSize;
+    };
+    const before = await live(1);
+    const after = await live(process.env.SLUICE_TEST_LONG ? 30 : 4);
+    assert.ok(after - before < 2_000_000, `${before} bytes became ${after}`);
+    await page.context().close();
+  });
+
+  test('rows stay where they are while some are chosen', async () => {
+    const page = await open('/queues/invoices/jobs?state=waiting', { clock: true });
+    await page.locator('tbody input').first().click();
+    await page.getByText('1 job chosen').waitFor();
+    await page.waitForLoadState('networkidle');
+    const seen = requests(page);
+    await page.clock.runFor(20_000);
+    await eventually(() => seen.includes('/api/queues/invoices'), { what: 'the counts' });
+    assert.ok(!seen.includes('/api/queues/invoices/jobs'));
+    await page.context().close();
   });
 
   test('a payload of megabytes does not freeze it', async () => {

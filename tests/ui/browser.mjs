@@ -36,7 +36,7 @@ class Browser {
     if (roles) await context.addCookies([{ name: 'sluice-session', value: sluice.token({ roles, sub }), url: sluice.url, httpOnly: true, sameSite: 'Strict' }]);
     if (clock) await context.clock.install(); // its timers can be made to run ahead
     const page = await context.newPage();
-    this.#listen(page, [/the server responded with a status of (4\d\d|503)|net::ERR_/, ...expect]);
+    this.#listen(page, [/the server responded with a status of (4\d\d|50[34])|net::ERR_/, ...expect]);
     await page.goto(path);
     return page;
   }

@@ -8,11 +8,15 @@ import { setStage } from './stage.mjs';
 describe('records', () => {
   let stage, browser;
   before(async () => {
-    [stage, browser] = await Promise.all([setStage({ busy: false, records: true }), startBrowser()]);
+    browser = await startBrowser();
+    stage = await setStage({ busy: false, records: true });
   });
   after(async () => {
-    await browser?.close();
-    await stage?.stop();
+    try {
+      await browser?.close();
+    } finally {
+      await stage?.stop();
+    }
   });
 
   const ids = (page) => page.locator('tbody th').allInnerTexts();

@@ -35,12 +35,16 @@ const SCREENS = [
 describe('screens', () => {
   let stage, browser;
   before(async () => {
-    [stage, browser] = await Promise.all([setStage({ records: true }), startBrowser()]);
+    browser = await startBrowser();
+    stage = await setStage({ records: true });
     await settled(stage);
   });
   after(async () => {
-    await browser?.close();
-    await stage?.stop();
+    try {
+      await browser?.close();
+    } finally {
+      await stage?.stop();
+    }
   });
 
   for (const { form, ...look } of FORMS) {

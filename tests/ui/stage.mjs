@@ -27,33 +27,46 @@ const DECLARATIONS = [
 
 // {redis, sluice, queues, stop()}. busy: workers that take the jobs of `orders` and `thumbnails`. records: with PostgreSQL, and
 // jobs that have ended.
-export async function setStage({ busy = true, records = false, env = {}, allow = [] } = {}) {
-  const redis = await startRedis();
+export async function setStage({ busy = true, records = false, tcp = false, env = {}, allow = [] } = {}) {
+  const redis = await startRedis({ tcp });
   const postgres = records ? await startPostgres() : null;
   const kept = postgres ? { SLUICE_RECORDS: 'on', DATABASE_URL: postgres.url } : {};
   const sluice = await startSluice({
-    env: { REDIS_URL: redis.url, SLUICE_QUEUES: declare(...DECLARATIONS), DEV_LOGIN: '1', SLUICE_NOTIFY_DRY_RUN: '1', SLUICE_DOC_NOT_FOUND_GRACE: '0', ...kept, ...env }, allow,
+    env: {
+      REDIS_URL: redis.url, SLUICE_QUEUES: declare(...DECLARATIONS), DEV_LOGIN: '1', SLUICE_NOTIFY_DRY_RUN: '1', SLUICE_DOC_NOT_FOUND_GRACE: '0', ...kept, ...env,
+    },
+    allow,
   });
   const connection = redis.connect();
   const queues = Object.fromEntries([...DECLARATIONS.map(({ name }) => name), 'legacy-import'].map((name) => [name, new Queue(name, { connection })]));
   for (const queue of Object.values(queues)) queue.on('error', () => {}); // Redis is killed on purpose
   const workers = busy ? startWorkers(redis) : [];
-  await fill(queues, redis);
-  if (postgres) await leaveRecords(sluice, redis);
-  return {
+  const stage = {
     redis, sluice, queues,
     async stop() {
-      await Promise.all(workers.map((worker) => worker.close(true)));
-      await Promise.all(Object.values(queues).map((queue) => queue.close()));
-      await sluice.stop();
-      await redis.stop();
-      await postgres?.stop();
+      try {
+        await Promise.all(workers.map((worker) => worker.close(true)));
+        await Promise.all(Object.values(queues).map((queue) => queue.close()));
+        await sluice.stop();
+      } finally {
+        await redis.stop();
+        await postgres?.stop();
+      }
     },
   };
+  try {
+    await fill(queues, redis);
+    if (postgres) await leaveRecords(sluice, redis);
+    return stage;
+  } catch (error) {
+    await stage.stop();
+    throw error;
+  }
 }
 
 function startWorkers(redis) {
-  const options = () => ({ connection: redis.connect(), concurrency: 4, metrics: { maxDataPoints: 120 } });
+  // Over the port where there is one: what a worker's address looks like elsewhere.
+  const options = () => ({ connection: redis.connect(redis.port ? { path: undefined, port: redis.port } : {}), concurrency: 4, metrics: { maxDataPoints: 120 } });
   const orders = new Worker('orders', async (job) => {
     if (job.data.hold) {
       await job.log('waiting for the warehouse');

@@ -108,17 +108,20 @@ function Many({ queue, state, selection, filter, setBulk }) {
   );
 }
 
-function List({ queue, state, data, filter }) {
+// hold(true): rows are chosen, so nothing may move under the pointer.
+function List({ queue, state, data, filter, hold }) {
   const { items, next, scanned } = data;
   const ids = items.map(({ id }) => id);
   const selection = useSelection(ids);
   const rows = useRows(ids.map((id) => path`/jobs/${queue}/${id}`));
   const [bulk, setBulk] = useState(null);
   const here = ids[rows.at];
+  const some = selection.chosen.length > 0;
+  useEffect(() => hold(some), [some]);
   useActions([
     here && verbsOf(state).length && { key: 'x', label: t('keys.choose'), run: () => selection.toggle(here) },
     here && verbsOf(state).length && { key: 'X', label: t('keys.choose.range'), run: () => selection.toggle(here, true) },
-    ...verbsOf(state).map((verb) => selection.chosen.length > 0 && { key: { retry: 'r', remove: 'd', promote: 'm' }[verb], label: tn(`bulk.${verb}.title`, selection.chosen.length), run: () => eachJob(queue, selection.chosen, verb) }),
+    ...verbsOf(state).map((verb) => some && { key: { retry: 'r', remove: 'd', promote: 'm' }[verb], label: tn(`bulk.${verb}.title`, selection.chosen.length), run: () => eachJob(queue, selection.chosen, verb) }),
   ]);
   return (
     <>
@@ -140,8 +143,9 @@ export function Jobs({ queue }) {
   const state = query.get('state') ?? 'waiting';
   const wanted = new URLSearchParams({ state, limit: LIMIT });
   for (const name of ['name', 'id', 'cursor']) if (query.get(name)) wanted.set(name, query.get(name));
+  const [held, hold] = useState(false);
   const detail = useResource(path`/api/queues/${queue}`, { queue, every: 3000 });
-  const jobs = useResource(`${path`/api/queues/${queue}/jobs`}?${wanted}`, { queue, every: query.get('cursor') ? 0 : 3000 });
+  const jobs = useResource(`${path`/api/queues/${queue}/jobs`}?${wanted}`, { queue, every: held || query.get('cursor') ? 0 : 3000 });
   const filter = { cursor: query.get('cursor'), bulk: { state, ...(query.get('name') ? { name: query.get('name') } : {}) } };
   useEffect(() => void (document.title = `${t(`state.${state}`)} · ${queue} · Sluice`), [queue, state]);
   return (
@@ -149,7 +153,7 @@ export function Jobs({ queue }) {
       <QueueHead queue={queue} detail={detail.data} />
       <StateLinks queue={queue} counts={detail.data?.counts} chosen={state} />
       <Filters key={query.toString()} query={query} />
-      <Loaded resource={jobs} rows={10}>{(data) => <List key={state} queue={queue} state={state} data={data} filter={filter} />}</Loaded>
+      <Loaded resource={jobs} rows={10}>{(data) => <List key={state} queue={queue} state={state} data={data} filter={filter} hold={hold} />}</Loaded>
     </>
   );
 }
