@@ -41,10 +41,8 @@ static void note_foreign(struct records *rec, const struct bq_clients *clients)
 		q->foreign = clients->refused; /* nobody can tell */
 		for (size_t c = 0; c < clients->n && !q->foreign; c++)
 			q->foreign = str_eq(clients->items[c].queue, q->queue->name) && is_foreign(&clients->items[c]);
-		if (q->foreign) {
-			q->followed = true;
-			atomic_store(&q->outbox.adds, true);
-		}
+		q->followed = q->followed || q->foreign;
+		atomic_store(&q->outbox.adds, q->adds || q->foreign);
 	}
 }
 

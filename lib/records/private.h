@@ -34,6 +34,7 @@ struct rec_queue {
 	struct bq_queue *queue;
 	struct records_policy policy;
 	struct bq_outbox outbox;
+	bool adds;                /* adds are written down whoever is there */
 	struct series *m_written, *m_backlog, *m_lag, *m_dropped, *m_gaps;
 	/* the writer's thread */
 	bool waiting;             /* entries may be there */

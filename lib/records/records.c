@@ -24,6 +24,7 @@ static void init_queue(struct records *rec, struct rec_queue *q, const struct re
 
 	*q = (struct rec_queue){.rec = rec, .queue = o->queue, .policy = o->policy, .batch = FIRST_BATCH, .waiting = true};
 	records_choose_caps(q, false);
+	q->adds = o->adds;
 	atomic_store(&q->outbox.adds, o->adds);
 	q->outbox.wake = wake;
 	q->outbox.wake_arg = rec;
