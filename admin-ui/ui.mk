@@ -22,6 +22,6 @@ $(UI_ASSETS): $(GEN)/.with-ui $(UI_SRC) $(if $(filter 0,$(WITH_UI)),,$(UI_MODULE
 	$(Q)node admin-ui/embed.mjs $(if $(filter 0,$(WITH_UI)),--none,$(UI_DIR)/node_modules) $(GEN)
 
 GENERATED += $(GEN)/preact_licence.h
-$(GEN)/preact_licence.h: $(if $(filter 0,$(WITH_UI)),$(GEN)/.with-ui,$(UI_MODULES))
+$(GEN)/preact_licence.h: $(GEN)/.with-ui $(if $(filter 0,$(WITH_UI)),,$(UI_MODULES))
 	@mkdir -p $(@D)
 	@{ test $(WITH_UI) = 0 && echo '""' || sed 's/[\\"]/\\&/g; s/.*/"&\\n"/' $(UI_DIR)/node_modules/preact/LICENSE; } >$@
