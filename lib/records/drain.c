@@ -38,7 +38,13 @@ static size_t bytes_of(const struct bq_entry *e)
 	return 512 + j->data.n + j->returnvalue.n + j->opts_json.n + j->stacktrace.n + j->progress.n + e->logs.n;
 }
 
-/* An entry that cannot be read is left out: it would stand in the way for ever. */
+/* It would stand in the way for ever. */
+static void leave_out(struct rec_queue *q, const char *why)
+{
+	LOG(q->rec->o.log, LOG_WARN, "records_entry_unread", log_str("queue", q->queue->name), log_strz("error", why));
+}
+
+/* An entry that cannot be read is left out. */
 static int read_entry(struct draining *d, const redisReply *r, struct err *err)
 {
 	struct rec_queue *q = d->q;
@@ -52,15 +58,19 @@ static int read_entry(struct draining *d, const redisReply *r, struct err *err)
 	d->last = stream_id_read(rreply_str(rreply_at(r, 0)));
 	d->entries++;
 	if (rc < 0) {
-		LOG(rec->o.log, LOG_WARN, "records_entry_unread", log_str("queue", q->queue->name), log_err(&why));
+		leave_out(q, why.text);
 		return 0;
 	}
 	if (e.kind == BQ_ENTRY_REMOVED && e.job.finished_on >= 0)
 		return 0; /* its record says how it ended */
 	struct record_row *row = &d->rows[d->n];
 	rc = record_row_make(row, &e, &q->policy, &rec->arena);
-	if (rc < 0)
+	if (rc == ERR_NOMEM)
 		return err_set(err, rc, "no memory for a record");
+	if (rc < 0) {
+		leave_out(q, "its id is too long");
+		return 0;
+	}
 	row->first = row->first && !(e.kind == BQ_ENTRY_END && atomic_load(&q->outbox.adds));
 	d->bytes += bytes_of(&e);
 	d->n++;
@@ -135,6 +145,43 @@ static bool was_there(struct pglink *l, int rc)
 	return rc == ERR_REPLY && strcmp(pglink_sqlstate(l), "23505") == 0;
 }
 
+/* Something in the batch is what PostgreSQL does not take (SQLSTATE classes 22, 54), today or tomorrow. */
+static bool is_refused(struct pglink *l, int rc)
+{
+	const char *state = pglink_sqlstate(l);
+
+	return rc == ERR_REPLY && (strncmp(state, "22", 2) == 0 || strncmp(state, "54", 2) == 0);
+}
+
+static int write_once(struct draining *d, struct err *err)
+{
+	struct records *rec = d->q->rec;
+	int64_t deadline = records_pg_deadline(rec);
+
+	d->merge = false;
+	int rc = pglink_transact(rec->link, write_batch, d, deadline, err);
+	if (!was_there(rec->link, rc))
+		return rc;
+	d->merge = true;
+	rec->weeks.n = 0;
+	return pglink_transact(rec->link, write_batch, d, deadline, err);
+}
+
+/* Halves what is refused until what stands at its front is written, or is the one entry that cannot be: that is left out. */
+static int write_front(struct draining *d, struct err *err)
+{
+	struct rec_queue *q = d->q;
+	int rc;
+
+	while (rc = write_once(d, err), is_refused(q->rec->link, rc) && d->entries > 1)
+		q->batch = d->entries / 2;
+	if (!is_refused(q->rec->link, rc))
+		return rc;
+	leave_out(q, err->text);
+	d->n = 0;
+	return 0;
+}
+
 /* The next one holds about BATCH_BYTES, if its entries are like these. */
 static void choose_batch(struct rec_queue *q, const struct draining *d)
 {
@@ -145,16 +192,10 @@ static void choose_batch(struct rec_queue *q, const struct draining *d)
 
 int records_drain(struct rec_queue *q, struct err *err)
 {
-	struct records *rec = q->rec;
 	struct draining d = {.q = q};
-	int64_t deadline = records_pg_deadline(rec);
-	int rc = pglink_transact(rec->link, write_batch, &d, deadline, err);
+	size_t wanted = q->batch;
+	int rc = write_front(&d, err);
 
-	if (was_there(rec->link, rc)) {
-		d.merge = true;
-		rec->weeks.n = 0;
-		rc = pglink_transact(rec->link, write_batch, &d, deadline, err);
-	}
 	if (rc == ELSEWHERE)
 		return RECORDS_ELSEWHERE;
 	if (rc == 0 && d.entries == 0)
@@ -163,7 +204,8 @@ int records_drain(struct rec_queue *q, struct err *err)
 		rc = take_off(&d, err);
 	if (rc < 0)
 		return rc;
+	bool halved = q->batch < wanted;
 	choose_batch(q, &d);
 	series_add(q->m_written, (double)d.n);
-	return (int)d.entries;
+	return (int)(halved ? wanted : d.entries);
 }

@@ -228,8 +228,11 @@ static bool from_hash(struct rec_queue *q, struct trace_rows *rows, const struct
 	if (*rc < 0 || e.job.finished_on < 0 || e.job.timestamp <= 0)
 		return false;
 	e.job.state = t->state;
-	if (!is_own(&e.job))
-		*rc = record_row_make(&rows->items[rows->n++], &e, &q->policy, &q->rec->events_arena);
+	if (is_own(&e.job))
+		return true;
+	*rc = record_row_make(&rows->items[rows->n], &e, &q->policy, &q->rec->events_arena);
+	rows->n += *rc == 0;
+	*rc = *rc == ERR_LIMIT ? 0 : *rc;
 	return true;
 }
 

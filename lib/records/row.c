@@ -42,6 +42,25 @@ static struct str clean(struct making *m, struct str s)
 	return settle(m, &b);
 }
 
+/* The same, no longer than that: the last character is whole. */
+static struct str clean_up_to(struct making *m, struct str s, size_t max)
+{
+	s = clean(m, s);
+	if (s.n <= max)
+		return s;
+	while (max > 0 && ((unsigned char)s.p[max] & 0xc0) == 0x80)
+		max--;
+	return str_sub(s, 0, max);
+}
+
+/* The id is what a record is found by: it is never cut. */
+static int verdict(const struct making *m)
+{
+	if (m->failed)
+		return ERR_NOMEM;
+	return m->row->job_id.n > RECORD_ID_MAX_BYTES ? ERR_LIMIT : 0;
+}
+
 /* ---- data and return value ---- */
 
 static bool is_named(const struct records_part *part, struct str key)
@@ -88,6 +107,17 @@ static struct str keep(struct making *m, const struct records_part *part, struct
 	return text;
 }
 
+#define EXPONENT_DIGITS 3
+
+bool record_number_fits(struct str raw)
+{
+	struct str exponent = raw;
+
+	while (exponent.n > 0 && (exponent.p[0] | 0x20) != 'e')
+		exponent = str_sub(exponent, 1, exponent.n - 1);
+	return raw.n <= RECORD_FIELD_MAX_BYTES && exponent.n <= strlen("e-") + EXPONENT_DIGITS;
+}
+
 /* A value that jsonb can hold and that somebody may look for. */
 static bool is_plain(const struct jdoc *doc, uint32_t node, struct str value)
 {
@@ -95,9 +125,10 @@ static bool is_plain(const struct jdoc *doc, uint32_t node, struct str value)
 	case J_STRING:
 		return value.p && value.n <= RECORD_FIELD_MAX_BYTES && !memchr(value.p, '\0', value.n);
 	case J_NUMBER:
+		return record_number_fits(jdoc_raw(doc, node));
 	case J_TRUE:
 	case J_FALSE:
-		return jdoc_raw(doc, node).n <= RECORD_FIELD_MAX_BYTES;
+		return true;
 	default:
 		return false;
 	}
@@ -212,8 +243,8 @@ static void put_job(struct making *m, const struct bq_job *job)
 
 	row->job_id = clean(m, job->id);
 	row->created_ms = job->timestamp;
-	row->name = clean(m, job->name);
-	row->org = job->opts.org.p ? clean(m, job->opts.org) : STR("default");
+	row->name = clean_up_to(m, job->name, RECORD_NAME_MAX_BYTES);
+	row->org = job->opts.org.p ? clean_up_to(m, job->opts.org, RECORD_NAME_MAX_BYTES) : STR("default");
 	row->sub = clean(m, job->opts.sub);
 	row->processed_ms = job->processed_on;
 	row->delay_ms = job->delay;
@@ -259,7 +290,7 @@ int record_row_make(struct record_row *row, const struct bq_entry *e, const stru
 		put_end(&m, e, reason);
 	else if (e->kind == BQ_ENTRY_ATTEMPT)
 		row->attempts = attempt(&m, row->processed_ms >= 0 ? row->processed_ms : e->at_ms, e->at_ms, row->worker, reason);
-	return m.failed ? ERR_NOMEM : 0;
+	return verdict(&m);
 }
 
 int record_row_trace(struct record_row *row, const struct record_trace *t, const struct records_policy *policy, struct arena *a)
@@ -268,7 +299,7 @@ int record_row_trace(struct record_row *row, const struct record_trace *t, const
 	bool ended = t->state == BQ_COMPLETED || t->state == BQ_FAILED;
 
 	row->job_id = clean(&m, t->id);
-	row->name = clean(&m, t->name);
+	row->name = clean_up_to(&m, t->name, RECORD_NAME_MAX_BYTES);
 	row->created_ms = t->created_ms;
 	row->at_ms = t->at_ms;
 	row->finished_ms = ended ? t->at_ms : -1;
@@ -279,7 +310,7 @@ int record_row_trace(struct record_row *row, const struct record_trace *t, const
 		put_payload(&m, STR_NONE, t->value);
 	if (t->state == BQ_FAILED)
 		put_failure(&m, clean(&m, t->value));
-	return m.failed ? ERR_NOMEM : 0;
+	return verdict(&m);
 }
 
 bool record_row_is_whole(const struct record_row *row)

@@ -9,6 +9,8 @@
 
 #define RECORD_FIELDS_MAX 32       /* members of data by which a record can be found, */
 #define RECORD_FIELD_MAX_BYTES 256 /* and how long their values may be */
+#define RECORD_ID_MAX_BYTES 1024   /* an index of PostgreSQL takes no more than 2704 bytes: jobs whose ids are longer have no record, */
+#define RECORD_NAME_MAX_BYTES 512  /* names and organizations are cut; ours are shorter */
 
 struct record_row {
 	struct str job_id;
@@ -26,7 +28,7 @@ struct record_row {
 	bool first; /* there is hardly a record of the job yet */
 };
 
-/* Makes the row of an entry. ERR_NOMEM. */
+/* Makes the row of an entry. ERR_NOMEM; ERR_LIMIT: the id is too long for a record. */
 int record_row_make(struct record_row *row, const struct bq_entry *e, const struct records_policy *policy, struct arena *a) MUST_CHECK;
 
 /* A job of which only its end is known, from an event: `value` is its return value or the reason. at_ms: when. */
@@ -36,7 +38,11 @@ struct record_trace {
 	enum bq_state state;   /* COMPLETED, FAILED; else it was removed */
 	struct str value;
 };
+/* As record_row_make. */
 int record_row_trace(struct record_row *row, const struct record_trace *t, const struct records_policy *policy, struct arena *a) MUST_CHECK;
+
+/* Can jsonb hold the number? Its numeric has at most 16383 digits behind the point, JSON as many as it likes. */
+bool record_number_fits(struct str raw);
 
 /* Has everything that a record of it could have: an entry of its add, a moment before, adds nothing. */
 bool record_row_is_whole(const struct record_row *row);

@@ -4,6 +4,7 @@
 #include "lib/json/jwrite.h"
 #include "lib/pg/pgtext.h"
 #include "lib/records/private.h"
+#include "lib/records/row.h"
 
 /* ---- statements ---- */
 
@@ -72,7 +73,7 @@ static bool is_plain_json(struct str value)
 
 	arena_init(&a, 0);
 	bool plain = jdoc_parse(&doc, &a, value, &JDOC_TOKEN_LIMITS, NULL) == 0 && jdoc_type(&doc, JDOC_ROOT) >= J_FALSE &&
-		     jdoc_type(&doc, JDOC_ROOT) <= J_NUMBER;
+		     jdoc_type(&doc, JDOC_ROOT) <= J_NUMBER && record_number_fits(jdoc_raw(&doc, JDOC_ROOT));
 	arena_release(&a);
 	return plain;
 }

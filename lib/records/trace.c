@@ -15,13 +15,18 @@ static const struct pg_stmt SAVE = {"records_cursor",
 
 /* ---- of which job ---- */
 
+static bool can_be_looked_up(struct str id)
+{
+	return str_is_utf8(id) && !memchr(id.p, '\0', id.n);
+}
+
 static int look_up(struct rec_queue *q, const struct record_trace *traces, size_t n, struct pg_rows **rows, struct err *err)
 {
 	struct pgarray ids = PGARRAY_INIT;
 	int rc = ERR_NOMEM;
 
 	for (size_t i = 0; i < n; i++)
-		pgarray_text(&ids, str_is_utf8(traces[i].id) ? traces[i].id : STR(""));
+		pgarray_text(&ids, can_be_looked_up(traces[i].id) ? traces[i].id : STR(""));
 	pgarray_end(&ids);
 	const struct pg_value values[] = {pg_text(q->rec->o.prefix), pg_text(q->queue->name), pg_text(buf_str(&ids.out))};
 	const struct pg_call call = {&LOOK_UP, values};
@@ -63,7 +68,9 @@ int trace_rows_add(struct trace_rows *rows, struct rec_queue *q, struct record_t
 	for (size_t i = 0; rc == 0 && i < n; i++) {
 		if (traces[i].created_ms == 0)
 			traces[i].created_ms = traces[i].at_ms;
-		rc = record_row_trace(&rows->items[rows->n++], &traces[i], &q->policy, &q->rec->events_arena);
+		rc = record_row_trace(&rows->items[rows->n], &traces[i], &q->policy, &q->rec->events_arena);
+		rows->n += rc == 0;
+		rc = rc == ERR_LIMIT ? 0 : rc;
 	}
 	return rc < 0 ? err_set(err, rc, "no memory for records") : 0;
 }

@@ -172,6 +172,34 @@ static void members_to_search_by_are_few_and_short(void **state UNUSED)
 	buf_release(&data);
 }
 
+static void what_no_index_takes_is_cut_or_left_out(void **state UNUSED)
+{
+	static char text[RECORD_ID_MAX_BYTES + 2];
+	struct bq_entry e = an_end(BQ_COMPLETED);
+	struct record_row row;
+
+	memset(text, 'x', sizeof(text));
+	memcpy(text + RECORD_NAME_MAX_BYTES - 1, "\xc3\xa4", 2); /* the bound is inside a character */
+	e.job.name = e.job.opts.org = (struct str){text, sizeof(text)};
+	row = row_of(&e, &EVERYTHING);
+	assert_int_equal(row.name.n, RECORD_NAME_MAX_BYTES - 1);
+	assert_int_equal(row.org.n, RECORD_NAME_MAX_BYTES - 1);
+	e.job.id = (struct str){text, RECORD_ID_MAX_BYTES};
+	assert_int_equal(row_of(&e, &EVERYTHING).job_id.n, RECORD_ID_MAX_BYTES);
+	e.job.id.n++;
+	assert_int_equal(record_row_make(&row, &e, &EVERYTHING, &arena), ERR_LIMIT);
+}
+
+static void numbers_that_jsonb_cannot_hold_are_not_searched_by(void **state UNUSED)
+{
+	struct bq_entry e = an_end(BQ_COMPLETED);
+
+	e.job.data = STR("{\"a\":1e-20000,\"b\":0E+99999,\"c\":1e-300,\"d\":-1.5E+10}");
+	assert_text(row_of(&e, &EVERYTHING).fields, "{\"c\":1e-300,\"d\":-1.5E+10}");
+	assert_false(record_number_fits(STR("1e-0001")));
+	assert_true(record_number_fits(STR("123")));
+}
+
 static void a_trace_is_partial_and_nobody_s(void **state UNUSED)
 {
 	const struct record_trace t = {.id = STR("9"), .created_ms = CREATED, .at_ms = END, .state = BQ_COMPLETED, .value = STR("7")};
@@ -246,6 +274,8 @@ int main(void)
 		TEST(only_what_the_policy_names_is_kept),
 		TEST(what_postgresql_cannot_hold_is_replaced),
 		TEST(members_to_search_by_are_few_and_short),
+		TEST(what_no_index_takes_is_cut_or_left_out),
+		TEST(numbers_that_jsonb_cannot_hold_are_not_searched_by),
 		TEST(a_trace_is_partial_and_nobody_s),
 		TEST(removals_are_no_ends),
 		TEST(fingerprints_drop_what_varies),
