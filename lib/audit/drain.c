@@ -312,7 +312,7 @@ static void count(struct audit *a, const struct draining *d)
 	LOG(a->o.log, LOG_ERROR, "audit_lost", log_int("lines", d->lost));
 }
 
-/* Everything that is there. */
+/* Everything that is there, if there is time. */
 static void drain(struct audit *a, int64_t until_mono_ms)
 {
 	struct draining d = {.a = a};
@@ -333,6 +333,9 @@ static void drain(struct audit *a, int64_t until_mono_ms)
 		LOG(a->o.log, rc == ERR_UNAVAILABLE || rc == ERR_STOPPING ? LOG_DEBUG : LOG_WARN, "audit_not_written", log_err(&err));
 	draining_clear(&d);
 	table_release(&d.sources);
+	lock_take(&a->mu);
+	a->woken = a->woken || more;
+	lock_give(&a->mu);
 }
 
 /* Until there is news and some more has gathered, or the next look is due. false: it is time to end. */
@@ -352,15 +355,13 @@ static bool wait_for_news(struct audit *a)
 	return on;
 }
 
-/* The last lines are on their way, or cannot be. */
+/* The last lines are sent, or cannot be; and nobody is told of a sending any more. */
 static void wait_for_sent(struct audit *a)
 {
-	int64_t until = clock_mono_ms() + LAST_MS;
-
 	audit_send(a);
 	lock_take(&a->mu);
-	while (a->sending && cond_wait_until(&a->wake, &a->mu, until))
-		continue;
+	while (a->sending)
+		cond_wait(&a->wake, &a->mu);
 	lock_give(&a->mu);
 }
 
@@ -370,7 +371,7 @@ void audit_writer_main(void *arg)
 
 	while (wait_for_news(a)) {
 		audit_send(a);
-		drain(a, INT64_MAX);
+		drain(a, clock_mono_ms() + LOOK_MS);
 	}
 	wait_for_sent(a);
 	drain(a, clock_mono_ms() + LAST_MS);

@@ -224,6 +224,13 @@ static bool prepare(struct audit *a, struct rcmd *cmd)
 	return true;
 }
 
+/* Not under mu: what fails at once is told of before this returns. */
+static void hand_over(struct audit *a, struct rcmd *cmd)
+{
+	rmux_send(a->o.mux, cmd, clock_mono_ms() + AUDIT_REDIS_TIMEOUT_MS, on_sent, a);
+	rcmd_release(cmd);
+}
+
 void audit_send(struct audit *a)
 {
 	struct rcmd cmd = RCMD_INIT;
@@ -232,14 +239,14 @@ void audit_send(struct audit *a)
 	bool due = prepare(a, &cmd);
 	lock_give(&a->mu);
 	if (due)
-		rmux_send(a->o.mux, &cmd, clock_mono_ms() + AUDIT_REDIS_TIMEOUT_MS, on_sent, a);
-	rcmd_release(&cmd);
+		hand_over(a, &cmd);
 }
 
 /* What failed, or may have failed, is sent again with the next line, or when the writer next looks: who reads it knows it by its numbers. */
 static void on_sent(void *arg, int rc, const struct rreplies *replies, const struct err *err)
 {
 	struct audit *a = arg;
+	struct rcmd cmd = RCMD_INIT;
 	struct err why = {0};
 
 	if (rc == 0)
@@ -253,10 +260,11 @@ static void on_sent(void *arg, int rc, const struct rreplies *replies, const str
 		batch_clear(a->leaving);
 	a->sending = false;
 	a->woken = a->woken || rc == 0;
+	bool more = rc == 0 && prepare(a, &cmd);
 	cond_signal(&a->wake);
-	lock_give(&a->mu);
-	if (rc == 0)
-		audit_send(a);
+	lock_give(&a->mu); /* unless there is more, *a may be freed now */
+	if (more)
+		hand_over(a, &cmd);
 }
 
 void audit_add(struct audit *a, const struct audit_line *line)
