@@ -67,7 +67,8 @@ BEGIN
         RETURN;
     END IF;
     PERFORM pg_advisory_xact_lock(hashtextextended('sluice.records_partition', 0));
-    IF to_regclass('sluice.' || part) IS NOT NULL THEN
+    -- to_regclass may still answer from a cache that does not know of what another session has just made.
+    IF EXISTS (SELECT FROM pg_catalog.pg_class WHERE relnamespace = 'sluice'::regnamespace AND relname = part) THEN
         RETURN;
     END IF;
     EXECUTE format('CREATE TABLE sluice.%I (LIKE sluice.records INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING INDEXES)', part);
