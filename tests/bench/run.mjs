@@ -1,7 +1,7 @@
 // The benchmark: starts everything itself, measures Sluice and its peers in turns, prints the figures as Markdown. A full run writes
 // them into docs/performance.md, between its markers, and the chart into docs/img/.
 //
-//     node tests/bench/run.mjs [part ...]      parts: submit disk arrays lines reading running workers latency idle costs records limits startup; all by default
+//     node tests/bench/run.mjs [part ...]      parts: submit disk arrays lines reading running workers latency idle costs records search limits startup; all by default
 //     QUICK=1                                  fewer rounds, shorter, the most telling cases; writes nothing
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -15,6 +15,7 @@ const { chart } = await import('./parts/chart.mjs');
 const { markdown } = await import('./parts/report.mjs');
 const { limits } = await import('./parts/limits.mjs');
 const { records } = await import('./parts/records.mjs');
+const { searching } = await import('./parts/records-search.mjs');
 const { arrays, byLines, reading, submit } = await import('./parts/versus.mjs');
 const { running, workers } = await import('./parts/workers.mjs');
 
@@ -22,7 +23,7 @@ const quick = Boolean(process.env.QUICK);
 const FULL = {
   rounds: 4, seconds: 2, connections: [1, 50, 200], disk: ['everysec', 'always'], lines: 100_000, backlogs: [1000, 100_000, 1_000_000],
   concurrencies: [1, 10, 100], emptyJobs: 30_000, leases: [1, 100], leased: 80_000, lengths: [0, 100_000, 500_000], sizes: [200, 10_000, 500_000],
-  queues: [3, 100, 1000], startups: 15,
+  queues: [3, 100, 1000], startups: 15, searched: 2_000_000,
 };
 const QUICK = {
   rounds: 1, seconds: 1, connections: [50], disk: ['always'], lines: 100_000, backlogs: [1000, 100_000],
@@ -51,6 +52,7 @@ const ALONE = {
   idle: () => idle(plan),
   costs: () => costs(plan),
   records: () => records(plan),
+  search: () => (plan.searched ? searching(plan) : undefined),
   limits: () => limits(plan),
   startup: () => execFileSync(process.execPath, [resolve(import.meta.dirname, 'startup.mjs'), String(plan.startups)], { encoding: 'utf8' }),
 };

@@ -14,7 +14,7 @@ function goal(title, reached, measured, limit) {
 }
 
 // A row for each goal whose cases were measured.
-export function goals({ versus = [], limits = [] }) {
+export function goals({ versus = [], limits = [], search = [] }) {
   const results = (id) => versus.find((row) => row.id === id)?.results;
   const limit = (id) => limits.find((row) => row.id === id);
   const rows = [];
@@ -62,6 +62,10 @@ export function goals({ versus = [], limits = [] }) {
   if (leased) {
     const { sluice, Worker100: other } = leased;
     add("HTTP workers, 100 at a time: above BullMQ's Worker at concurrency 100", other.ratio > 1, times(other.ratio), `a request for each completion; ${redisBound(sluice, other)}`);
+  }
+  if (search.length) {
+    const slowest = search.toSorted((a, b) => b.p50Ms - a.p50Ms)[0];
+    add('Searching records by indexed fields: under 200 ms', slowest.p50Ms < 200, `${slowest.p50Ms.toFixed(1)} ms (${slowest.title})`, 'PostgreSQL with 16 MB of shared buffers');
   }
   const largest = versus.filter((row) => row.results.sluice.residentMiB).toSorted((a, b) => b.results.sluice.residentMiB - a.results.sluice.residentMiB)[0];
   if (largest) {

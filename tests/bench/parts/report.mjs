@@ -31,6 +31,10 @@ function recordsTable(cases) {
   return table(['load', '', 'a second', 'spread', 'without is × as fast', 'CPU µs each', 'Redis CPU µs each', 'PostgreSQL CPU µs each'], rows);
 }
 
+function searchTable(searches) {
+  return table(['records that are searched for', 'first ms', 'p50 ms', 'longest ms'], searches.map((r) => [r.title, tenths(r.firstMs), tenths(r.p50Ms), tenths(r.worstMs)]));
+}
+
 function latencyTable({ results }) {
   return table(['submitted through', 'p50 ms', 'p99 ms'], Object.entries(results).map(([name, r]) => [NAMES[name], tenths(r.p50Ms), tenths(r.p99Ms)]));
 }
@@ -45,7 +49,7 @@ export function machine() {
   return `${availableParallelism()} cores of ${cpus()[0].model}, Linux ${release()}, Redis ${redis}, Node ${process.versions.node}, load average ${readFileSync('/proc/loadavg', 'utf8').split(' ')[0]} at the end`;
 }
 
-// parts: {versus, latency, idle, costs, records, limits, startup}; what was not measured is left out.
+// parts: {versus, latency, idle, costs, records, search, limits, startup}; what was not measured is left out.
 export function markdown(parts, plan) {
   const out = [`Machine: ${machine()}. ${plan.rounds} round${plan.rounds > 1 ? 's' : ''} of ${plan.seconds} s for each figure; medians.`];
   const reached = goals(parts);
@@ -55,6 +59,7 @@ export function markdown(parts, plan) {
   if (parts.idle) out.push('### POST one job with 50 connections, 2 500 connection threads', ownTable('beside them', parts.idle.map((r) => ({ title: `${count(r.connections)} idle connections`, ...r }))));
   if (parts.costs) out.push('### What the cost of a job depends on (POST, 50 connections)', ownTable('with', parts.costs));
   if (parts.records) out.push('### What records cost, until the last one is written', recordsTable(parts.records));
+  if (parts.search) out.push(`### Searching ${count(plan.searched)} records: GET /api/records, 50 at a time`, searchTable(parts.search));
   if (parts.limits) out.push('### What the machine allows', ownTable('who does only this', parts.limits));
   if (parts.startup) out.push('### Start and rest', `\`\`\`\n${parts.startup.trim()}\n\`\`\``);
   return out.join('\n\n');
