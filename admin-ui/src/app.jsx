@@ -11,6 +11,7 @@ import { match, navigate, useLocation } from './lib/router.js';
 import { trouble } from './lib/resource.js';
 import { useStore } from './lib/store.js';
 import { nextTheme } from './lib/theme.js';
+import { Audit } from './screens/audit.jsx';
 import { Errors } from './screens/errors.jsx';
 import { Job } from './screens/job.jsx';
 import { Jobs } from './screens/jobs.jsx';
@@ -30,6 +31,7 @@ const ROUTES = [
   ['/jobs/:queue/:id', Job],
   ['/records', Records],
   ['/errors', Errors],
+  ['/audit', Audit],
   ['/status', Status],
 ];
 
@@ -38,6 +40,7 @@ export const SCREENS = [
   { href: '/', word: 'nav.queues', key: 'g q', may: () => can('listQueues') },
   { href: '/records', word: 'nav.records', key: 'g r', may: () => canRecords('searchRecords') },
   { href: '/errors', word: 'nav.errors', key: 'g e', may: () => canRecords('groupErrors') },
+  { href: '/audit', word: 'nav.audit', key: 'g a', may: () => canRecords('listAudit') },
   { href: '/status', word: 'nav.status', key: 'g s' },
 ];
 

@@ -6,6 +6,7 @@ export default {
   'nav.queues': ['Queues', 'Queues'],
   'nav.records': ['Records', 'Aufzeichnungen'],
   'nav.errors': ['Errors', 'Fehler'],
+  'nav.audit': ['Audit', 'Änderungen'],
   'nav.status': ['Status', 'Status'],
   'crumbs': ['You are here', 'Sie sind hier'],
   'language': ['Language', 'Sprache'],
@@ -344,6 +345,15 @@ export default {
   'errors.example': ['Example', 'Beispiel'],
   'errors.none': ['No failures', 'Keine Fehlschläge'],
   'errors.none.text': ['Nothing failed in this period.', 'In diesem Zeitraum ist nichts fehlgeschlagen.'],
+
+  'audit.text': ['Who changed what. Each row vouches for the one before it.', 'Wer was geändert hat. Jede Zeile bürgt für die vorige.'],
+  'audit.at': ['When', 'Wann'],
+  'audit.action': ['Action', 'Aktion'],
+  'audit.target': ['Target', 'Ziel'],
+  'audit.sub': ['Who', 'Wer'],
+  'audit.status': ['Answer', 'Antwort'],
+  'audit.change': ['Before and after', 'Vorher und nachher'],
+  'audit.none': ['No changes', 'Keine Änderungen'],
 
   // a new job
   'newjob.json': ['As JSON', 'Als JSON'],

@@ -28,7 +28,7 @@ for (const theme of ['light', 'dark']) {
   for (const [name, path, text] of SCREENS) {
     const page = await browser.open(stage.sluice, path, { theme, width: 1200, height: 720 });
     await page.getByText(text).first().waitFor();
-    await page.waitForLoadState('networkidle');
+    await page.locator('.skeleton').first().waitFor({ state: 'detached' });
     await shoot(page, `ui-${name}-${theme}`, { folder: FOLDER, fullPage: false });
     await page.context().close();
   }

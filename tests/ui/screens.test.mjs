@@ -28,6 +28,7 @@ const SCREENS = [
   ['new-job', '/queues/greetings/new', 'Whom to greet.'],
   ['records', '/records?queue=notifications', 'sent-1'],
   ['errors', '/errors', 'document-processing/lost-'],
+  ['audit', '/audit?action=job.create', 'job.create'],
   ['status', '/status', 'documents'],
   ['not-found', '/queues/a/b/c', 'There is nothing at this address'],
 ];
