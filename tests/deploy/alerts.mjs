@@ -78,6 +78,7 @@ export const ALERTS = {
   },
   SluiceRecordsLag: { fires: { 'sluice_records_lag_seconds{queue="q"}': '301x80' }, quiet: { 'sluice_records_lag_seconds{queue="q"}': '5x80' } },
   SluiceRecordsDropped: { fires: { 'sluice_records_dropped_total{queue="q"}': '0+1x80' }, quiet: { 'sluice_records_dropped_total{queue="q"}': '9x80' } },
+  SluiceAuditLost: { fires: { sluice_audit_lost_total: '0+1x80' }, quiet: { sluice_audit_lost_total: '9x80' } },
   SluiceAuditMissing: { fires: { 'sluice_audit_missing_total{route="r"}': ON }, quiet: { 'sluice_audit_missing_total{route="r"}': STEADY } },
   SluiceLogDropped: { fires: { sluice_log_dropped_total: '0+1x80' }, quiet: { sluice_log_dropped_total: '9x80' } },
 };
