@@ -60,21 +60,23 @@ static void say(struct feed *f)
 	buf_clear(&f->text);
 }
 
-static void joined(void *arg, size_t index, struct event_id at)
+static void joined(void *arg, size_t index, struct event_id at, struct event_id end)
 {
 	struct feed *f = arg;
 
 	lock_take(&f->mu);
+	if (f->o.one_life)
+		at = end; /* what the hub has yet to read is of the past, and maybe of another life */
 	if (f->resumes && event_id_compare(f->from.at[index], at) > 0)
 		at = f->from.at[index]; /* another process was ahead of this one */
 	f->at.at[index] = f->until[index] = at;
 	lock_give(&f->mu);
 }
 
-/* Retention removes a job without a word: who is added behind its end is another of the same id. */
+/* Retention, drain and clean remove jobs without a word: who is added after the job was seen is another of the same id. */
 static bool is_another_life(const struct feed *f, const struct event *e)
 {
-	return f->over || (f->o.one_life && f->job_ended && e->type == EVENT_ADDED && str_eq(f->o.job_id, e->job_id));
+	return f->over || (f->o.one_life && e->type == EVENT_ADDED && str_eq(f->o.job_id, e->job_id));
 }
 
 static void note_life(struct feed *f, const struct event *e)
@@ -83,8 +85,6 @@ static void note_life(struct feed *f, const struct event *e)
 		return;
 	if (e->type == EVENT_REMOVED || is_another_life(f, e))
 		f->over = true;
-	if (e->type == EVENT_COMPLETED || e->type == EVENT_FAILED)
-		f->job_ended = true;
 	if (f->over && f->out)
 		stream_end(f->out, STREAM_CHANGED);
 }
@@ -293,13 +293,6 @@ int feed_open(struct feed *f, const struct feed_options *o, struct arena *a, int
 	if (rc < 0)
 		lock_release(&f->mu);
 	return rc;
-}
-
-void feed_job_ended(struct feed *f)
-{
-	lock_take(&f->mu);
-	f->job_ended = true;
-	lock_give(&f->mu);
 }
 
 void feed_close(struct feed *f)

@@ -20,7 +20,7 @@ struct feed_options {
 	struct str job_id;     /* .p NULL: of all jobs */
 	uint32_t types;        /* a bit for each enum event_type; 0: all */
 	struct str last_id;    /* a cursor; .p NULL: from now on */
-	bool one_life;         /* of this job only, not of another that gets its id: ends when it is removed, and takes no cursor */
+	bool one_life;         /* of the job that is there when it has joined, not of another that gets its id: takes no cursor */
 };
 
 struct feed {
@@ -36,13 +36,11 @@ struct feed {
 	struct stream *out;      /* NULL: what happens is kept */
 	struct cursor at;
 	struct buf kept, text;
-	bool job_ended, over;    /* of the one life */
+	bool over;               /* the one life */
 };
 
 /* 0, or what hub_listen says. After a failure nothing is to be undone. */
 int feed_open(struct feed *f, const struct feed_options *o, struct arena *a, int64_t deadline, struct err *err) MUST_CHECK;
-/* Of a feed of one life: the job had completed or failed already. */
-void feed_job_ended(struct feed *f);
 /* Of a feed that was opened, when no stream came of it. */
 void feed_close(struct feed *f);
 

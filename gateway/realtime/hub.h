@@ -58,7 +58,8 @@ void hub_wait_end(struct hub *h, struct hub_wait *w);
 struct hub_place;
 
 struct hub_listener {
-	void (*joined)(void *arg, size_t index, struct event_id at);       /* by hub_listen: every entry behind `at` will come */
+	/* By hub_listen: every entry behind `at` will come; the stream's last was `end`, and the hub may have yet to read up to there. */
+	void (*joined)(void *arg, size_t index, struct event_id at, struct event_id end);
 	void (*event)(void *arg, size_t index, const struct event *e);
 	void (*gap)(void *arg, size_t index);                               /* entries may have been trimmed before they were read */
 	void *arg;

@@ -34,7 +34,7 @@ static int join(struct hub *h, struct hub_listener *l, const struct bq_queue *co
 			return ERR_NOMEM;
 		l->places[i] = (struct hub_place){.listener = l, .index = i};
 		link_place(&l->places[i], s);
-		l->joined(l->arg, i, s->last);
+		l->joined(l->arg, i, s->last, ends[i]);
 	}
 	return 0;
 }

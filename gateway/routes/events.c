@@ -124,8 +124,6 @@ static int check_own(struct request *r, struct feed *f, struct err *err)
 	int rc = bq_status(f->o.bq, q, f->o.job_id, false, r->arena, &job, r->deadline_mono_ms, err);
 	if (rc == 0 && !may_see(r, &job))
 		rc = no_such_job(q, f->o.job_id, err);
-	if (rc == 0 && (job.state == BQ_COMPLETED || job.state == BQ_FAILED))
-		feed_job_ended(f);
 	return rc;
 }
 

@@ -192,6 +192,28 @@ describe('who may', () => {
     assert.equal((await listen(producer, path)).status, 404);
   });
 
+  for (const [how, remove] of [
+    ['drained', () => sluice.client.post('/api/queues/own/drain', { confirm: 'own' })],
+    ['forgotten', () => redis.admin.multi().del('bull:own:again').lrem('bull:own:wait', 0, 'again').exec()],
+  ]) {
+    test(`a producer does not follow another organization's job that gets the id of theirs, which was ${how}`, async () => {
+      const add = (org) => sluice.as({ roles: ['producer'], org }).post('/api/queues/own/jobs', { name: org, data: {}, opts: { jobId: 'again' } });
+      assert.equal((await add('acme')).json.created, true);
+      const others = await listen(viewer, '/api/events?job=own/again'); // the hub knows the queue
+      const listener = await listen(sluice.as({ sub: 'p', roles: ['producer'], org: 'acme' }), '/api/events?job=own/again');
+      await redis.admin.xadd(key('own'), '*', 'event', 'progress', 'jobId', 'again', 'data', '1');
+      await listener.when((event) => event.type === 'progress', SLOW);
+      await remove();
+      assert.equal((await add('other')).json.created, true);
+      await redis.admin.xadd(key('own'), '*', 'event', 'progress', 'jobId', 'again', 'data', '2');
+      assert.deepEqual((await listener.when((event) => event.type === 'end', SLOW)).data, { reason: 'changed' });
+      assert.equal(listener.of('added').some((event) => event.data.name === 'other'), false);
+      assert.deepEqual(listener.of('progress').map((event) => event.data.progress), [1]);
+      others.close();
+      await sluice.client.post('/api/queues/own/jobs/again/remove');
+    });
+  }
+
   test('with the token the stream ends', async () => {
     const brief = viewer.as(makeToken(sluice.secret, { sub: 'brief', roles: ['viewer'], ttl: 2 }));
     const listener = await listen(brief, '/api/events');
