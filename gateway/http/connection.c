@@ -181,6 +181,7 @@ static void write_here(struct worker *w)
 
 /* What civetweb is told: that the request was handled. It would log the number. */
 #define HANDLED 200
+#define NOT_HANDLED 0
 
 static int on_request(struct mg_connection *conn)
 {
@@ -202,6 +203,10 @@ static int on_request(struct mg_connection *conn)
 		run(&w->request, &w->response);
 	if (x->way == ANSWER_DETACHED)
 		return HANDLED; /* what w has of the request is another thread's */
+	if (x->way == ANSWER_UPGRADED) {
+		stream_handshake(w);
+		return NOT_HANDLED;
+	}
 	answer_await(w);
 	if (x->way == ANSWER_STREAMED)
 		stream_answer(w);
@@ -325,6 +330,7 @@ static int on_connection(const struct mg_connection *conn, void **data)
 	struct worker *w = mg_get_thread_pointer(conn);
 	*data = NULL;
 	wire_watch(0);
+	wire_allow(WIRE_ALLOW_ALL);
 	w->fd = -1;
 	w->answered_error = w->over = false;
 	atomic_store(&w->closing, false);
@@ -353,6 +359,7 @@ static void on_close(const struct mg_connection *conn)
 {
 	struct worker *w = mg_get_thread_pointer(conn);
 	await_last_answer(w);
+	stream_websocket_closed(w);
 	if (was_dropped(w, mg_get_request_info(conn)))
 		answer_unread((struct mg_connection *)(uintptr_t)conn, PROBLEM_BAD_REQUEST, "the request target is not on this server");
 	struct server *s = w->server;

@@ -15,7 +15,7 @@
 
 struct lines;
 struct route_state;
-struct stream_feed;
+struct stream;
 
 /* A body must keep up this pace, after a first grace of as long as a request's head may take. */
 #define BODY_BYTES_PER_MS 16
@@ -37,6 +37,7 @@ enum answer_way {
 	ANSWER_AWAITED,  /* another thread fills it; the connection's waits for that and writes it */
 	ANSWER_DETACHED, /* another thread fills and writes it, the connection's is at its next request */
 	ANSWER_STREAMED, /* it has no end of its own (stream.h) */
+	ANSWER_UPGRADED, /* the same on a WebSocket, which civetweb begins */
 };
 
 struct exchange {
@@ -57,7 +58,7 @@ struct exchange {
 	bool waiting;                    /* holds a wait slot */
 	bool past_server;                /* the body is read from the socket: civetweb no longer knows where the next request begins */
 	struct str arrived;              /* in civetweb's buffer: what its last read brought; .p NULL: the head came with an earlier request */
-	const struct stream_feed *feed;  /* of a streamed answer */
+	struct stream *stream;           /* of a streamed or upgraded answer */
 	struct lines *lines;             /* of a body that is read line by line */
 	struct audit_entry audit;
 	char allow[64];                  /* methods of the path, for 405 and OPTIONS */

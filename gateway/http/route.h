@@ -10,7 +10,8 @@
  *     flags            ROUTE_CHANGES (writes one audit line), ROUTE_WAITS (Prefer: wait), ROUTE_QUIET (not in the access log),
  *                      ROUTE_METRICS (its roles count with SLUICE_METRICS_AUTH=1 only), ROUTE_PROBE (served in role worker and
  *                      while shutting down, too), ROUTE_DEV (exists with DEV_LOGIN=1 only), ROUTE_LINES (a BODY_JSON that may also come as
- *                      application/x-ndjson, which the handler reads by request_line) */
+ *                      application/x-ndjson, which the handler reads by request_line),
+ *                      ROUTE_WEBSOCKET (answers with response_websocket) */
 #ifndef SLUICE_GATEWAY_HTTP_ROUTE_H
 #define SLUICE_GATEWAY_HTTP_ROUTE_H
 
@@ -34,6 +35,7 @@ enum body_kind { BODY_NONE, BODY_JSON, BODY_STREAM };
 #define ROUTE_PROBE 16u
 #define ROUTE_DEV 32u
 #define ROUTE_LINES 64u
+#define ROUTE_WEBSOCKET 128u
 
 struct route {
 	const char *id, *method, *pattern;

@@ -82,6 +82,8 @@ static int start_civetweb(struct server *s, struct err *err)
 	s->context = mg_start(&connection_callbacks, s, options);
 	lock_take(&s->mu);
 	s->started = s->context != NULL;
+	if (s->started)
+		stream_websocket_serve(s->deps.routes, s->context);
 	lock_give(&s->mu);
 	return s->started ? 0 : err_set(err, ERR_IO, "cannot listen on %s: %s", address, s->start_fault);
 }

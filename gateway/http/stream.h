@@ -37,7 +37,8 @@ struct stream_feed {
 
 /* Why a stream ended. X(id, "word") */
 #define STREAM_ENDS(X) \
-	X(GONE, "client-gone") X(SLOW, "too-slow") X(EXPIRED, "token-expired") X(DRAINING, "shutting-down") X(CHANGED, "changed")
+	X(GONE, "client-gone") X(SLOW, "too-slow") X(EXPIRED, "token-expired") X(DRAINING, "shutting-down") X(CHANGED, "changed") \
+	X(REFUSED, "nothing-is-taken") X(LEFT, "client-left")
 enum stream_end {
 	STREAM_GOES_ON,
 #define X(id, word) STREAM_##id,
@@ -48,8 +49,11 @@ enum stream_end {
 
 /* The answer is text/event-stream under the status and headers set so far. */
 void response_stream(struct request *r, struct response *res, const struct stream_feed *feed);
+/* The connection becomes a WebSocket (RFC 6455) on which each line that is said goes out as a message. Nothing is taken from the client but pings and
+ * its leave. A request that cannot become one is answered 426, and the feed ended. */
+void response_websocket(struct request *r, struct response *res, const struct stream_feed *feed);
 
-/* Sends text of up to STREAM_MESSAGE_MAX bytes: one or more whole events. Any thread; never blocks; under other locks, too. Does nothing once the
+/* Sends text: one or more whole events, or lines of up to STREAM_MESSAGE_MAX bytes. Any thread; never blocks; under other locks, too. Does nothing once the
  * stream has ended, or when it ends with this because its client is too slow. */
 void stream_say(struct stream *s, struct str text);
 /* Waits until the client has taken most of what was said: for who has much to say (the connection's thread, in begin). false: the stream has ended. */

@@ -1,18 +1,13 @@
-#include "gateway/http/streams.h"
-
-#include <stdio.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "gateway/http/server_state.h"
-#include "gateway/http/stream.h"
-#include "gateway/http/wire.h"
+#include "gateway/http/stream_state.h"
 #include "lib/base/clock.h"
-#include "lib/log/log.h"
 
-#define STATUS_OK 200
 #define TICK_MS 1000
 #define EVENTS_AT_ONCE 64
 #define SEND_BUFFER_BYTES (128 << 10) /* the kernel's part of what a slow client costs */
@@ -21,57 +16,20 @@
 #define ROOM_BYTES ((size_t)64 << 10)   /* less than this is little */
 #define BUFFER_KEPT_BYTES ((size_t)8 << 10)
 
-struct stream {
-	/* set before it joins */
-	struct streams *all;
-	int fd;
-	struct stream_feed feed;
-	int64_t expires_wall_ms;
-	struct parker over;         /* open: the streams' thread knows it no more */
-	/* protected by mu */
-	struct buf out;             /* said, not yet fetched by the streams' thread */
-	size_t pending;             /* bytes said that the socket has not taken */
-	enum stream_end end;
-	bool dirty;                 /* among `dirty` */
-	struct stream *next_dirty;
-	struct cond room;           /* little is pending, or it has ended */
-	/* the streams' thread's */
-	struct stream *prev, *next; /* among `first` */
-	struct buf sending;
-	size_t sent;                /* of it */
-	bool full;                  /* the socket takes no more; since stalled_ms it has not taken any */
-	int64_t stalled_ms, quiet_ms;
-	bool gone, working;
-	struct stream *next_work;
-};
-
-struct streams {
-	/* set before start */
-	int wake_fd, poll_fd;
-	struct metrics *metrics;
-	struct thread thread;
-	/* protected by mu */
-	struct lock mu;
-	struct stream *dirty;       /* have something new for the streams' thread */
-	size_t pending;             /* of all */
-	bool draining, stopping;
-	_Atomic int count;
-	/* the streams' thread's */
-	bool drained;               /* all have been told */
-	struct stream *first;
-	struct stream *work;        /* to be looked at in this round */
-	int64_t ticked_ms;
-};
-
 static const char *const END_WORDS[STREAM_END_COUNT] = {
 #define X(id, word) [STREAM_##id] = word,
 	STREAM_ENDS(X)
 #undef X
 };
 
+const char *stream_end_word(enum stream_end why)
+{
+	return END_WORDS[why];
+}
+
 /* ---- what anybody may do; mu is held ---------------------------------------------------------------------------------------- */
 
-static void make_dirty(struct stream *s)
+void stream_wake(struct stream *s)
 {
 	struct streams *all = s->all;
 	if (s->dirty)
@@ -89,7 +47,7 @@ static void begin_end(struct stream *s, enum stream_end why)
 		return;
 	s->end = why;
 	cond_signal(&s->room);
-	make_dirty(s);
+	stream_wake(s);
 }
 
 static bool is_too_slow(const struct stream *s, size_t more)
@@ -106,7 +64,7 @@ static void say(struct stream *s, struct str text)
 	}
 	s->pending += text.n;
 	s->all->pending += text.n;
-	make_dirty(s);
+	stream_wake(s);
 }
 
 void stream_say(struct stream *s, struct str text)
@@ -210,45 +168,42 @@ static void push(struct stream *s, int64_t now)
 {
 	for (;;) {
 		fetch(s);
-		size_t left = s->sending.n - s->sent;
-		struct iovec part = {s->sending.p + s->sent, left}, *rest = &part;
-		int n = 1, rc = left ? wire_push(s->fd, &rest, &n) : 0;
+		size_t left = s->sending.n - s->sent, taken = 0;
+		s->full = false;
 		if (left == 0)
-			break;
-		if (rc < 0) {
-			s->gone = true;
 			return;
-		}
-		size_t taken = rc ? left - part.iov_len : left;
+		int rc = stream_write(s, s->sending.p + s->sent, left, &taken);
 		if (taken)
 			note_sent(s, taken, now);
-		if (rc) {
-			s->full = true;
+		s->full = rc > 0;
+		if (rc < 0)
+			s->gone = true;
+		if (rc)
 			return;
-		}
 	}
-	s->full = false;
 }
 
-/* A last word; whoever does not take it at once has enough of the others still to read. */
-static void say_farewell(struct stream *s, enum stream_end why)
+/* Whoever does not take it at once has enough of the others still to read. */
+static void say_farewell(struct stream *s, enum stream_end why, int64_t now)
 {
-	char text[96];
-	int n = snprintf(text, sizeof(text), "retry: 1000\nevent: end\ndata: {\"reason\":\"%s\"}\n\n", END_WORDS[why]);
+	char room[STREAM_FAREWELL_SIZE];
 	lock_take(&s->all->mu);
-	say(s, (struct str){text, (size_t)n});
+	say(s, stream_farewell(s, why, room));
 	lock_give(&s->all->mu);
+	push(s, now);
+	if (s->websocket && !s->full && !s->gone)
+		stream_write_close(s, why);
 }
 
 static void finish(struct stream *s, enum stream_end why, int64_t now)
 {
 	struct str reason[] = {str_from(END_WORDS[why])};
-	if (why != STREAM_GONE && why != STREAM_SLOW) {
-		say_farewell(s, why);
-		push(s, now);
-	}
+	if (why != STREAM_GONE && why != STREAM_SLOW && why != STREAM_LEFT)
+		say_farewell(s, why, now);
+	else if (why == STREAM_LEFT && !s->gone)
+		stream_write_close(s, why);
 	unlink_stream(s);
-	if (why == STREAM_SLOW)
+	if (why == STREAM_SLOW || s->websocket) /* civetweb reads on until it hears the end */
 		shutdown(s->fd, SHUT_RDWR);
 	metrics_add(s->all->metrics, M_HTTP_STREAMS_ENDED, 1, reason);
 	lock_take(&s->all->mu);
@@ -287,8 +242,10 @@ static void look_at(struct stream *s, int64_t now)
 		link_stream(s);
 	if (now - s->quiet_ms >= STREAM_IDLE_MS && !s->full) {
 		s->quiet_ms = now;
+		stream_write_ping(s);
 		s->feed.idle(s->feed.arg, s);
 	}
+	stream_write_pong(s);
 	push(s, now);
 	enum stream_end why = why_over(s, now);
 	if (why != STREAM_GOES_ON)
@@ -406,66 +363,18 @@ int streams_count(struct streams *all)
 	return atomic_load(&all->count);
 }
 
-/* ---- the connection's side -------------------------------------------------------------------------------------------------------- */
+/* ---- joining -------------------------------------------------------------------------------------------------------------------- */
 
-void response_stream(struct request *r, struct response *res, const struct stream_feed *feed)
-{
-	struct exchange *x = r->x_;
-	response_header(res, "X-Accel-Buffering", STR("no"));
-	res->content_type = "text/event-stream";
-	res->close = true;
-	x->feed = feed;
-	x->way = ANSWER_STREAMED;
-}
-
-/* From here on the streams' thread knows it. */
-static void join(struct stream *s)
+void stream_join(struct stream *s)
 {
 	int bytes = SEND_BUFFER_BYTES;
+	unsigned silent_ms = STREAM_STALL_MS;
 	setsockopt(s->fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes));
+	setsockopt(s->fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &silent_ms, sizeof(silent_ms)); /* a client whose machine is gone says nothing */
+	s->joined = true;
+	s->stalled_ms = s->quiet_ms = clock_mono_ms();
 	atomic_fetch_add(&s->all->count, 1);
 	lock_take(&s->all->mu);
-	make_dirty(s);
+	stream_wake(s);
 	lock_give(&s->all->mu);
-}
-
-static int send_head(struct request *r, struct response *res)
-{
-	struct buf *head = &r->x_->worker->head;
-	cors_apply(r, res);
-	response_prepare(r, res);
-	if (res->status != STATUS_OK)
-		return ERR_NOMEM;
-	middleware_finish(r, res); /* how long it took to begin; its end is told by another line */
-	struct iovec part = {head->p, head->n};
-	return head->failed ? ERR_NOMEM : wire_send(r->x_->worker->fd, &part, 1, response_deadline_ms(res));
-}
-
-static void tell(struct request *r, struct stream *s)
-{
-	const struct stream_feed *feed = &s->feed;
-	join(s);
-	feed->begin(feed->arg, s);
-	(void)parker_wait_until(&s->over, PARKER_FOREVER);
-	LOG(r->deps->log, LOG_INFO, "stream_ended", log_strz("requestId", r->id), log_strz("reason", END_WORDS[s->end]),
-	    log_int("ms", (clock_mono_us() - r->x_->started_us) / 1000));
-}
-
-void stream_answer(struct worker *w)
-{
-	struct request *r = &w->request;
-	struct streams *all = w->server->streams;
-	int64_t now = clock_mono_ms();
-	struct stream s = {.all = all, .fd = w->fd, .feed = *w->x.feed, .expires_wall_ms = r->who.expires_s * 1000, .stalled_ms = now, .quiet_ms = now};
-	cond_init(&s.room);
-	if (send_head(r, &w->response) == 0 && !r->head_only)
-		tell(r, &s);
-	s.feed.end(s.feed.arg, &s);
-	buf_release(&s.out);
-	buf_release(&s.sending);
-	cond_release(&s.room);
-	mg_disable_keep_alive(w->x.conn);
-	request_wait_end(r);
-	exchange_clean(w);
-	exchange_leave(w);
 }

@@ -5,7 +5,9 @@
 #include "lib/base/attr.h"
 #include "lib/base/err.h"
 
+struct mg_context;
 struct metrics;
+struct route_table;
 struct streams;
 struct worker;
 
@@ -15,7 +17,13 @@ void streams_drain(struct streams *all);
 void streams_stop(struct streams *all); /* NULL: nothing. All connections have ended */
 int streams_count(struct streams *all);
 
-/* Answers the worker's request, whose way is ANSWER_STREAMED, to its end. The connection's thread. */
+/* Answers the worker's request, whose way is ANSWER_STREAMED, to its end. The connection's thread, as all that follows. */
 void stream_answer(struct worker *w);
+/* ANSWER_UPGRADED: what civetweb is to do next is the handshake; then it calls the functions of stream_websocket, the first when the client has
+ * been answered. */
+void stream_handshake(struct worker *w);
+void stream_websocket_serve(const struct route_table *routes, struct mg_context *context);
+/* The connection ends, and perhaps was no WebSocket after all. */
+void stream_websocket_closed(struct worker *w);
 
 #endif

@@ -30,8 +30,9 @@ static _Thread_local struct {
 	bool filled; /* the last recv took all that there was room for */
 	struct str received; /* what the last recv brought */
 	int64_t deadline_ms;
+	int64_t allowed; /* bytes that recv may still bring */
 	_Atomic int *accepted; /* NULL: they are not counted */
-} watch = {.fd = -1};
+} watch = {.fd = -1, .allowed = WIRE_ALLOW_ALL};
 
 /* Declared by assembler name: the C name may be an inline function of the fortified headers. */
 ssize_t wire_recv(int fd, void *into, size_t n, int flags) __asm__("recv");
@@ -46,7 +47,14 @@ ssize_t wire_recv(int fd, void *into, size_t n, int flags)
 		errno = ETIMEDOUT;
 		return -1;
 	}
-	ssize_t got = recvfrom(fd, into, n, flags, NULL, NULL);
+	if (watch.allowed <= 0) {
+		errno = ECONNRESET;
+		return -1;
+	}
+	size_t most = (uint64_t)watch.allowed < n ? (size_t)watch.allowed : n;
+	ssize_t got = recvfrom(fd, into, most, flags, NULL, NULL);
+	if (got > 0 && watch.allowed != WIRE_ALLOW_ALL)
+		watch.allowed -= got;
 	watch.filled = got > 0 && (size_t)got == n;
 	watch.received = got > 0 ? (struct str){into, (size_t)got} : STR_NONE;
 	return got;
@@ -75,6 +83,11 @@ int wire_setstacksize(pthread_attr_t *attr, size_t n)
 void wire_watch(int64_t deadline_mono_ms)
 {
 	watch.deadline_ms = deadline_mono_ms;
+}
+
+void wire_allow(int64_t bytes)
+{
+	watch.allowed = bytes;
 }
 
 void wire_count_accepted(_Atomic int *count)
@@ -265,6 +278,12 @@ int wire_close_listener(int fd)
 	if (listener >= 0)
 		close(listener);
 	return pair[1];
+}
+
+bool wire_has_room(int fd)
+{
+	struct pollfd p = {.fd = fd, .events = POLLOUT};
+	return poll(&p, 1, 0) > 0 && (p.revents & POLLOUT);
 }
 
 bool wire_peer_gone(int fd)

@@ -20,6 +20,10 @@
 /* From now on recv(2) on this thread fails with ETIMEDOUT once the deadline has passed; 0 = no deadline. */
 void wire_watch(int64_t deadline_mono_ms);
 
+/* From now on recv(2) on this thread brings so many bytes at most, in all; then it fails with ECONNRESET. */
+#define WIRE_ALLOW_ALL INT64_MAX
+void wire_allow(int64_t bytes);
+
 /* The socket of this thread's last recv(2), when its peer has this port; else -1. */
 int wire_socket(int peer_port);
 
@@ -58,6 +62,9 @@ void wire_shut_connections(unsigned port);
 /* Stops listening, after what waits to be accepted has been. The number stays taken, by one end of a socket pair, so that civetweb's accepting thread, which would spin on a closed
  * listener, sleeps on until the other end is closed: that one is returned, -1 on failure. Any thread. */
 int wire_close_listener(int fd);
+
+/* Does the socket take a third of its buffer at once? Any thread. */
+bool wire_has_room(int fd);
 
 /* Has the peer gone away? */
 bool wire_peer_gone(int fd);

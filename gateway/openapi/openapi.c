@@ -135,6 +135,7 @@ enum trait {
 	RATED = 64u,
 	CHANGES = 128u,
 	WORKS = 256u, /* is more than a look at this process */
+	UPGRADES = 512u,
 };
 
 /* Which operations may answer with which problem; the rest stands under "default". */
@@ -146,6 +147,7 @@ static const unsigned problem_traits[PROBLEM_COUNT] = {
 	[PROBLEM_ID_TAKEN] = CHANGES,		  [PROBLEM_TOO_LARGE] = HAS_BODY,	      [PROBLEM_UNSUPPORTED_MEDIA] = HAS_BODY,
 	[PROBLEM_IDEMPOTENCY_MISMATCH] = CHANGES, [PROBLEM_RATE_LIMITED] = RATED,	      [PROBLEM_HEADERS_TOO_LARGE] = ANY,
 	[PROBLEM_INTERNAL] = ANY,		  [PROBLEM_REDIS_UNAVAILABLE] = WORKS,	      [PROBLEM_QUEUE_FULL] = CHANGES,
+	[PROBLEM_UPGRADE_REQUIRED] = UPGRADES,
 	[PROBLEM_DRAINING] = WORKS,		  [PROBLEM_OUTCOME_UNKNOWN] = CHANGES,
 };
 
@@ -160,6 +162,7 @@ static unsigned traits_of(const struct route *r)
 	t |= r->rate != RATE_NONE ? RATED : 0;
 	t |= r->flags & ROUTE_CHANGES ? CHANGES : 0;
 	t |= r->flags & ROUTE_PROBE ? 0 : WORKS;
+	t |= r->flags & ROUTE_WEBSOCKET ? UPGRADES : 0;
 	return t;
 }
 
@@ -252,7 +255,7 @@ static void write_responses(struct writer *o, const struct route *r)
 {
 	jw_key(&o->w, "responses");
 	jw_open(&o->w, '{');
-	jw_key(&o->w, "2XX");
+	jw_key(&o->w, r->flags & ROUTE_WEBSOCKET ? "101" : "2XX");
 	write_success(o, r);
 	if (strcmp(r->method, "GET") == 0 && !(r->flags & ROUTE_PROBE)) {
 		jw_key(&o->w, "304");

@@ -10,29 +10,48 @@
 
 /* ---- texts; mu is held, or nobody else knows the feed ---- */
 
-static void begin_text(struct buf *b, const struct cursor *at)
+static void write_lines(struct buf *b, const struct cursor *at, const char *type, struct str json)
 {
 	buf_addz(b, "id: ");
 	cursor_write(at, b);
-	buf_addc(b, '\n');
-}
-
-static void write_event(struct buf *b, const struct cursor *at, const struct event *e)
-{
-	begin_text(b, at);
-	buf_addz(b, "event: ");
-	buf_addz(b, event_word(e->type));
-	buf_addz(b, "\ndata: ");
-	buf_adds(b, e->json);
+	if (type) {
+		buf_addz(b, "\nevent: ");
+		buf_addz(b, type);
+		buf_addz(b, "\ndata: ");
+		buf_adds(b, json);
+	}
 	buf_addz(b, "\n\n");
 }
 
+static void write_message(struct buf *b, const struct cursor *at, const char *type, struct str json)
+{
+	buf_addz(b, "{\"id\":\"");
+	cursor_write(at, b);
+	buf_addz(b, "\",\"type\":\"");
+	buf_addz(b, type ? type : "cursor");
+	buf_addz(b, "\",\"data\":");
+	buf_adds(b, type ? json : STR("null"));
+	buf_addz(b, "}\n");
+}
+
+/* An event with the cursor behind it; without a type, the cursor alone. */
+static void write_text(const struct feed *f, struct buf *b, const struct cursor *at, const char *type, struct str json)
+{
+	(f->o.messages ? write_message : write_lines)(b, at, type, json);
+}
+
+static void write_event(const struct feed *f, struct buf *b, const struct cursor *at, const struct event *e)
+{
+	write_text(f, b, at, event_word(e->type), e->json);
+}
+
+/* A queue's name needs no escaping. */
 static void write_resync(const struct feed *f, struct buf *b, const struct cursor *at, size_t index)
 {
-	begin_text(b, at);
-	buf_addz(b, "event: resync\ndata: {\"queue\":\"");
-	buf_adds(b, f->o.queues[index]->name);
-	buf_addz(b, "\"}\n\n");
+	char json[BQ_QUEUE_NAME_MAX + 16];
+	int n = snprintf(json, sizeof(json), "{\"queue\":\"%.*s\"}", STR_ARG(f->o.queues[index]->name));
+
+	write_text(f, b, at, "resync", (struct str){json, (size_t)n});
 }
 
 static bool wants(const struct feed *f, const struct event *e)
@@ -97,7 +116,7 @@ static void on_event(void *arg, size_t index, const struct event *e)
 	if (event_id_compare(e->id, f->at.at[index]) > 0) {
 		f->at.at[index] = e->id;
 		if (wants(f, e) && !is_another_life(f, e)) {
-			write_event(&f->text, &f->at, e);
+			write_event(f, &f->text, &f->at, e);
 			say(f);
 		}
 		note_life(f, e);
@@ -117,22 +136,58 @@ static void on_gap(void *arg, size_t index)
 
 /* ---- what happened before: the connection's thread ---- */
 
-/* The entries from `from` (which the listener has) to `until`. */
-static int read_past(const struct feed *f, size_t index, struct event_id from, struct rreplies *out)
+static bool is_beginning(struct event_id id)
 {
+	return id.ms == 0 && id.seq == 0;
+}
+
+/* The entries from where the listener left off, which it has, to `until`. Where it had none, Redis is asked behind that what the stream is. */
+static int read_past(const struct feed *f, size_t index, struct rreplies *out)
+{
+	struct str key = f->o.queues[index]->keys[BQ_KEY_EVENTS];
 	struct rcmd cmd = RCMD_INIT;
 	char room[2][EVENT_ID_SIZE];
 
 	rcmd_begin(&cmd, 6);
 	rcmd_argz(&cmd, "XRANGE");
-	rcmd_arg(&cmd, f->o.queues[index]->keys[BQ_KEY_EVENTS]);
-	rcmd_arg(&cmd, event_id_text(from, room[0]));
+	rcmd_arg(&cmd, key);
+	rcmd_arg(&cmd, event_id_text(f->from.at[index], room[0]));
 	rcmd_arg(&cmd, event_id_text(f->until[index], room[1]));
 	rcmd_argz(&cmd, "COUNT");
 	rcmd_argi(&cmd, PAST_COUNT);
+	if (is_beginning(f->from.at[index])) {
+		rcmd_begin(&cmd, 3);
+		rcmd_argz(&cmd, "XINFO");
+		rcmd_argz(&cmd, "STREAM");
+		rcmd_arg(&cmd, key);
+	}
 	int rc = rmux_call(bq_mux(f->o.bq), &cmd, clock_mono_ms() + PAST_TIMEOUT_MS, out, NULL);
 	rcmd_release(&cmd);
 	return rc;
+}
+
+/* Has nothing been trimmed of it? Redis tells from version 7 on. */
+static bool is_whole(const redisReply *info)
+{
+	int64_t length = -1, added = -2;
+
+	for (size_t i = 0; rreply_at(info, i); i += 2) {
+		struct str name = rreply_str(rreply_at(info, i));
+		int64_t *into = str_is(name, "length") ? &length : str_is(name, "entries-added") ? &added : NULL;
+		if (into && !rreply_int(rreply_at(info, i + 1), into))
+			return false;
+	}
+	return length == added;
+}
+
+/* Is nothing missing between what the listener has and what follows? The first entry is then the last one that it has. */
+static bool follows(const struct feed *f, size_t index, const struct rreplies *replies)
+{
+	struct event e;
+
+	if (is_beginning(f->from.at[index]))
+		return is_whole(replies->items[1]);
+	return event_head(rreply_at(replies->items[0], 0), &e) && event_id_compare(e.id, f->from.at[index]) == 0;
 }
 
 /* Says what was written, when the client has taken what was said before. false: the stream has ended. */
@@ -145,22 +200,22 @@ static bool say_past(struct stream *s, struct buf *text)
 	return true;
 }
 
-/* The first entry is the one that the listener has, else something between it and the next may be missing. How many others were told; -1: it is
- * missing. */
-static int64_t tell_entries(struct feed *f, size_t index, const redisReply *entries, struct stream *s, struct event_reader *er, struct buf *text)
+/* How many entries were new; -1: some may be missing. */
+static int64_t tell_entries(struct feed *f, size_t index, const struct rreplies *replies, struct stream *s, struct event_reader *er, struct buf *text)
 {
+	const redisReply *entries = replies->items[0];
 	struct event e;
 	int64_t n = 0;
 
-	if (!event_head(rreply_at(entries, 0), &e) || event_id_compare(e.id, f->from.at[index]) != 0)
+	if (!follows(f, index, replies))
 		return -1;
-	for (size_t i = 1; rreply_at(entries, i); i++) {
+	for (size_t i = is_beginning(f->from.at[index]) ? 0 : 1; rreply_at(entries, i); i++) {
 		if (!event_read(er, f->o.queues[index]->name, rreply_at(entries, i), &e))
 			continue;
 		f->from.at[index] = e.id;
 		n++;
 		if (wants(f, &e))
-			write_event(text, &f->from, &e);
+			write_event(f, text, &f->from, &e);
 		if (text->n >= PIECE_BYTES && !say_past(s, text))
 			break;
 	}
@@ -170,16 +225,15 @@ static int64_t tell_entries(struct feed *f, size_t index, const redisReply *entr
 /* false: the stream has ended. */
 static bool tell_past_of(struct feed *f, size_t index, struct stream *s, struct event_reader *er, struct buf *text)
 {
-	const struct event_id nothing = {0};
 	struct rreplies replies;
 	int64_t told = 1;
 
-	if (event_id_compare(f->until[index], nothing) == 0 && event_id_compare(f->from.at[index], nothing) == 0)
+	if (is_beginning(f->until[index]))
 		return true;
 	while (told > 0) {
 		told = -1;
-		if (read_past(f, index, f->from.at[index], &replies) == 0) {
-			told = tell_entries(f, index, replies.items[0], s, er, text);
+		if (read_past(f, index, &replies) == 0) {
+			told = tell_entries(f, index, &replies, s, er, text);
 			rreplies_release(&replies);
 		}
 		if (told < 0) {
@@ -242,9 +296,9 @@ static void begin(void *arg, struct stream *s)
 
 	if (!f->resumes)
 		memcpy(f->from.at, f->until, f->o.n * sizeof(*f->until));
-	buf_addz(&hello, "retry: " RETRY_MS "\n");
-	begin_text(&hello, &f->from);
-	buf_addc(&hello, '\n');
+	if (!f->o.messages)
+		buf_addz(&hello, "retry: " RETRY_MS "\n");
+	write_text(f, &hello, &f->from, NULL, STR_NONE);
 	(void)say_past(s, &hello);
 	buf_release(&hello);
 	if (f->lost)
@@ -261,9 +315,9 @@ static void idle(void *arg, struct stream *s)
 
 	lock_take(&f->mu);
 	if (f->out) {
-		buf_addz(&f->text, ": still here\n");
-		begin_text(&f->text, &f->at);
-		buf_addc(&f->text, '\n');
+		if (!f->o.messages)
+			buf_addz(&f->text, ": still here\n");
+		write_text(f, &f->text, &f->at, NULL, STR_NONE);
 		stream_say(s, buf_str(&f->text));
 		buf_clear(&f->text);
 	}

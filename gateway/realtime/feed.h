@@ -19,6 +19,7 @@ struct feed_options {
 	size_t n;
 	struct str job_id;     /* .p NULL: of all jobs */
 	uint32_t types;        /* a bit for each enum event_type; 0: all */
+	bool messages;         /* for a WebSocket: each event is a line of JSON */
 	struct str last_id;    /* a cursor; .p NULL: from now on */
 	bool one_life;         /* of the job that is there when it has joined, not of another that gets its id: takes no cursor */
 };

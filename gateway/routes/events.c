@@ -134,11 +134,11 @@ static struct str last_id(const struct request *r)
 	return header.p ? header : request_query(r, "lastEventId");
 }
 
-static int open_feed(struct request *r, struct response *res, const struct wish *w, struct feed *f)
+static int open_feed(struct request *r, struct response *res, const struct wish *w, bool messages, struct feed *f)
 {
 	const struct services *s = app_services(r->app);
 	struct feed_options o = {.hub = s->hub, .bq = s->bq, .queues = w->queues, .n = w->n, .job_id = w->job_id, .types = w->types,
-				 .last_id = last_id(r), .one_life = !sees_all(r)};
+				 .messages = messages, .last_id = last_id(r), .one_life = !sees_all(r)};
 	struct err err = {0};
 
 	int rc = feed_open(f, &o, r->arena, r->deadline_mono_ms, &err);
@@ -152,7 +152,8 @@ static int open_feed(struct request *r, struct response *res, const struct wish 
 	return rc;
 }
 
-void events_stream(struct request *r, struct response *res)
+/* NULL: the response is written. */
+static struct feed *feed_or_reply(struct request *r, struct response *res, bool messages)
 {
 	struct wish w;
 	struct feed *f = arena_alloc(r->arena, sizeof(*f));
@@ -160,11 +161,28 @@ void events_stream(struct request *r, struct response *res)
 	if (!f)
 		(void)no_memory(r, res);
 	else if (read_wish(r, res, &w) < 0)
-		return;
+		return NULL;
 	else if (!sees_all(r) && !w.job_id.p)
 		response_problem(r, res, PROBLEM_FORBIDDEN, "Producers follow one job: ?job=queue/jobId.");
 	else if (!request_wait_begin(r))
 		response_problem(r, res, PROBLEM_OVERLOADED, "As many requests wait for events as may.");
-	else if (open_feed(r, res, &w, f) == 0)
+	else if (open_feed(r, res, &w, messages, f) == 0)
+		return f;
+	return NULL;
+}
+
+void events_stream(struct request *r, struct response *res)
+{
+	struct feed *f = feed_or_reply(r, res, false);
+
+	if (f)
 		response_stream(r, res, &f->stream);
+}
+
+void events_websocket(struct request *r, struct response *res)
+{
+	struct feed *f = feed_or_reply(r, res, true);
+
+	if (f)
+		response_websocket(r, res, &f->stream);
 }

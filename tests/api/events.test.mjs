@@ -7,7 +7,7 @@ import { Queue } from 'bullmq';
 import { declare, eventually, listen, makeToken, startRedis, startSluice } from './harness/index.mjs';
 
 const SLOW = { timeout: 60_000 };
-const QUEUES = declare(...['orders', 'mails', 'busy', 'short', 'own', 'gone', 'slow'].map((name) => ({ name, processor: 'none' })));
+const QUEUES = declare(...['orders', 'mails', 'busy', 'short', 'own', 'gone', 'slow', 'fresh'].map((name) => ({ name, processor: 'none' })));
 const key = (queue) => `bull:${queue}:events`;
 
 let redis;
@@ -127,6 +127,23 @@ describe('going on', () => {
     await all(listener, 1);
     assert.deepEqual(listener.of('resync').map((event) => event.data), [{ queue: 'short' }]);
     assert.deepEqual(numbers(listener), [60]);
+  });
+
+  test('a queue in which nothing had happened yet is gone on with from its beginning', async (t) => {
+    const earlier = await listen(viewer, '/api/events?queue=fresh,mails');
+    await eventually(() => earlier.lastId, SLOW);
+    earlier.close();
+    await happen('fresh', 3);
+    const listener = await listen(viewer, '/api/events?queue=fresh,mails', { headers: { 'last-event-id': earlier.lastId } });
+    t.after(() => listener.close());
+    await all(listener, 3);
+    assert.deepEqual(numbers(listener), [0, 1, 2]);
+    assert.equal(listener.of('resync').length, 0);
+    await redis.admin.xtrim(key('fresh'), 'MAXLEN', 1);
+    const late = await listen(viewer, '/api/events?queue=fresh,mails', { headers: { 'last-event-id': earlier.lastId } });
+    t.after(() => late.close());
+    await late.when((event) => event.type === 'resync', SLOW);
+    assert.deepEqual(numbers(late), []);
   });
 
   test('a cursor of other queues, or none at all, is a resync of each', async (t) => {
