@@ -12,6 +12,7 @@
 #include "gateway/memory.h"
 #include "lib/base/clock.h"
 #include "lib/base/lock.h"
+#include "lib/base/sdnotify.h"
 
 #define TEND_MEMORY_MS 1000
 
@@ -70,14 +71,26 @@ static int read_signal(int signals)
 	return n == (ssize_t)sizeof(info) ? (int)info.ssi_signo : SIGTERM;
 }
 
-/* The first signal; until then the process is kept small. */
-static int await_signal(int signals)
+/* The supervisor not hearing of it is no reason to fail. */
+static void tell_supervisor(struct app *a, const char *state)
+{
+	struct err err = {0};
+	if (sdnotify(state, &err) < 0)
+		LOG(a->services.log, LOG_WARN, "supervisor_not_told", log_strz("state", state), log_err(&err));
+}
+
+/* The first signal; until then the process is kept small, and the supervisor told that it runs, at least twice in its patience. */
+static int await_signal(struct app *a, int signals)
 {
 	struct memory memory = {0};
 	struct pollfd p = {.fd = signals, .events = POLLIN};
-	do
+	int64_t patience = sdnotify_watchdog_ms();
+	int step = patience > 0 && patience / 2 < TEND_MEMORY_MS ? (int)(patience / 2) : TEND_MEMORY_MS;
+	do {
 		memory_tend(&memory);
-	while (poll(&p, 1, TEND_MEMORY_MS) <= 0);
+		if (patience > 0)
+			tell_supervisor(a, SDNOTIFY_WATCHDOG);
+	} while (poll(&p, 1, step) <= 0);
 	return read_signal(signals);
 }
 
@@ -98,7 +111,9 @@ static void wait_until_drained(struct app *a, int signals)
 static void serve_until_signal(struct app *a, int signals)
 {
 	struct thread drainer = {0};
-	int first = await_signal(signals);
+	tell_supervisor(a, SDNOTIFY_READY);
+	int first = await_signal(a, signals);
+	tell_supervisor(a, SDNOTIFY_STOPPING);
 	int64_t since = clock_mono_ms();
 	LOG(a->services.log, LOG_INFO, "draining", log_strz("signal", sigabbrev_np(first)), log_int("jobs", runtime_busy(a->services.runtime)));
 	if (thread_start(&drainer, "drain", drain, a) < 0)
