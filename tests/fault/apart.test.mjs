@@ -1,0 +1,145 @@
+// Several api and several worker processes on one Redis, behind the proxy of compose.yaml: any of them may die at any time, and all of them can be
+// replaced while clients go on.
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { connect } from 'node:net';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { setTimeout as pause } from 'node:timers/promises';
+import { Child, ROOT, eventually, freePort, makeToken, temporaryFolder } from '../api/harness/index.mjs';
+import { Client } from '../api/harness/http.mjs';
+import { DOCUMENTS, Executions, LONG, Writers, balance, chance, durableRedis, gateway, putDocument, queueFile } from './support.mjs';
+
+const EACH = 2; // processes of each role
+const LOCK_MS = 2000; // of support.mjs' queue
+const INTERVAL_MS = 1000;
+
+// The shipped configuration with these servers, on a free port, with a socket to steer it by.
+async function startEdge(t, ports) {
+  const folder = temporaryFolder('sluice-edge');
+  const port = await freePort();
+  const steering = join(folder, 'steering');
+  const servers = ports.map((at, i) => `    server s${i} 127.0.0.1:${at} check inter 100ms`).join('\n');
+  const shipped = readFileSync(join(ROOT, 'examples/compose/haproxy.cfg'), 'utf8');
+  const config = shipped.replace(/^ +bind .*$/m, `    bind 127.0.0.1:${port}`).replace(/^ +server-template .*$/m, servers)
+    .replace(/^global$/m, `global\n    stats socket ${steering} level admin`);
+  assert.ok(config.includes(servers) && config.includes(`:${port}`), 'the configuration has changed its form');
+  writeFileSync(join(folder, 'haproxy.cfg'), config);
+  const edge = new Child('haproxy', ['-db', '-f', join(folder, 'haproxy.cfg')], { env: process.env });
+  t.after(() => edge.killGroup('SIGKILL'));
+  const command = (text) => new Promise((resolve, reject) => {
+    let answer = '';
+    connect(steering, function begin() { this.write(`${text}\n`); }).on('data', (data) => (answer += data)).on('error', reject).on('close', () => resolve(answer));
+  });
+  // A server's row of statistics: {status: 'UP', scur: '0', …}.
+  const row = async (server) => {
+    const [head, ...rows] = (await command('show stat api 4 -1')).trim().split('\n').map((line) => line.replace(/^# /, '').split(','));
+    const found = rows.find((cells) => cells[1] === server);
+    return Object.fromEntries(head.map((name, i) => [name, found[i]]));
+  };
+  return { port, command, row };
+}
+
+async function startAll(t) {
+  const redis = await durableRedis(t, { tcp: true });
+  const secret = randomBytes(32).toString('hex');
+  const env = { REDIS_URL: redis.url, SLUICE_QUEUES: queueFile(), SLUICE_DOCUMENTS_DIR: join(temporaryFolder(), 'documents'), SLUICE_RECORDS: 'off' };
+  const ports = [];
+  for (let i = 0; i < EACH; i++) ports.push(await freePort());
+  const start = (role, PORT) => gateway(t, { secret, env: { ...env, PORT: String(PORT) }, args: [`--role=${role}`], allow: [/./] });
+  const apis = [];
+  const workers = [];
+  for (const port of ports) apis.push(await start('api', port));
+  for (let i = 0; i < EACH; i++) workers.push(await start('worker', 0));
+  const edge = await startEdge(t, ports);
+  const client = new Client({ port: edge.port, token: makeToken(secret) });
+  t.after(() => client.close());
+  await eventually(async () => (await client.get('/readyz').catch(() => ({}))).status === 200, { timeout: 30_000, what: 'an answer through the proxy' });
+  const logs = workers.map((worker) => new Executions(worker.logs));
+  const executions = {
+    logs,
+    read: () => logs.forEach((one) => one.read()),
+    get began() {
+      const sum = new Map();
+      for (const one of logs) for (const [id, n] of one.began) sum.set(id, (sum.get(id) ?? 0) + n);
+      return sum;
+    },
+  };
+  return { redis, apis, workers, edge, client, executions };
+}
+
+const backlogOf = (redis) => async (writers) => writers.acknowledged - await redis.zcard(`bull:${DOCUMENTS}:completed`);
+
+test('any process may die under load: no acknowledged job is lost', { timeout: LONG ? 1_800_000 : 300_000 }, async (t) => {
+  const { redis, apis, workers, client, executions } = await startAll(t);
+  const below = chance(t);
+  const data = await putDocument({ client });
+  let backlog = 0;
+  const writers = new Writers({ client }, {
+    data, count: 4, lossy: true, held: () => backlog > 60, mayFail: ({ status }) => [502, 503, 504].includes(status),
+  });
+  const measure = backlogOf(redis.admin);
+  const inFlight = [];
+  const recoveries = [];
+  const until = Date.now() + (LONG ? 600_000 : 20_000);
+  let kills = 0;
+  while (Date.now() < until || kills < 4) {
+    const n = below(2 * EACH);
+    const victim = [...apis, ...workers][n];
+    await pause(below(500));
+    await victim.kill();
+    kills++;
+    if (n >= EACH) {
+      const held = executions.logs[n - EACH].died();
+      inFlight.push(...held);
+      const since = Date.now();
+      const ended = async (id) => (await redis.admin.zscore(`bull:${DOCUMENTS}:completed`, id)) !== null;
+      recoveries.push(...held.map((id) => eventually(() => ended(id), { timeout: 60_000, interval: 20, what: `the recovery of ${id}` }).then(() => Date.now() - since)));
+    }
+    await victim.start();
+    backlog = await measure(writers);
+  }
+  backlog = 0;
+  await writers.stop();
+  const slowest = Math.max(0, ...await Promise.all(recoveries));
+  t.diagnostic(`${kills} kills; jobs of dead workers ended within ${slowest} ms; lock and interval are ${LOCK_MS + INTERVAL_MS} ms`);
+  assert.ok(writers.acknowledged > kills, 'there was hardly any load');
+  await balance(t, { redis: redis.admin, writers, executions, inFlight });
+  for (const sluice of [...apis, ...workers]) await sluice.stop();
+});
+
+test('all processes are replaced one by one without a failed request', { timeout: 300_000 }, async (t) => {
+  const { redis, apis, workers, edge, client, executions } = await startAll(t);
+  const data = await putDocument({ client });
+  let backlog = 0;
+  const writers = new Writers({ client }, { data, count: 4, held: () => backlog > 60 });
+  const measure = backlogOf(redis.admin);
+  const under = async (number) => {
+    const goal = writers.acknowledged + number;
+    await eventually(async () => {
+      backlog = await measure(writers);
+      return writers.acknowledged >= goal;
+    }, { timeout: 60_000, what: 'more load' });
+  };
+  for (const [i, api] of apis.entries()) {
+    await under(20);
+    await edge.command(`set server api/s${i} state drain`);
+    await eventually(async () => (await edge.row(`s${i}`)).scur === '0', { timeout: 30_000, what: 'the last request of a process' });
+    await api.stop();
+    await api.start();
+    await edge.command(`set server api/s${i} state ready`);
+    await eventually(async () => (await edge.row(`s${i}`)).status === 'UP', { timeout: 30_000, what: 'the new process behind the proxy' });
+  }
+  for (const worker of workers) {
+    await under(20);
+    await worker.stop();
+    await worker.start();
+  }
+  await under(20);
+  backlog = 0;
+  await writers.stop();
+  assert.deepEqual([...writers.answers.keys()].sort(), [201]);
+  await balance(t, { redis: redis.admin, writers, executions, inFlight: [] });
+  for (const sluice of [...apis, ...workers]) await sluice.stop();
+});
