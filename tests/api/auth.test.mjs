@@ -4,7 +4,7 @@ import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { eventually, makeToken, notification, runSluice, signToken, startSluice, temporaryFolder } from './harness/index.mjs';
+import { eventually, listen, makeToken, notification, runSluice, signToken, startSluice, temporaryFolder } from './harness/index.mjs';
 
 const ROLES = ['admin', 'operator', 'viewer', 'producer', 'worker'];
 const ASKED = '/api/jobs/stats/notifications'; // any role may
@@ -194,11 +194,17 @@ describe('each operation against each role', async () => {
       method: verb.toUpperCase(), path: path.replace(/\{\w+\}/g, 'notifications'), id: operation.operationId,
       open: !operation.security?.length || operation.security.some((way) => !Object.keys(way).length),
       roles: operation.security?.flatMap((way) => Object.values(way).flat()) ?? [],
+      streams: 'text/event-stream' in (operation.responses['2XX']?.content ?? {}),
     })));
   before(async () => (sluice = await startSluice({ args: ['--role=api'] })));
   after(() => sluice.stop());
 
-  const call = ({ method, path }, client) => client.request(method, path, {
+  const openStream = async (path, client) => {
+    const listener = await listen(client, path);
+    listener.close?.();
+    return listener;
+  };
+  const call = ({ method, path, streams }, client) => streams ? openStream(path, client) : client.request(method, path, {
     ...(['POST', 'PUT', 'PATCH'].includes(method) && { body: '{"surprise":1}', headers: { 'content-type': 'application/json' } }),
   });
 
