@@ -51,21 +51,21 @@ enum cli_exit cmd_audit(const struct cli *cli, int argc, char **argv)
 		{"help", OPTION_FLAG, &help, NULL, "show this text"},
 		{0},
 	};
+	static const char *const words[] = {"verify", NULL};
 	const struct options o = {.usage = "sluice audit verify [--since SEQ:HASH]",
 				  .about = "Read the audit trail from its first row to its last and check that each follows from the one before. The first row that was "
 					   "changed, removed or put in is named, and the exit code is 3.",
 				  .rows = rows,
-				  .max_arguments = 1};
+				  .max_arguments = 1,
+				  .arguments = words};
 	struct audit_head earlier = {0};
 	struct config cfg;
 	int arguments;
 	enum cli_exit exit;
-	if (!cli_options(&o, &help, argc, argv, &arguments, &exit))
+	if (!cli_options(cli, &o, &help, argc, argv, &arguments, &exit))
 		return exit;
-	if (arguments != 1 || strcmp(argv[1], "verify") != 0 || (since && !read_earlier(since, &earlier))) {
-		(void)cli_fail("usage: %s", o.usage);
-		return CLI_USAGE;
-	}
+	if (arguments != 1 || strcmp(argv[1], "verify") != 0 || (since && !read_earlier(since, &earlier)))
+		return cli_misuse("usage: %s", o.usage);
 	exit = cli_config(cli, NULL, &cfg);
 	if (exit == CLI_OK)
 		exit = verify(&cfg, since ? &earlier : NULL);

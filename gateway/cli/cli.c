@@ -5,8 +5,7 @@
 
 #include "lib/base/str.h"
 
-/* The first one is meant when none is named. */
-static const struct cli_command commands[] = {
+const struct cli_command cli_commands[] = {
 	{"serve", "run the gateway (what happens without a command)", cmd_serve},
 	{"token", "print a token", cmd_token},
 	{"doctor", "check what the gateway needs, and say what to do", cmd_doctor},
@@ -14,14 +13,22 @@ static const struct cli_command commands[] = {
 	{"audit", "check the audit trail's chain", cmd_audit},
 	{"dump", "print the API description, settings, roles, errors, metrics or queues as JSON", cmd_dump},
 	{"healthcheck", "ask a running gateway whether it is ready", cmd_healthcheck},
+	{"queues", "list the queues of a running gateway, look at one, act on it", cmd_queues},
+	{"jobs", "list the jobs of a queue, look at one, act on it", cmd_jobs},
+	{"top", "watch the queues of a running gateway", cmd_top},
+	{"completion", "print what a shell needs to complete these commands", cmd_completion},
 	{"version", "print versions, or licences with --licenses", cmd_version},
+	{0},
 };
+#define N_COMMANDS (ARRAY_LEN(cli_commands) - 1)
 
 static const char *const example_lines =
 	"Examples:\n"
 	"  sluice                                        run on embedded stores in ./var\n"
 	"  sluice token --sub shop --role producer       a token that may create jobs\n"
-	"  sluice doctor                                 is everything there?\n";
+	"  sluice doctor                                 is everything there?\n"
+	"  sluice top                                    watch the queues of a running gateway\n"
+	"  sluice jobs notifications --state failed      what went wrong?\n";
 
 static enum cli_exit show_help(void)
 {
@@ -29,17 +36,17 @@ static enum cli_exit show_help(void)
 	buf_addz(&out, "Usage: sluice [command] [options]\n\nA job-queue gateway over BullMQ's queues.\n\n");
 	buf_addz(&out, example_lines);
 	buf_addz(&out, "\nCommands:\n");
-	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
-		buf_addf(&out, "  %-13s %s\n", commands[i].name, commands[i].about);
+	for (size_t i = 0; i < N_COMMANDS; i++)
+		buf_addf(&out, "  %-13s %s\n", cli_commands[i].name, cli_commands[i].about);
 	buf_addz(&out, "\nsluice COMMAND --help shows a command's options.\n");
 	return cli_print(&out);
 }
 
 static enum cli_exit unknown_command(const char *typed)
 {
-	const char *names[ARRAY_LEN(commands) + 1] = {0};
-	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
-		names[i] = commands[i].name;
+	const char *names[N_COMMANDS + 1] = {NULL};
+	for (size_t i = 0; i < N_COMMANDS; i++)
+		names[i] = cli_commands[i].name;
 	const char *near = options_nearest(typed, names);
 	fprintf(stderr, "sluice: there is no command %s%s%s%s; sluice --help lists them\n", typed, near ? " (did you mean " : "",
 		near ? near : "", near ? "?)" : "");
@@ -48,29 +55,35 @@ static enum cli_exit unknown_command(const char *typed)
 
 static const struct cli_command *find(const char *name)
 {
-	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
-		if (strcmp(name, commands[i].name) == 0)
-			return &commands[i];
+	for (size_t i = 0; i < N_COMMANDS; i++)
+		if (strcmp(name, cli_commands[i].name) == 0)
+			return &cli_commands[i];
 	return NULL;
 }
 
 int cli_main(int argc, char **argv, char *const *environment)
 {
-	const struct cli cli = {environment};
+	const struct cli cli = {.environment = environment};
 	if (argc < 2)
-		return (int)commands[0].run(&cli, argc, argv);
+		return (int)cli_commands[0].run(&cli, argc, argv);
 	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0)
 		return (int)show_help();
 	if (strcmp(argv[1], "--version") == 0)
 		return (int)cmd_version(&cli, 1, argv);
 	if (argv[1][0] == '-')
-		return (int)commands[0].run(&cli, argc, argv);
+		return (int)cli_commands[0].run(&cli, argc, argv);
 	const struct cli_command *command = find(argv[1]);
 	return (int)(command ? command->run(&cli, argc - 1, argv + 1) : unknown_command(argv[1]));
 }
 
-bool cli_options(const struct options *o, const bool *help, int argc, char **argv, int *arguments, enum cli_exit *exit)
+bool cli_options(const struct cli *cli, const struct options *o, const bool *help, int argc, char **argv, int *arguments,
+		 enum cli_exit *exit)
 {
+	if (cli->describe) {
+		cli->describe(cli->describe_arg, o);
+		*exit = CLI_OK;
+		return false;
+	}
 	struct err err = {0};
 	int rest = options_parse(o, argc, argv, &err);
 	if (rest < 0) {
@@ -99,15 +112,29 @@ enum cli_exit cli_config(const struct cli *cli, char *const *overrides, struct c
 	return rc < 0 ? CLI_USAGE : CLI_OK;
 }
 
+static void say(const char *fmt, va_list args)
+{
+	fputs("sluice: ", stderr);
+	vfprintf(stderr, fmt, args);
+	fputc('\n', stderr);
+}
+
 enum cli_exit cli_fail(const char *fmt, ...)
 {
 	va_list args;
 	va_start(args, fmt);
-	fputs("sluice: ", stderr);
-	vfprintf(stderr, fmt, args);
-	fputc('\n', stderr);
+	say(fmt, args);
 	va_end(args);
 	return CLI_FAILED;
+}
+
+enum cli_exit cli_misuse(const char *fmt, ...)
+{
+	va_list args;
+	va_start(args, fmt);
+	say(fmt, args);
+	va_end(args);
+	return CLI_USAGE;
 }
 
 enum cli_exit cli_print(struct buf *out)

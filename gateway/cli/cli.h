@@ -13,10 +13,20 @@
 #include "lib/config/options.h"
 
 /* What a command may return; the process's exit code. */
-enum cli_exit { CLI_OK, CLI_FAILED, CLI_USAGE, CLI_DAMAGED };
+enum cli_exit {
+	CLI_OK,
+	CLI_FAILED,      /* refused, or it went wrong */
+	CLI_USAGE,       /* the command line or the settings are not right */
+	/* 3 is what one command has to say besides. */
+	CLI_DAMAGED = 3,     /* audit: the trail is not as it was written */
+	CLI_UNREACHABLE = 3, /* queues, jobs, top: no gateway answers */
+};
 
 struct cli {
 	char *const *environment;
+	/* Not NULL: a command shall tell its options instead of running. cli_options does so, and the command ends. */
+	void (*describe)(void *arg, const struct options *o);
+	void *describe_arg;
 };
 
 struct cli_command {
@@ -28,10 +38,15 @@ struct cli_command {
 
 int cli_main(int argc, char **argv, char *const *environment);
 
+/* All of them, the first is meant when none is named; the end has no name. */
+extern const struct cli_command cli_commands[];
+
 /* ---- for the commands ---- */
 
-/* Parses. True: go on, *arguments of them stand from argv[1] on. False: help was shown, or the usage was wrong and has been told; return *exit. */
-bool cli_options(const struct options *o, const bool *help, int argc, char **argv, int *arguments, enum cli_exit *exit) MUST_CHECK;
+/* Parses. True: go on, *arguments of them stand from argv[1] on. False: help was shown, the options were told (struct cli), or the usage was
+ * wrong and has been told; return *exit. */
+bool cli_options(const struct cli *cli, const struct options *o, const bool *help, int argc, char **argv, int *arguments,
+		 enum cli_exit *exit) MUST_CHECK;
 
 /* Loads the settings; overrides is a NULL-ended list of "NAME=value" or NULL. CLI_OK, else the problems have been told. Release *cfg in either
  * case. */
@@ -39,6 +54,8 @@ enum cli_exit cli_config(const struct cli *cli, char *const *overrides, struct c
 
 /* "sluice: …" on stderr; returns CLI_FAILED. */
 enum cli_exit cli_fail(const char *fmt, ...) PRINTF_LIKE(1, 2);
+/* The same, and returns CLI_USAGE. */
+enum cli_exit cli_misuse(const char *fmt, ...) PRINTF_LIKE(1, 2);
 /* The buffer to stdout, with a newline where it has none; releases it. CLI_FAILED when it is incomplete or cannot be written. */
 enum cli_exit cli_print(struct buf *out);
 
@@ -50,5 +67,9 @@ enum cli_exit cmd_dump(const struct cli *cli, int argc, char **argv);
 enum cli_exit cmd_doctor(const struct cli *cli, int argc, char **argv);
 enum cli_exit cmd_healthcheck(const struct cli *cli, int argc, char **argv);
 enum cli_exit cmd_version(const struct cli *cli, int argc, char **argv);
+enum cli_exit cmd_queues(const struct cli *cli, int argc, char **argv);
+enum cli_exit cmd_jobs(const struct cli *cli, int argc, char **argv);
+enum cli_exit cmd_top(const struct cli *cli, int argc, char **argv);
+enum cli_exit cmd_completion(const struct cli *cli, int argc, char **argv);
 
 #endif

@@ -84,7 +84,7 @@ enum cli_exit cmd_doctor(const struct cli *cli, int argc, char **argv)
 				  .rows = rows};
 	int arguments;
 	enum cli_exit exit;
-	if (!cli_options(&o, &help, argc, argv, &arguments, &exit))
+	if (!cli_options(cli, &o, &help, argc, argv, &arguments, &exit))
 		return exit;
 	struct config cfg;
 	exit = cli_config(cli, NULL, &cfg);

@@ -124,17 +124,20 @@ enum cli_exit cmd_dump(const struct cli *cli, int argc, char **argv)
 {
 	bool help = false;
 	const struct option_row rows[] = {{"help", OPTION_FLAG, &help, NULL, "show this text"}, {0}};
+	const char *words[ARRAY_LEN(documents) + 1] = {NULL};
+	for (size_t i = 0; i < ARRAY_LEN(documents); i++)
+		words[i] = documents[i].name;
 	const struct options o = {.usage = "sluice dump openapi|config|roles|errors|metrics|queues",
 				  .about = "Print a document of the program as JSON.",
 				  .rows = rows,
-				  .max_arguments = 1};
+				  .max_arguments = 1,
+				  .arguments = words};
 	int arguments;
 	enum cli_exit exit;
-	if (!cli_options(&o, &help, argc, argv, &arguments, &exit))
+	if (!cli_options(cli, &o, &help, argc, argv, &arguments, &exit))
 		return exit;
 	for (size_t i = 0; arguments == 1 && i < ARRAY_LEN(documents); i++)
 		if (strcmp(argv[1], documents[i].name) == 0)
 			return dump(cli, &documents[i]);
-	(void)cli_fail("which document? %s", o.usage);
-	return CLI_USAGE;
+	return cli_misuse("which document? %s", o.usage);
 }

@@ -31,11 +31,14 @@ enum cli_exit cmd_serve(const struct cli *cli, int argc, char **argv)
 		{"help", OPTION_FLAG, &help, NULL, "show this text"},
 		{0},
 	};
-	const struct options o = {.usage = "sluice serve [options]", .about = "Run the gateway until SIGTERM or SIGINT.", .rows = rows};
+	static const char *const roles[] = {"api", "worker", "all", NULL};
+	static const struct option_words values[] = {{"ROLE", roles}, {0}};
+	const struct options o = {
+		.usage = "sluice serve [options]", .about = "Run the gateway until SIGTERM or SIGINT.", .rows = rows, .values = values};
 	const bool never = false;
 	int arguments;
 	enum cli_exit exit;
-	if (!cli_options(&o, &never, argc, argv, &arguments, &exit))
+	if (!cli_options(cli, &o, &never, argc, argv, &arguments, &exit))
 		return exit;
 	if (help)
 		return help_with_settings(&o);

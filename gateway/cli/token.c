@@ -88,19 +88,24 @@ enum cli_exit cmd_token(const struct cli *cli, int argc, char **argv)
 		{"help", OPTION_FLAG, &t.help, NULL, "show this text"},
 		{0},
 	};
+	static const char *const roles[] = {
+#define X(id, word, may) word,
+#include "lib/auth/roles.def"
+#undef X
+		NULL};
+	static const struct option_words values[] = {{"ROLE", roles}, {0}};
 	const struct options o = {.usage = "sluice token --sub ID --role ROLE [--org ORG] [--ttl TIME]",
 				  .about = "Print a token under JWT_SECRET, or under the secret that the gateway made in DATA_DIR.",
-				  .rows = rows};
+				  .rows = rows,
+				  .values = values};
 	int arguments;
 	enum cli_exit exit;
-	if (!cli_options(&o, &t.help, argc, argv, &arguments, &exit))
+	if (!cli_options(cli, &o, &t.help, argc, argv, &arguments, &exit))
 		return exit;
 	struct principal who = {0};
 	struct err err = {0};
-	if (read_principal(&t, &who, &err) < 0) {
-		(void)cli_fail("%s", err.text);
-		return CLI_USAGE;
-	}
+	if (read_principal(&t, &who, &err) < 0)
+		return cli_misuse("%s", err.text);
 	char life[64];
 	char *overrides[2] = {0};
 	if (t.ttl) {

@@ -117,8 +117,7 @@ enum cli_exit cmd_version(const struct cli *cli, int argc, char **argv)
 	const struct options o = {.usage = "sluice version [--licenses|--json]", .about = "Print the versions of the program and its libraries.", .rows = rows};
 	int arguments;
 	enum cli_exit exit;
-	(void)cli;
-	if (!cli_options(&o, &help, argc, argv, &arguments, &exit))
+	if (!cli_options(cli, &o, &help, argc, argv, &arguments, &exit))
 		return exit;
 	struct buf out = BUF_INIT;
 	(licences ? write_licences : json ? write_json : write_text)(&out);

@@ -37,11 +37,19 @@ struct option_row {
 	const char *help;
 };
 
+/* The words that a value may be, for completion; it is one of those that help calls by that name. */
+struct option_words {
+	const char *value;
+	const char *const *words; /* ends with NULL */
+};
+
 struct options {
 	const char *usage;
 	const char *about;
 	const struct option_row *rows;
-	int max_arguments; /* positional ones that are allowed */
+	int max_arguments;                 /* positional ones that are allowed */
+	const char *const *arguments;      /* words that they may be, for completion; ends with NULL. May be NULL */
+	const struct option_words *values; /* ends with a row of NULLs. May be NULL */
 };
 
 /* The number of positional arguments, which stand, in order, from argv[1] on (argv is reordered); else ERR_INVALID. */

@@ -44,7 +44,7 @@ static int parse(struct arguments *a, int argc, char **argv, struct err *err)
 		{"help", OPTION_FLAG, &a->help, NULL, "show this text"},
 		{0},
 	};
-	const struct options o = {"sluice-helper document|selftest [options]", about, rows, 1};
+	const struct options o = {.usage = "sluice-helper document|selftest [options]", .about = about, .rows = rows, .max_arguments = 1};
 	int rest = options_parse(&o, argc, argv, err);
 	if (rest < 0 || !a->help)
 		return rest;

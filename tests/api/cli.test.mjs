@@ -118,7 +118,7 @@ describe('the rest', () => {
   });
 
   test('every command has a help text', async () => {
-    for (const command of ['serve', 'token', 'doctor', 'migrate', 'dump', 'healthcheck', 'version']) {
+    for (const command of ['serve', 'token', 'doctor', 'migrate', 'audit', 'dump', 'healthcheck', 'queues', 'jobs', 'top', 'completion', 'version']) {
       const { code, text } = await runSluice([command, '--help']);
       assert.equal(code, 0);
       assert.match(text, new RegExp(`sluice ${command}`));

@@ -21,7 +21,7 @@ static const struct option_row rows[] = {
 	{"help", OPTION_FLAG, &got.help, NULL, "show this text"},
 	{0},
 };
-static const struct options table = {"sluice serve [options]", "Run the gateway.", rows, 2};
+static const struct options table = {.usage = "sluice serve [options]", .about = "Run the gateway.", .rows = rows, .max_arguments = 2};
 
 static char *argv[10];
 static struct err err;
@@ -96,7 +96,7 @@ static void test_mistakes(void **state)
 static void test_a_table_may_be_empty(void **state)
 {
 	(void)state;
-	const struct options none = {"sluice version", "Print the version.", NULL, 0};
+	const struct options none = {.usage = "sluice version", .about = "Print the version."};
 	assert_int_equal(parse(&none, (const char *const[]){"--json", NULL}), ERR_INVALID);
 	assert_int_equal(parse(&none, (const char *const[]){NULL}), 0);
 	struct buf b = BUF_INIT;

@@ -8,4 +8,5 @@ export { startPostgres } from './postgres.mjs';
 export { freePort, startRedis } from './redis.mjs';
 export { analysis, declare, documentJob, notification } from './samples.mjs';
 export { BUILD, RELEASE, ROOT, SLUICE, cleanEnvironment, runSluice, startSluice } from './sluice.mjs';
+export { Terminal } from './terminal.mjs';
 export { makeToken, signToken } from './token.mjs';
