@@ -1,12 +1,13 @@
 // `sluice top` on a terminal and elsewhere, and what the shells are given to complete.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { Queue } from 'bullmq';
 import { SLUICE, Terminal, cleanEnvironment, declare, eventually, runSluice, startRedis, startSluice, temporaryFolder } from './harness/index.mjs';
 
+const LEAVE = '\x1b[?25h\x1b[?1049l';
 const SLOW = { timeout: 30_000 };
 const NAMES = Array.from({ length: 30 }, (_, i) => `queue-${String(i).padStart(2, '0')}`);
 
@@ -55,7 +56,7 @@ describe('top', () => {
     await eventually(() => terminal.lines.length === 3 && terminal.lines.every((line) => line.length <= 20), { ...SLOW, what: 'the small window' });
     terminal.type('q');
     assert.deepEqual(await terminal.ended, { code: 0, restored: true });
-    assert.ok(terminal.output.endsWith('\x1b[?25h\x1b[?1049l'));
+    assert.ok(terminal.output.endsWith(LEAVE));
   });
 
   test('scrolls by keys and arrows, to the end and not beyond', async (t) => {
@@ -85,6 +86,20 @@ describe('top', () => {
     terminal.type('q');
     assert.equal((await terminal.ended).code, 0);
     await away.stop();
+  });
+
+  test('gives the terminal back while it is stopped, and when it is ended from outside', async (t) => {
+    const terminal = start(t);
+    await shows(terminal, /queue-07/);
+    const [pid] = readFileSync(`/proc/${terminal.process.pid}/task/${terminal.process.pid}/children`, 'utf8').trim().split(' ').map(Number);
+    const stopped = () => /^State:\tT/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'));
+    terminal.type('\x1a');
+    await eventually(() => stopped() && terminal.output.endsWith(LEAVE), { ...SLOW, what: 'the stopped program' });
+    process.kill(pid, 'SIGCONT');
+    await eventually(() => /\x1b\[\?1049h[^]*queue-07/.test(terminal.output.slice(terminal.output.lastIndexOf(LEAVE))), { ...SLOW, what: 'the view again' });
+    process.kill(pid, 'SIGTERM');
+    assert.deepEqual(await terminal.ended, { code: 0, restored: true });
+    assert.ok(terminal.output.endsWith(LEAVE));
   });
 
   test('is plain text where there is no terminal, as often as is asked for', async () => {
