@@ -10,6 +10,11 @@ void bulk_init(struct bulk *b, const struct bulk_spec *spec)
 	*b = (struct bulk){.spec = *spec, .began_ms = clock_wall_ms(), .most = -1};
 }
 
+void bulk_release(struct bulk *b)
+{
+	buf_release(&b->last_id);
+}
+
 static bool fits(const struct bulk *b, const struct bq_brief *job)
 {
 	const struct bulk_spec *s = &b->spec;
@@ -71,17 +76,17 @@ static int begin(struct bq *bq, struct bulk *b, int64_t deadline, struct err *er
 	return rc;
 }
 
-/* The cursor outlives the step's arena. A longer id ends the walk: no client can have given it. */
-static void keep_cursor(struct bulk *b)
+/* The cursor outlives the step's arena. */
+static int keep_cursor(struct bulk *b, struct err *err)
 {
 	struct str id = b->at.last.id;
 
-	if (id.n >= sizeof(b->last_id)) {
-		b->at.done = true;
-	} else if (id.p) {
-		memcpy(b->last_id, id.p, id.n);
-		b->at.last.id.p = b->last_id;
-	}
+	if (!id.p || id.p == b->last_id.p)
+		return 0;
+	buf_clear(&b->last_id);
+	buf_adds(&b->last_id, id);
+	b->at.last.id = buf_str(&b->last_id);
+	return b->last_id.failed ? err_set(err, ERR_NOMEM, "no memory for a step") : 0;
 }
 
 int bulk_step(struct bq *bq, struct bulk *b, struct arena *a, int64_t deadline, struct err *err)
@@ -110,9 +115,8 @@ int bulk_step(struct bq *bq, struct bulk *b, struct arena *a, int64_t deadline, 
 		b->at = before;
 		return rc;
 	}
-	keep_cursor(b);
 	b->counts.scanned += (int64_t)n;
 	/* What comes while it works may make it meet more than there were, but not for ever. */
 	b->done = b->at.done || b->counts.scanned > 2 * b->most + BQ_PAGE_MAX;
-	return 0;
+	return keep_cursor(b, err);
 }

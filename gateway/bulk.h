@@ -3,6 +3,7 @@
  *     struct bulk b;
  *     bulk_init(&b, &spec);
  *     do rc = bulk_step(bq, &b, arena, deadline, &err); while (rc == 0 && !b.done);
+ *     bulk_release(&b);
  *
  * Only jobs that were there, or had ended, when it began are met, so it comes to its end however fast retried jobs fail again. A step looks at
  * BULK_STEP jobs. One thread at a time. */
@@ -35,12 +36,13 @@ struct bulk {
 	bool done;
 	/* its own */
 	struct bq_cursor at;
-	char last_id[BQ_JOB_ID_MAX + 1]; /* what the cursor points to between two steps, whose arenas differ */
+	struct buf last_id; /* what the cursor points to between two steps, whose arenas differ; other clients' ids may have any length */
 	int64_t began_ms, most;
 };
 
 /* The spec's strings must outlive it. */
 void bulk_init(struct bulk *b, const struct bulk_spec *spec);
+void bulk_release(struct bulk *b);
 /* The arena is for this step only. After a failure the same step may be tried again: what it had done before is found
  * done. Only jobs whose outcome nobody knows are missing from the counts then. */
 int bulk_step(struct bq *bq, struct bulk *b, struct arena *a, int64_t deadline, struct err *err) MUST_CHECK;

@@ -171,6 +171,7 @@ static void run_task(struct tasks *t, struct task *k)
 			rest(t, k, failures ? TRY_AGAIN_MS : clock_mono_ms() - since + LEAST_REST_MS);
 	}
 	arena_release(&a);
+	bulk_release(&k->bulk);
 	end_task(t, k, k->bulk.done ? TASK_DONE : failures >= TRIES ? TASK_FAILED : TASK_CANCELLED);
 	forget_old(t);
 }
@@ -324,6 +325,7 @@ int tasks_add(struct tasks *t, const struct bulk_spec *spec, struct str by, stru
 		} else {
 			k->older = t->newest;
 			t->newest = k;
+			forget_old(t); /* those that were cancelled before they began, too */
 			cond_broadcast(&t->wake);
 		}
 		lock_give(&t->mu);

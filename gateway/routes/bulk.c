@@ -99,6 +99,7 @@ static void count(struct request *r, struct response *res, const struct bulk_spe
 		arena_reset(&a);
 	} while (rc == 0 && !b.done && b.counts.scanned < COUNT_MAX && clock_mono_ms() < until);
 	arena_release(&a);
+	bulk_release(&b);
 	if (rc < 0) {
 		response_error(r, res, &err);
 		return;

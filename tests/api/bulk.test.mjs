@@ -86,6 +86,18 @@ describe('a bulk action', () => {
     await eventually(async () => (await queue.getFailedCount()) === 500, { timeout: 60_000, what: 'every job failed again' });
   });
 
+  test('goes on behind an id that is longer than ours may be', async () => {
+    const queue = await failedJobs('lengthy', 450);
+    const long = 'x'.repeat(3000);
+    const at = await redis.admin.zscore('bull:lengthy:failed', 'f-199'); // the last of a step
+    await redis.admin.multi().zrem('bull:lengthy:failed', 'f-199').zadd('bull:lengthy:failed', at, long).rename('bull:lengthy:f-199', `bull:lengthy:${long}`).exec();
+    assert.deepEqual(await count('lengthy', 'retry', { state: 'failed' }), { matched: 450, scanned: 450, total: 450, complete: true });
+    const { id } = await begin('lengthy', 'retry', { state: 'failed' });
+    const { state, changed } = await ended(id);
+    assert.deepEqual([state, changed], ['done', 450]);
+    assert.equal(await queue.getFailedCount(), 0);
+  });
+
   test('removes by age and name, from lists and sets, and asks for the name of the queue', async () => {
     const queue = await failedJobs('removed', 450);
     await queue.addBulk(Array.from({ length: 450 }, (_, i) => ({ name: i % 3 ? 'keep' : 'drop', data: {} })));
