@@ -49,7 +49,7 @@ void audit_free(struct audit *a); /* NULL: nothing */
 
 struct audit_line {
 	const char *action;
-	struct str target;        /* "queue/id" of a job; .p NULL: none */
+	struct str target;        /* "queue/id" of a job, of which 1024 bytes are kept; .p NULL: none */
 	struct str sub, org;      /* .p NULL: nobody is known */
 	struct str request_id, ip;
 	struct str before, after; /* JSON; .p NULL: none */

@@ -4,6 +4,8 @@
 #include "lib/json/jwrite.h"
 #include "lib/log/log.h"
 
+#define TARGET_MAX_BYTES ((size_t)1024)
+
 /* Of jobs, and so many of them that each by itself would cost more than the change. */
 static const char *const FOLDED[] = {"job.create", "job.complete"};
 
@@ -16,6 +18,18 @@ static void write_text(struct jwrite *w, int64_t v)
 	jw_str(w, str_of_u64(room, (uint64_t)v));
 }
 
+/* An index goes over the target and takes no more than 2704 bytes of a row; ids of other clients may be of any length. */
+static struct str indexed(struct str target)
+{
+	size_t n = TARGET_MAX_BYTES;
+
+	if (target.n <= n)
+		return target;
+	while (n > 0 && ((unsigned char)target.p[n] & 0xc0) == 0x80)
+		n--;
+	return str_sub(target, 0, n);
+}
+
 static void write_row(struct audit_batch *b, const char *source, int64_t at_ms, const struct audit_line *line, int64_t count, struct str ids)
 {
 	struct jwrite w = jwrite_into(&b->rows);
@@ -23,7 +37,7 @@ static void write_row(struct audit_batch *b, const char *source, int64_t at_ms, 
 	jw_open(&w, '[');
 	write_text(&w, at_ms);
 	jw_strz(&w, line->action);
-	jw_str(&w, line->target);
+	jw_str(&w, indexed(line->target));
 	jw_str(&w, line->sub);
 	jw_str(&w, line->org);
 	jw_str(&w, line->request_id);
