@@ -32,6 +32,34 @@ int event_id_compare(struct event_id a, struct event_id b)
 	return a.seq == b.seq ? 0 : a.seq < b.seq ? -1 : 1;
 }
 
+bool event_id_is_none(struct event_id id)
+{
+	return id.ms == 0 && id.seq == 0;
+}
+
+/* ---- streams ---- */
+
+void event_stream_ask(struct rcmd *cmd, struct str key)
+{
+	rcmd_begin(cmd, 3);
+	rcmd_argz(cmd, "XINFO");
+	rcmd_argz(cmd, "STREAM");
+	rcmd_arg(cmd, key);
+}
+
+bool event_stream_is_whole(const redisReply *reply)
+{
+	int64_t length = -1, added = -2;
+
+	for (size_t i = 0; rreply_at(reply, i); i += 2) {
+		struct str name = rreply_str(rreply_at(reply, i));
+		int64_t *into = str_is(name, "length") ? &length : str_is(name, "entries-added") ? &added : NULL;
+		if (into && !rreply_int(rreply_at(reply, i + 1), into))
+			return false;
+	}
+	return length == added;
+}
+
 /* ---- types ---- */
 
 static const char *const WORDS[EVENT_TYPE_COUNT] = {

@@ -20,6 +20,11 @@ struct event_id {
 int event_id_read(struct str text, struct event_id *out) MUST_CHECK; /* 0 or ERR_INVALID */
 struct str event_id_text(struct event_id id, char room[EVENT_ID_SIZE]);
 int event_id_compare(struct event_id a, struct event_id b);
+bool event_id_is_none(struct event_id id); /* {0, 0} */
+
+/* Asks what the stream is; by the reply: has nothing been trimmed of it? There must be one, and Redis must be of version 7 or newer to tell. */
+void event_stream_ask(struct rcmd *cmd, struct str key);
+bool event_stream_is_whole(const redisReply *reply);
 
 /* BullMQ's words. Any other, of a program's own events, is EVENT_OTHER. */
 #define EVENT_TYPES(X) \

@@ -136,11 +136,6 @@ static void on_gap(void *arg, size_t index)
 
 /* ---- what happened before: the connection's thread ---- */
 
-static bool is_beginning(struct event_id id)
-{
-	return id.ms == 0 && id.seq == 0;
-}
-
 /* The entries from where the listener left off, which it has, to `until`. Where it had none, Redis is asked behind that what the stream is. */
 static int read_past(const struct feed *f, size_t index, struct rreplies *out)
 {
@@ -155,29 +150,11 @@ static int read_past(const struct feed *f, size_t index, struct rreplies *out)
 	rcmd_arg(&cmd, event_id_text(f->until[index], room[1]));
 	rcmd_argz(&cmd, "COUNT");
 	rcmd_argi(&cmd, PAST_COUNT);
-	if (is_beginning(f->from.at[index])) {
-		rcmd_begin(&cmd, 3);
-		rcmd_argz(&cmd, "XINFO");
-		rcmd_argz(&cmd, "STREAM");
-		rcmd_arg(&cmd, key);
-	}
+	if (event_id_is_none(f->from.at[index]))
+		event_stream_ask(&cmd, key);
 	int rc = rmux_call(bq_mux(f->o.bq), &cmd, clock_mono_ms() + PAST_TIMEOUT_MS, out, NULL);
 	rcmd_release(&cmd);
 	return rc;
-}
-
-/* Has nothing been trimmed of it? Redis tells from version 7 on. */
-static bool is_whole(const redisReply *info)
-{
-	int64_t length = -1, added = -2;
-
-	for (size_t i = 0; rreply_at(info, i); i += 2) {
-		struct str name = rreply_str(rreply_at(info, i));
-		int64_t *into = str_is(name, "length") ? &length : str_is(name, "entries-added") ? &added : NULL;
-		if (into && !rreply_int(rreply_at(info, i + 1), into))
-			return false;
-	}
-	return length == added;
 }
 
 /* Is nothing missing between what the listener has and what follows? The first entry is then the last one that it has. */
@@ -185,8 +162,8 @@ static bool follows(const struct feed *f, size_t index, const struct rreplies *r
 {
 	struct event e;
 
-	if (is_beginning(f->from.at[index]))
-		return is_whole(replies->items[1]);
+	if (event_id_is_none(f->from.at[index]))
+		return event_stream_is_whole(replies->items[1]);
 	return event_head(rreply_at(replies->items[0], 0), &e) && event_id_compare(e.id, f->from.at[index]) == 0;
 }
 
@@ -209,7 +186,7 @@ static int64_t tell_entries(struct feed *f, size_t index, const struct rreplies 
 
 	if (!follows(f, index, replies))
 		return -1;
-	for (size_t i = is_beginning(f->from.at[index]) ? 0 : 1; rreply_at(entries, i); i++) {
+	for (size_t i = event_id_is_none(f->from.at[index]) ? 0 : 1; rreply_at(entries, i); i++) {
 		if (!event_read(er, f->o.queues[index]->name, rreply_at(entries, i), &e))
 			continue;
 		f->from.at[index] = e.id;
@@ -228,7 +205,7 @@ static bool tell_past_of(struct feed *f, size_t index, struct stream *s, struct 
 	struct rreplies replies;
 	int64_t told = 1;
 
-	if (is_beginning(f->until[index]))
+	if (event_id_is_none(f->until[index]))
 		return true;
 	while (told > 0) {
 		told = -1;

@@ -47,29 +47,28 @@ void hub_free(struct hub *h)
 
 /* ---- reading ---- */
 
-/* Is the last entry that was read still there? Asked behind the reading: then nothing was trimmed before it was read. */
+/* Has anything been trimmed before it was read? Asked behind each reading, of streams that somebody listens to: no, when the entry that was read last
+ * before is still there, or, where there was none, when the stream is whole. */
 struct hub_doubt {
 	struct str key;
 	struct event_id last;
 };
 
-static bool is_doubtful(const struct hub_stream *s)
-{
-	return s->unsure && s->places && (s->last.ms || s->last.seq);
-}
-
-/* Without memory nobody is asked: then nobody is sure. */
-static void note_doubts(struct hub *h)
+/* Without memory nothing is asked, and nothing read. */
+static bool note_doubts(struct hub *h)
 {
 	arena_reset(&h->arena);
 	h->n_doubts = 0;
 	h->doubts = arena_array(&h->arena, h->streams.count, sizeof(*h->doubts));
 	for (struct table_iter it = {0}; h->doubts && table_next(&h->streams, &it);) {
 		const struct hub_stream *s = it.value;
-		struct str key = is_doubtful(s) ? arena_dup(&h->arena, s->key) : STR_NONE;
+		struct str key = s->places ? arena_dup(&h->arena, s->key) : STR_NONE;
 		if (key.p)
 			h->doubts[h->n_doubts++] = (struct hub_doubt){key, s->last};
+		else if (s->places)
+			return false;
 	}
+	return h->doubts != NULL;
 }
 
 static void add_doubts(const struct hub *h, struct rcmd *cmd)
@@ -77,28 +76,30 @@ static void add_doubts(const struct hub *h, struct rcmd *cmd)
 	char room[EVENT_ID_SIZE];
 
 	for (size_t i = 0; i < h->n_doubts; i++) {
-		struct str last = event_id_text(h->doubts[i].last, room);
+		const struct hub_doubt *d = &h->doubts[i];
+		struct str last = event_id_text(d->last, room);
+		if (event_id_is_none(d->last)) {
+			event_stream_ask(cmd, d->key);
+			continue;
+		}
 		rcmd_begin(cmd, 4);
 		rcmd_argz(cmd, "XRANGE");
-		rcmd_arg(cmd, h->doubts[i].key);
+		rcmd_arg(cmd, d->key);
 		rcmd_arg(cmd, last);
 		rcmd_arg(cmd, last);
 	}
 }
 
-/* With a doubt it does not block. */
 static void add_read(const struct hub *h, struct rcmd *cmd)
 {
 	char room[EVENT_ID_SIZE];
 
-	rcmd_begin(cmd, (h->n_doubts ? 4 : 6) + 2 * h->streams.count);
+	rcmd_begin(cmd, 6 + 2 * h->streams.count);
 	rcmd_argz(cmd, "XREAD");
 	rcmd_argz(cmd, "COUNT");
 	rcmd_argi(cmd, READ_COUNT);
-	if (!h->n_doubts) {
-		rcmd_argz(cmd, "BLOCK");
-		rcmd_argi(cmd, BLOCK_MS);
-	}
+	rcmd_argz(cmd, "BLOCK");
+	rcmd_argi(cmd, BLOCK_MS);
 	rcmd_argz(cmd, "STREAMS");
 	for (struct table_iter it = {0}; table_next(&h->streams, &it);)
 		rcmd_arg(cmd, it.key);
@@ -112,14 +113,13 @@ static bool choose(struct hub *h, struct rcmd *cmd)
 	rcmd_clear(cmd);
 	lock_take(&h->mu);
 	rblock_choose(&h->block);
-	size_t n = h->streams.count;
-	if (n) {
-		note_doubts(h);
+	bool ready = h->streams.count && note_doubts(h);
+	if (ready) {
 		add_read(h, cmd);
 		add_doubts(h, cmd);
 	}
 	lock_give(&h->mu);
-	return n > 0;
+	return ready;
 }
 
 static void wake_waiters(struct hub_stream *s, const struct event *e)
@@ -147,15 +147,24 @@ static void use_entry(struct hub *h, struct hub_stream *s, const redisReply *ent
 		p->listener->event(p->listener->arg, p->index, &e);
 }
 
-/* The first reply is XREAD's, then come those about the doubts, which are told first. */
+/* A stream that is not there has lost nothing, unless something was read from it. */
+static bool is_gap(const struct hub_doubt *d, const redisReply *reply)
+{
+	if (!event_id_is_none(d->last))
+		return !rreply_at(reply, 0);
+	return reply->type == REDIS_REPLY_ARRAY && !event_stream_is_whole(reply);
+}
+
+/* The first reply is XREAD's, then come those about the doubts, which are told first. What is left of the stream is read from its beginning; those
+ * who listen know what they have had. */
 static void use_doubts(struct hub *h, const struct rreplies *replies)
 {
 	for (size_t i = 0; i < h->n_doubts; i++) {
 		struct hub_stream *s = table_get(&h->streams, h->doubts[i].key);
-		if (!s)
+		if (!s || !is_gap(&h->doubts[i], replies->items[1 + i]))
 			continue;
-		s->unsure = false;
-		for (struct hub_place *p = s->places; p && !rreply_at(replies->items[1 + i], 0); p = p->next)
+		s->last = (struct event_id){0};
+		for (struct hub_place *p = s->places; p; p = p->next)
 			p->listener->gap(p->listener->arg, p->index);
 	}
 }
@@ -169,11 +178,8 @@ static void use_replies(struct hub *h, const struct rreplies *replies)
 	for (size_t i = 0; rreply_at(read, i); i++) {
 		const redisReply *stream = rreply_at(read, i), *entries = rreply_at(stream, 1);
 		struct hub_stream *s = table_get(&h->streams, rreply_str(rreply_at(stream, 0)));
-		size_t k = 0;
-		for (; s && rreply_at(entries, k); k++)
+		for (size_t k = 0; s && rreply_at(entries, k); k++)
 			use_entry(h, s, rreply_at(entries, k));
-		if (s && k >= READ_COUNT)
-			s->unsure = true; /* there may be more than the stream is allowed to hold */
 	}
 	lock_give(&h->mu);
 }
@@ -201,20 +207,11 @@ static void wait_needed(struct hub *h)
 	lock_give(&h->mu);
 }
 
-/* Whatever was not heard meanwhile may have been trimmed. */
 static bool ensure_open(struct hub *h)
 {
 	struct err err = {0};
 
-	if (rconn_is_open(h->block.conn))
-		return true;
-	if (rconn_open(h->block.conn, clock_mono_ms() + OPEN_TIMEOUT_MS, &err) < 0)
-		return false;
-	lock_take(&h->mu);
-	for (struct table_iter it = {0}; table_next(&h->streams, &it);)
-		((struct hub_stream *)it.value)->unsure = true;
-	lock_give(&h->mu);
-	return true;
+	return rconn_is_open(h->block.conn) || rconn_open(h->block.conn, clock_mono_ms() + OPEN_TIMEOUT_MS, &err) == 0;
 }
 
 static bool is_needed(struct hub *h)

@@ -22,7 +22,6 @@ struct hub_stream {
 	struct event_id last;        /* read up to here */
 	struct hub_wait *waiters;
 	struct hub_place *places;
-	bool unsure;                  /* what comes next may have been trimmed before it was read */
 };
 
 struct hub_doubt;

@@ -7,7 +7,7 @@ import { Queue } from 'bullmq';
 import { declare, eventually, listen, makeToken, startRedis, startSluice } from './harness/index.mjs';
 
 const SLOW = { timeout: 60_000 };
-const QUEUES = declare(...['orders', 'mails', 'busy', 'short', 'own', 'gone', 'slow', 'fresh'].map((name) => ({ name, processor: 'none' })));
+const QUEUES = declare(...['orders', 'mails', 'busy', 'short', 'own', 'gone', 'slow', 'fresh', 'burst'].map((name) => ({ name, processor: 'none' })));
 const key = (queue) => `bull:${queue}:events`;
 
 let redis;
@@ -127,6 +127,23 @@ describe('going on', () => {
     await all(listener, 1);
     assert.deepEqual(listener.of('resync').map((event) => event.data), [{ queue: 'short' }]);
     assert.deepEqual(numbers(listener), [60]);
+  });
+
+  test('what was trimmed before it could be read is a resync for who listens, too', async (t) => {
+    const listener = await listen(viewer, '/api/events?queue=burst');
+    t.after(() => listener.close());
+    for (const from of [0, 60]) { // into the empty stream, and behind what was read of it
+      const burst = redis.admin.multi();
+      for (let i = from; i < from + 60; i++) burst.xadd(key('burst'), '*', 'event', 'progress', 'jobId', String(i), 'data', JSON.stringify({ i }));
+      await burst.xtrim(key('burst'), 'MAXLEN', 5).exec();
+      await all(listener, (from / 60 + 1) * 5);
+    }
+    await redis.admin.del(key('burst'));
+    await eventually(() => listener.of('resync').length === 3, SLOW);
+    await happen('burst', 1, 120);
+    await all(listener, 11);
+    const told = listener.events.map(({ type, data }) => (type === 'resync' ? type : data.progress.i));
+    assert.deepEqual(told, ['resync', 55, 56, 57, 58, 59, 'resync', 115, 116, 117, 118, 119, 'resync', 120]);
   });
 
   test('a queue in which nothing had happened yet is gone on with from its beginning', async (t) => {
