@@ -46,11 +46,9 @@ static void note_foreign(struct records *rec, const struct bq_clients *clients)
 	}
 }
 
-/* Where the events of those that are not followed stand now: from there they will be read, should a worker come before the next look. */
-static int note_positions(struct records *rec, struct err *err)
+static int ask_positions(struct records *rec, struct rreplies *replies, struct err *err)
 {
 	struct rcmd cmd = RCMD_INIT;
-	struct rreplies replies;
 
 	for (size_t i = 0; i < rec->n_queues; i++) {
 		rcmd_begin(&cmd, 6);
@@ -61,28 +59,36 @@ static int note_positions(struct records *rec, struct err *err)
 		rcmd_argz(&cmd, "COUNT");
 		rcmd_argz(&cmd, "1");
 	}
-	int rc = rec->n_queues ? records_redis(rec, &cmd, &replies, err) : 0;
-	if (rc < 0 || !rec->n_queues)
-		return rc;
+	return records_redis(rec, &cmd, replies, err);
+}
+
+/* Where the events of those that are not followed stood: from there they will be read, should a worker come before the next look. */
+static void note_positions(struct records *rec, const struct rreplies *replies)
+{
 	for (size_t i = 0; i < rec->n_queues; i++) {
 		struct rec_queue *q = &rec->queues[i];
 		if (!q->followed || q->events.ms == 0)
-			q->events = stream_id_read(rreply_str(rreply_at(rreply_at(replies.items[i], 0), 0)));
+			q->events = stream_id_read(rreply_str(rreply_at(rreply_at(replies->items[i], 0), 0)));
 	}
-	rreplies_release(&replies);
-	return 0;
 }
 
+/* The positions are asked first: a worker that comes between the two questions is seen, and what it ends stands behind them. */
 int records_look_for_foreign(struct records *rec, struct err *err)
 {
 	struct bq_clients clients;
-	int rc = bq_clients(rec->o.bq, rec->o.prefix, &rec->arena, &clients, clock_mono_ms() + RECORDS_REDIS_TIMEOUT_MS, err);
+	struct rreplies positions;
+	int rc = rec->n_queues ? ask_positions(rec, &positions, err) : 0;
 
-	if (rc < 0)
+	if (rc < 0 || rec->n_queues == 0)
 		return rc;
-	note_foreign(rec, &clients);
-	rec->foreign_known = true;
-	return note_positions(rec, err);
+	rc = bq_clients(rec->o.bq, rec->o.prefix, &rec->arena, &clients, clock_mono_ms() + RECORDS_REDIS_TIMEOUT_MS, err);
+	if (rc == 0) {
+		note_foreign(rec, &clients);
+		rec->foreign_known = true;
+		note_positions(rec, &positions);
+	}
+	rreplies_release(&positions);
+	return rc;
 }
 
 /* ---- events ---- */
