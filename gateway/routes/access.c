@@ -194,10 +194,15 @@ void write_job_fields(struct request *r, struct jwrite *w, struct str queue, con
 	write_fields(r, w, queue, job, with_payload, "redis");
 }
 
+void write_archived_job_fields(struct request *r, struct jwrite *w, struct str queue, const struct bq_job *job, bool with_payload)
+{
+	write_fields(r, w, queue, job, with_payload, "archive");
+}
+
 void write_archived_job(struct request *r, struct jwrite *w, struct str queue, const struct bq_job *job, bool with_payload)
 {
 	jw_open(w, '{');
-	write_fields(r, w, queue, job, with_payload, "archive");
+	write_archived_job_fields(r, w, queue, job, with_payload);
 	jw_close(w, '}');
 }
 

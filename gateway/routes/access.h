@@ -37,7 +37,8 @@ struct str status_url(struct request *r, struct str queue, struct str id);
 void write_job(struct request *r, struct jwrite *w, struct str queue, const struct bq_job *job, bool with_payload);
 /* The same of a job that its record tells of. */
 void write_archived_job(struct request *r, struct jwrite *w, struct str queue, const struct bq_job *job, bool with_payload);
-/* The same without the braces, for an object that has more. */
+/* The same two without the braces, for an object that has more. */
+void write_archived_job_fields(struct request *r, struct jwrite *w, struct str queue, const struct bq_job *job, bool with_payload);
 void write_job_fields(struct request *r, struct jwrite *w, struct str queue, const struct bq_job *job, bool with_payload);
 /* Text that is meant to be JSON but was written by anybody: as it is when it is JSON, else as a string; null when .p is NULL. */
 void write_json_or_string(struct request *r, struct jwrite *w, const char *key, struct str text);

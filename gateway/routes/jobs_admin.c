@@ -1,4 +1,5 @@
 /* The jobs of a queue as their watchers see them: page by page, one in full, its log. */
+#include "gateway/routes/archive.h"
 #include "gateway/routes/filters.h"
 #include "gateway/routes/handlers.h"
 #include "gateway/routes/queues.h"
@@ -163,53 +164,76 @@ static void write_lock(struct jwrite *w, const struct bq_standing *at)
 	jw_close(w, '}');
 }
 
-static void write_detail(struct request *r, struct response *res, const struct queue_ref *q, const struct bq_job *job,
-			 const struct bq_standing *at, int64_t logs, bool with_payload)
+/* What is shown of one job, and whether it stands in Redis or only in its record. */
+struct detail {
+	struct bq_job job;
+	struct bq_standing at;
+	int64_t logs;
+	bool archived;
+};
+
+static void write_detail(struct request *r, struct response *res, const struct queue_ref *q, const struct detail *d, bool with_payload)
 {
+	const struct bq_job *job = &d->job;
 	struct jwrite w = response_json(res, 200);
 
 	jw_open(&w, '{');
-	write_job_fields(r, &w, q->queue->name, job, with_payload);
+	(d->archived ? write_archived_job_fields : write_job_fields)(r, &w, q->queue->name, job, with_payload);
 	jw_kint(&w, "attemptsStarted", job->attempts_started);
 	jw_kint(&w, "stalledCount", job->stalled_count);
 	jw_kstr(&w, "processedBy", job->processed_by);
 	jw_kstr(&w, "deferredFailure", job->deferred_failure);
 	jw_kstr(&w, "scheduler", job->repeat_key);
-	write_time(&w, "dueAt", at->due_ms);
-	write_lock(&w, at);
-	jw_kint(&w, "pendingChildren", at->pending);
-	jw_kint(&w, "logs", logs);
+	write_time(&w, "dueAt", d->at.due_ms);
+	write_lock(&w, &d->at);
+	jw_kint(&w, "pendingChildren", d->at.pending);
+	jw_kint(&w, "logs", d->logs);
 	jw_close(&w, '}');
 }
 
-static int answer_detail(struct request *r, struct response *res, const struct queue_ref *q, struct err *err)
+/* Nobody counts the starts of a job in its record; each attempt that was made had one. */
+static int read_archived(struct request *r, const struct queue_ref *q, bool with_payload, struct detail *d, struct err *err)
+{
+	int rc = archived_job(r, q, r->params[1], with_payload, &d->job, err);
+
+	d->archived = true;
+	d->at = (struct bq_standing){.due_ms = -1, .ahead = -1};
+	if (rc == 0)
+		d->job.attempts_started = d->job.attempts_made;
+	return rc;
+}
+
+static int read_detail(struct request *r, const struct queue_ref *q, bool with_payload, struct detail *d, struct err *err)
 {
 	const struct services *s = app_services(r->app);
-	bool with_payload = !str_is(request_query(r, "data"), "0");
 	struct str id = r->params[1];
-	struct bq_job job;
-	struct bq_standing at;
 	struct bq_logs logs;
-	int rc = bq_status(s->bq, q->queue, id, with_payload, r->arena, &job, r->deadline_mono_ms, err);
+	int rc = bq_status(s->bq, q->queue, id, with_payload, r->arena, &d->job, r->deadline_mono_ms, err);
 
+	if (rc == ERR_NOT_FOUND)
+		return read_archived(r, q, with_payload, d, err);
 	if (rc == 0)
-		rc = bq_standing(s->bq, q->queue, id, false, r->arena, &at, r->deadline_mono_ms, err);
+		rc = bq_standing(s->bq, q->queue, id, false, r->arena, &d->at, r->deadline_mono_ms, err);
 	if (rc == 0)
 		rc = bq_logs(s->bq, q->queue, id, 0, 1, r->arena, &logs, r->deadline_mono_ms, err);
 	if (rc == 0)
-		write_detail(r, res, q, &job, &at, logs.total, with_payload);
+		d->logs = logs.total;
 	return rc;
 }
 
 void jobs_detail(struct request *r, struct response *res)
 {
+	bool with_payload = !str_is(request_query(r, "data"), "0");
 	struct queue_ref q;
+	struct detail d = {0};
 	struct err err = {0};
 
 	if (queue_ref_or_reply(r, res, r->params[0], &q) < 0)
 		return;
-	if (answer_detail(r, res, &q, &err) < 0)
+	if (read_detail(r, &q, with_payload, &d, &err) < 0)
 		response_error(r, res, &err);
+	else
+		write_detail(r, res, &q, &d, with_payload);
 }
 
 /* ---- its log ---- */

@@ -83,8 +83,11 @@ describe('records', () => {
     const { json: live } = await status('notifications', kept);
     assert.equal(live.source, 'redis');
     await recorded('notifications', kept, 'completed');
+    const detail = () => operator.get(`/api/queues/notifications/jobs/${kept}`);
+    const { json: whole } = await detail();
     await redis.admin.multi().del(`bull:notifications:${kept}`).zrem('bull:notifications:completed', kept).exec();
     assert.deepEqual((await status('notifications', kept)).json, { ...live, source: 'archive' });
+    assert.deepEqual((await detail()).json, { ...whole, source: 'archive' });
   });
 
   test('each failed attempt and its error stand in the record, and the last lines of the log', async () => {
@@ -130,8 +133,10 @@ describe('records', () => {
       await redis.admin.multi().del(`bull:unrecorded:${lost}`).zrem('bull:unrecorded:delayed', lost).exec();
       return lost;
     })()]) {
-      const { status: code, json } = await status(id === cancelled ? 'elsewhere' : 'unrecorded', id);
+      const queue = id === cancelled ? 'elsewhere' : 'unrecorded';
+      const { status: code, json } = await status(queue, id);
       assert.deepEqual([code, json.code], [410, 'job-expired']);
+      assert.equal((await operator.get(`/api/queues/${queue}/jobs/${id}`)).json.code, 'job-expired');
     }
     assert.equal((await status('elsewhere', '999999')).status, 404);
     assert.equal((await status('elsewhere', 'my-own')).status, 404);

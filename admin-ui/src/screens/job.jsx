@@ -104,22 +104,19 @@ function Payload({ queue, id, payload, state }) {
 
 export function Job({ queue, id }) {
   const address = path`/api/queues/${queue}/jobs/${id}`;
-  const live = useResource(`${address}?data=0`, { queue, every: 2000 });
-  // What Redis has no more may be in the records.
-  const record = useResource(live.error?.status === 404 ? path`/api/jobs/status/${queue}/${id}` : null, { every: 0 });
-  const shown = live.data ? live : record;
+  // Also of a job that only its record knows.
+  const shown = useResource(`${address}?data=0`, { queue, every: 2000 });
   const job = shown.data;
   // The payload is asked for once, and again when the job has ended or was tried anew.
-  const asked = useResource(live.data ? address : null, { every: 0, raw: true, version: `${live.data?.attemptsMade}-${live.data?.finishedOn}` });
-  const payload = live.data ? asked : record;
+  const payload = useResource(job ? address : null, { every: 0, raw: true, version: `${job?.attemptsMade}-${job?.finishedOn}` });
   const data = useMemo(() => payload.text && member(payload.text, 'data'), [payload.text]);
   const verbs = useVerbs(queue, id, job, data);
   useEffect(() => void (document.title = `${job ? `${t(`state.${job.state}`)} · ` : ''}${id} · ${queue} · Sluice`), [queue, id, job?.state]);
-  if (live.error?.status === 404 && record.error) {
+  if ([404, 410].includes(shown.error?.status)) {
     return (
       <>
         <Head queue={queue} id={id} verbs={[]} />
-        <Empty title={t('job.gone')}><p>{record.error.detail}</p><LinkButton href={path`/queues/${queue}`}>{queue}</LinkButton></Empty>
+        <Empty title={t('job.gone')}><p>{shown.error.detail}</p><LinkButton href={path`/queues/${queue}`}>{queue}</LinkButton></Empty>
       </>
     );
   }
