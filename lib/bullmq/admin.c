@@ -68,10 +68,12 @@ int bq_drain_some(struct bq *bq, const struct bq_queue *q, bool delayed, size_t 
 	const struct bq_script_call call = {.queue = q};
 	struct rcmd cmd = RCMD_INIT;
 
-	bq_script_begin(&cmd, BQ_SCRIPT_DRAIN_SOME, &call, 3);
+	bq_script_begin(&cmd, BQ_SCRIPT_DRAIN_SOME, &call, 6);
 	rcmd_arg(&cmd, q->keys[BQ_KEY_BASE]);
 	rcmd_argz(&cmd, delayed ? "1" : "0");
 	rcmd_argi(&cmd, (int64_t)limit);
+	rcmd_argi(&cmd, clock_wall_ms());
+	bq_arg_outbox(&cmd, q);
 	return bq_call_int(bq, &cmd, deadline, removed, err);
 }
 

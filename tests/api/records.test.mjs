@@ -17,6 +17,7 @@ describe('records', () => {
         SLUICE_QUEUES: declare(
           { name: 'elsewhere', processor: 'none', attempts: 2, removeOnComplete: true, removeOnFail: true },
           { name: 'secretive', processor: 'none', removeOnComplete: true, record: { data: ['kept'], result: false, days: 3 } },
+          { name: 'drained', processor: 'none' },
           { name: 'unrecorded', processor: 'none', removeOnComplete: true, record: false },
         ),
       },
@@ -141,6 +142,17 @@ describe('records', () => {
     assert.equal((await status('elsewhere', '999999')).status, 404);
     assert.equal((await status('elsewhere', 'my-own')).status, 404);
     await recorded('elsewhere', cancelled, 'removed');
+  });
+
+  test('what a drain takes out of a queue is recorded as removed, with its data', async () => {
+    const ids = [await add('drained', { n: 1 }), await add('drained', { n: 2 }, { priority: 3 }), await add('drained', { n: 3 }, { delay: 600_000 })];
+    const { status: code, json } = await operator.post('/api/queues/drained/drain', { delayed: true, confirm: 'drained' });
+    assert.deepEqual([code, json.removed], [200, 3]);
+    for (const [i, id] of ids.entries()) {
+      await recorded('drained', id, 'removed');
+      assert.deepEqual(record('drained', id, 'data', 'finished_ms', 'org'), { data: `{"n":${i + 1}}`, finished_ms: null, org: 'acme' });
+      assert.equal((await status('drained', id)).json.code, 'job-expired');
+    }
   });
 
   test('a queue keeps what its declaration says, and nothing else leaves Redis', async () => {

@@ -1,11 +1,16 @@
--- KEYS: wait paused prioritized delayed repeat
--- A part of what the official client's drain does in one go: removes jobs that wait, but those that the schedules have put up next.
+-- KEYS: wait paused prioritized delayed repeat outbox
+-- A part of what the official client's drain does in one go: removes jobs that wait, but those that the schedules have put up next,
+-- and writes each into the outbox.
 -- ARGV[1]  "P:Q:"
 -- ARGV[2]  "1": delayed jobs, too
 -- ARGV[3]  about how many
+-- ARGV[4]  now in ms
+-- ARGV[5]  how many bytes of a job's data the outbox takes, "" when nothing is written there, and
+-- ARGV[6]  how many of its return value
 -- Reply: how many were removed; fewer than asked for when there are no more.
 local rcall = redis.call
 --@from drain removeDeduplicationKeyIfNeededOnRemoval removeJobKeys addBaseMarkerIfNeeded addJobInTargetList isQueuePausedOrMaxed
+--@from outbox.lua putEntry entryCaps
 --@from drain getJobIdFromKey getJobKeyPrefix _moveParentToWait removeParentDependencyKey removeJob
 local scheduled, n = {}, 0
 local schedulers = rcall("ZRANGE", KEYS[5], 0, -1, "WITHSCORES")
@@ -15,6 +20,12 @@ for i = 1, #schedulers, 2 do
 end
 
 local limit, removed = tonumber(ARGV[3]), 0
+local caps = ARGV[5] ~= "" and entryCaps(ARGV[5], ARGV[6])
+
+local function write(id)
+  local fields = rcall("HGETALL", ARGV[1] .. id)
+  if #fields > 0 then putEntry(KEYS[6], "removed", id, ARGV[4], fields, caps) end
+end
 
 local function remove(ids)
   local kept = {}
@@ -22,6 +33,7 @@ local function remove(ids)
     if scheduled[id] then
       kept[#kept + 1] = id
     else
+      if caps then write(id) end
       removeJob(id, true, ARGV[1], true)
       removed = removed + 1
     end
