@@ -28,7 +28,8 @@ export class Client {
     }
     if (this.token) fields.authorization ??= `Bearer ${this.token}`;
     if (typeof payload === 'string' || Buffer.isBuffer(payload)) fields['content-length'] ??= Buffer.byteLength(payload);
-    const answer = await this.#send({ method, path, headers: fields }, payload, timeout);
+    const send = () => this.#send({ method, path, headers: fields }, payload, timeout);
+    const answer = await send().catch((error) => (error.closedIdle && method === 'GET' ? send() : Promise.reject(error)));
     await this.check({ method, path, ...answer });
     return answer;
   }
@@ -45,7 +46,8 @@ export class Client {
       const timer = setTimeout(() => request.destroy(new Error(`no answer to ${options.method} ${options.path} in ${timeout} ms`)), timeout);
       request.on('error', (error) => {
         clearTimeout(timer);
-        reject(error);
+        // The server may end an idle connection while this goes out; RFC 9110, 9.2.2 has clients repeat what is safe then.
+        reject(Object.assign(error, { closedIdle: request.reusedSocket && error.code === 'ECONNRESET' }));
       });
       if (typeof payload?.pipe === 'function') payload.pipe(request);
       else request.end(payload);
