@@ -226,6 +226,27 @@ describe('when a store is away', () => {
     await eventually(async () => (await redis.admin.xlen('bull:sluice:audit')) === 0, { what: 'an empty stream' });
   });
 
+  test('lines wait in the process for Redis', async () => {
+    sluice.allow.push('redis_data_lost');
+    await allWritten();
+    await redis.kill();
+    for (let i = 0; i < 5; i++) assert.equal((await admin().delete('/api/session')).status, 204);
+    await redis.start();
+    await allWritten();
+    assert.equal((await verify()).code, 0);
+  });
+
+  test('an entry that came to Redis twice is written once', async () => {
+    await postgres.kill();
+    assert.equal((await admin().delete('/api/session')).status, 204);
+    const [, fields] = await eventually(async () => (await redis.admin.xrange('bull:sluice:audit', '-', '+'))[0], { what: 'an entry of the stream' });
+    await redis.admin.xadd('bull:sluice:audit', '*', ...fields);
+    await postgres.start();
+    await eventually(async () => (await redis.admin.xlen('bull:sluice:audit')) === 0, { ...SOON, what: 'an empty stream' });
+    await allWritten();
+    assert.equal((await verify()).code, 0);
+  });
+
   test('what was lost there leaves a row that says how much', async () => {
     await postgres.kill();
     assert.equal((await admin().post('/api/queues/elsewhere/resume')).status, 200);

@@ -210,5 +210,6 @@ test('without PostgreSQL the answer is 503, and 404 where none is kept', async (
   await eventually(async () => (await viewer().get('/api/records')).status === 200, { ...SOON, what: 'PostgreSQL to be back' });
   const without = await startSluice({ env: { REDIS_URL: redis.url } });
   assert.equal((await without.as({ roles: ['viewer'] }).get('/api/records')).status, 404);
+  assert.equal((await without.as({ roles: ['admin'] }).get('/api/audit')).status, 404);
   await without.stop();
 });
