@@ -3,8 +3,7 @@
 
 #define NAME_AND_COMMA(name) #name ", "
 
-/* Only what is given counts: the conditions on parameters that are NULL are left out by the planner, who plans each run. */
-static const struct pg_stmt PLAN_EACH = {"audit_plan_each", "SELECT pg_catalog.set_config('plan_cache_mode', 'force_custom_plan', true)", 0};
+/* Only what is given counts: the conditions on parameters that are NULL are left out by the planner. */
 static const struct pg_stmt SEARCH = {
 	"audit_search",
 	"SELECT " AUDIT_COLUMNS(NAME_AND_COMMA) "seq, encode(hash, 'hex') FROM sluice.audit WHERE prefix = $1"
@@ -29,13 +28,7 @@ int audit_search(struct audit *a, const struct audit_filter *f, size_t limit, st
 	const struct pg_value values[] = {
 		pg_text(a->o.prefix), pg_text(f->action), pg_text(f->sub), pg_text(f->org), pg_text(f->target), pg_text(queue), pg_text(id),
 		number_or_null(f->from_ms), number_or_null(f->to_ms), number_or_null(f->below_seq), pg_int((int64_t)limit)};
-	const struct pg_call calls[] = {{&PLAN_EACH, NULL}, {&SEARCH, values}};
-	struct pg_rows *answers[ARRAY_LEN(calls)];
-	int rc = pg_query(a->o.pg, calls, ARRAY_LEN(calls), deadline_mono_ms, answers, err);
+	const struct pg_call call = {&SEARCH, values};
 
-	if (rc < 0)
-		return rc;
-	pg_rows_free(answers[0]);
-	*rows = answers[1];
-	return 0;
+	return pg_query_varied(a->o.pg, &call, deadline_mono_ms, rows, err);
 }

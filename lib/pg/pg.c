@@ -211,6 +211,20 @@ int pg_query(struct pg *pg, const struct pg_call *calls, size_t n, int64_t deadl
 	return rc;
 }
 
+/* Local to the transaction, like everything. A generic plan, which a prepared statement may get after a few runs, knows no values. */
+static const struct pg_stmt PLAN_ANEW = {"pg_plan_anew", "SELECT pg_catalog.set_config('plan_cache_mode', 'force_custom_plan', true)", 0};
+
+int pg_query_varied(struct pg *pg, const struct pg_call *call, int64_t deadline_mono_ms, struct pg_rows **rows, struct err *err)
+{
+	const struct pg_call calls[] = {{&PLAN_ANEW, NULL}, *call};
+	struct pg_rows *answers[ARRAY_LEN(calls)];
+	int rc = pg_query(pg, calls, ARRAY_LEN(calls), deadline_mono_ms, answers, err);
+
+	pg_rows_free(answers[0]);
+	*rows = answers[1];
+	return rc;
+}
+
 /* ---- readers ---- */
 
 /* The first one that is connected makes the pool up, the last one that is lost makes it down and those fail who wait. */

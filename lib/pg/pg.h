@@ -147,6 +147,8 @@ void pg_free(struct pg *pg); /* NULL: nothing */
  * NULL. Copies are made of everything: when the deadline (clock_mono_ms's scale) passes first, the caller goes on and the reader ends alone.
  * While PostgreSQL is away or when the queue is full it fails at once. Any thread, with any stack. */
 int pg_query(struct pg *pg, const struct pg_call *calls, size_t n, int64_t deadline_mono_ms, struct pg_rows **rows, struct err *err) MUST_CHECK;
+/* One statement whose best plan depends on its values (on which of them are NULL, say): it is planned for this run. *rows is yours to free. */
+int pg_query_varied(struct pg *pg, const struct pg_call *call, int64_t deadline_mono_ms, struct pg_rows **rows, struct err *err) MUST_CHECK;
 
 struct pg_state {
 	bool up;           /* a reader is connected, and the schema is this program's */

@@ -24,9 +24,6 @@
 	X(14, "bigint", "created_ms >= $14") \
 	X(15, "bigint", "created_ms < $15") \
 	X(16, "bigint", "at_ms <= $16 AND (at_ms, queue, job_id, created_ms) < ($16, $17::text, $18::text, $19::bigint)")
-/* Which plan is best depends on which of the parameters are NULL: it is made for each run. Local to the transaction. */
-static const struct pg_stmt PLAN_EACH = {"records_plan_each", "SELECT pg_catalog.set_config('plan_cache_mode', 'force_custom_plan', true)", 0};
-
 #define IF_GIVEN(n, type, condition) " AND ($" #n "::" type " IS NULL OR (" condition "))"
 #define NEXT_COLUMN(column, expression) ", " expression
 #define NEWEST_FIRST " ORDER BY at_ms DESC, queue DESC, job_id DESC, created_ms DESC"
@@ -116,15 +113,9 @@ static void list_queues(const struct records *rec, struct pgarray *out)
 static int ask(struct records *rec, const struct pg_stmt *stmt, const struct pg_value *values, struct pg_rows **rows, int64_t deadline_mono_ms,
 	       struct err *err)
 {
-	const struct pg_call calls[] = {{&PLAN_EACH, NULL}, {stmt, values}};
-	struct pg_rows *answers[ARRAY_LEN(calls)];
-	int rc = pg_query(rec->o.pg, calls, ARRAY_LEN(calls), deadline_mono_ms, answers, err);
+	const struct pg_call call = {stmt, values};
 
-	if (rc < 0)
-		return rc;
-	pg_rows_free(answers[0]);
-	*rows = answers[1];
-	return 0;
+	return pg_query_varied(rec->o.pg, &call, deadline_mono_ms, rows, err);
 }
 
 int records_search(struct records *rec, const struct record_filter *f, const struct record_place *behind, size_t limit, struct pg_rows **rows,
