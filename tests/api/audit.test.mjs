@@ -7,9 +7,11 @@ import { analysis, declare, documentJob, eventually, notification, ROOT, runSlui
 
 const SOON = { timeout: 120_000 };
 
+const QUEUES = declare({ name: 'elsewhere', processor: 'none', jobName: 'work' }, { name: 'other', processor: 'none', jobName: 'work' });
+
 let postgres, redis, sluice;
 
-const env = () => ({ SLUICE_RECORDS: 'on', DATABASE_URL: postgres.url, REDIS_URL: redis.url, DEV_LOGIN: '1' });
+const env = () => ({ SLUICE_RECORDS: 'on', DATABASE_URL: postgres.url, REDIS_URL: redis.url, SLUICE_QUEUES: QUEUES, DEV_LOGIN: '1' });
 const admin = () => sluice.as({ sub: 'ada', roles: ['admin'] });
 const rows = () => postgres.rows('SELECT * FROM sluice.audit ORDER BY seq');
 
@@ -37,9 +39,7 @@ const tamper = (sql) => postgres.sql(`SET session_replication_role = replica; ${
 before(async () => {
   postgres = await startPostgres();
   redis = await startRedis({ args: ['--maxmemory-policy', 'noeviction'] });
-  sluice = await startSluice({
-    env: { ...env(), SLUICE_QUEUES: declare({ name: 'elsewhere', processor: 'none', jobName: 'work' }, { name: 'other', processor: 'none', jobName: 'work' }) },
-  });
+  sluice = await startSluice({ env: env() });
   await eventually(() => up(), { ...SOON, what: 'PostgreSQL to be up' });
 });
 
@@ -266,9 +266,12 @@ describe('when a store is away', () => {
   test('of two gateways one writes at a time, and nothing twice', async () => {
     const other = await startSluice({ env: env(), secret: sluice.secret });
     await eventually(() => up(other), { ...SOON, what: 'PostgreSQL to be up' });
-    const before = rows().reduce((sum, { count }) => sum + count, 0);
-    await Promise.all(Array.from({ length: 100 }, (_, i) => (i % 2 ? other.as({ sub: 'bob', roles: ['admin'] }) : admin()).post('/api/queues/elsewhere/resume')));
-    await eventually(() => rows().reduce((sum, { count }) => sum + count, 0) === before + 100, { ...SOON, what: '100 more rows' });
+    const resumed = () => rows().filter(({ action }) => action === 'queue.resume').reduce((sum, { count }) => sum + count, 0);
+    const before = resumed();
+    const answers = await Promise.all(Array.from({ length: 100 }, (_, i) => (i % 2 ? other.as({ sub: 'bob', roles: ['admin'] }) : admin()).post('/api/queues/elsewhere/resume')));
+    assert.deepEqual(answers.filter(({ status }) => status !== 200).map(({ text }) => text), []);
+    await eventually(() => resumed() >= before + 100, { ...SOON, what: `100 rows more than ${before}` });
+    assert.equal(resumed(), before + 100);
     await other.stop();
     assert.equal((await verify()).code, 0);
   });
