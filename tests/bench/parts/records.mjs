@@ -1,13 +1,16 @@
-// What records cost: the same load on two gateways, each with a Redis of its own; one keeps records in a PostgreSQL. A measurement ends when every
-// record is written, so their whole cost is in it.
-import { eventually, processesOf, startPostgres } from '../../api/harness/index.mjs';
+// What records cost: the same load on gateways with a Redis of their own each; some keep records in a PostgreSQL, which for one of them is stopped
+// during the load. A measurement ends when every record is written, so their whole cost is in it.
+import { declare, eventually, processesOf, startPostgres } from '../../api/harness/index.mjs';
 import { notification } from '../peers/shared.mjs';
 import { inTurns } from './figures.mjs';
 import { cpuSeconds, fill, wrk, bodyFile } from './load.mjs';
 import { startStage } from './stage.mjs';
 
 const QUEUE = 'notifications';
+const ELSEWHERE = 'elsewhere'; // its jobs are written down when they are added, too
+const QUEUES = declare({ name: QUEUE }, { name: ELSEWHERE, processor: 'none' });
 const small = JSON.stringify(notification(200));
+const named = JSON.stringify({ name: 'job', data: notification(200) });
 
 const cpuOfAll = (pids) => pids.reduce((sum, pid) => sum + cpuSeconds(pid), 0);
 
@@ -16,19 +19,25 @@ async function whole({ stage, pg }, measure) {
   const parts = { serverMicros: () => cpuSeconds(stage.targets.sluice.pid), redisMicros: () => cpuSeconds(stage.redis.pid), pgMicros: () => (pg ? cpuOfAll(processesOf(pg.folder)) : 0) };
   const before = Object.values(parts).map((read) => read());
   const { items, ...sample } = await measure();
-  await eventually(async () => (await stage.redis.admin.xlen(`bull:${QUEUE}:outbox`)) === 0, { timeout: 600_000, interval: 50, what: 'an empty outbox' });
+  const waiting = (queue) => stage.redis.admin.xlen(`bull:${queue}:outbox`);
+  await eventually(async () => (await waiting(QUEUE)) + (await waiting(ELSEWHERE)) === 0, { timeout: 600_000, interval: 50, what: 'an empty outbox' });
   Object.entries(parts).forEach(([name, read], i) => (sample[name] = ((read() - before[i]) * 1e6) / items));
   return sample;
 }
 
-async function posts(side, plan) {
+const posts = (path, body) => async (side, plan) => {
   await side.stage.empty();
   const { sluice } = side.stage.targets;
   return whole(side, async () => {
-    const sample = await wrk(sluice, side.stage.redis, { script: 'load.lua', path: '/api/jobs/notifications', args: ['POST', sluice.token, bodyFile(small), '0'], connections: 50, seconds: plan.seconds });
-    return { ...sample, items: sample.perSecond * plan.seconds };
+    if (side.stopped) await side.pg.pause();
+    try {
+      const sample = await wrk(sluice, side.stage.redis, { script: 'load.lua', path, args: ['POST', sluice.token, bodyFile(body), '0'], connections: 50, seconds: plan.seconds });
+      return { ...sample, items: sample.perSecond * plan.seconds };
+    } finally {
+      if (side.stopped) await side.pg.resume();
+    }
   });
-}
+};
 
 // Jobs that are leased, completed and not kept: as much as can happen to a record in so little time.
 async function ends(side, plan) {
@@ -41,18 +50,27 @@ async function ends(side, plan) {
   });
 }
 
+// pg: where its records go; stopped: not while the load lasts.
+async function startSide({ pg, stopped = false } = {}) {
+  const stage = await startStage({ env: { SLUICE_QUEUES: QUEUES, ...(pg && { SLUICE_RECORDS: 'on', DATABASE_URL: pg.url }) } });
+  if (pg) await eventually(() => pg.rows('SELECT 1 FROM sluice.records LIMIT 1'), { timeout: 30_000, what: 'the tables of the records' });
+  return { stage, pg, stopped };
+}
+
 export async function records(plan) {
-  const pg = await startPostgres();
-  const sides = {
-    sluice: { stage: await startStage() },
-    records: { stage: await startStage({ env: { SLUICE_RECORDS: 'on', DATABASE_URL: pg.url } }), pg },
-  };
-  await eventually(() => pg.rows('SELECT 1 FROM sluice.records LIMIT 1'), { timeout: 30_000, what: 'the tables of the records' });
+  const sides = { sluice: await startSide(), records: await startSide({ pg: await startPostgres() }), stopped: await startSide({ pg: await startPostgres(), stopped: true }) };
+  const { stopped, ...running } = sides;
   const out = [];
-  for (const [title, measure] of [['POST one job, 50 connections', posts], ['HTTP workers that lease 100 at a time and complete', ends]]) {
-    out.push({ title, results: await inTurns(plan.rounds, Object.fromEntries(Object.entries(sides).map(([name, side]) => [name, () => measure(side, plan)]))) });
+  for (const [title, measure, contenders] of [
+    ['POST one job, 50 connections', posts(`/api/jobs/${QUEUE}`, small), sides],
+    ['the same for workers elsewhere, whose jobs are written down when they are added', posts(`/api/queues/${ELSEWHERE}/jobs`, named), sides],
+    ['HTTP workers that lease 100 at a time and complete', ends, running],
+  ]) {
+    out.push({ title, results: await inTurns(plan.rounds, Object.fromEntries(Object.entries(contenders).map(([name, side]) => [name, () => measure(side, plan)]))) });
   }
-  for (const { stage } of Object.values(sides)) await stage.stop();
-  await pg.stop();
+  for (const { stage, pg } of Object.values(sides)) {
+    await stage.stop();
+    await pg?.stop();
+  }
   return out;
 }

@@ -23,12 +23,14 @@ function ownTable(head, rows) {
     rows.map((r) => [r.title, count(r.perSecond), percent(r.spread), tenths(r.serverMicros), tenths(r.redisMicros), tenths(r.p50Ms), tenths(r.p99Ms), tenths(r.residentMiB)]));
 }
 
+const RECORDS = { sluice: 'without records', records: 'with records', stopped: 'with records, PostgreSQL stopped meanwhile' };
+
 function recordsTable(cases) {
   const rows = cases.flatMap(({ title, results }) => Object.entries(results).map(([name, r]) => [
-    name === 'sluice' ? title : '', name === 'sluice' ? 'without records' : 'with records', count(r.perSecond), percent(r.spread), r.ratio.toFixed(2),
-    tenths(r.serverMicros), tenths(r.redisMicros), tenths(r.pgMicros),
+    name === 'sluice' ? title : '', RECORDS[name], count(r.perSecond), percent(r.spread), r.ratio.toFixed(2),
+    tenths(r.p50Ms), tenths(r.p99Ms), (r.p99Ms / results.sluice.p99Ms).toFixed(2), tenths(r.serverMicros), tenths(r.redisMicros), tenths(r.pgMicros),
   ]));
-  return table(['load', '', 'a second', 'spread', 'without is × as fast', 'CPU µs each', 'Redis CPU µs each', 'PostgreSQL CPU µs each'], rows);
+  return table(['load', '', 'a second', 'spread', 'without is × as fast', 'p50 ms', 'p99 ms', 'p99 × without', 'CPU µs each', 'Redis CPU µs each', 'PostgreSQL CPU µs each'], rows);
 }
 
 function searchTable(searches) {
