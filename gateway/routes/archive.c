@@ -1,16 +1,18 @@
 #include "gateway/routes/archive.h"
 
+#include "gateway/http/route.h"
 #include "lib/records/records.h"
 
 static int ask(struct request *r, const struct bq_queue *q, const struct str *ids, size_t n, bool with_payload, struct bq_job *jobs, bool *known,
 	       struct err *err)
 {
 	const struct services *s = app_services(r->app);
+	struct str org = r->who.roles & r->route->roles & ROLES_EVERY_ORG ? STR_NONE : str_from(r->who.org);
 	struct err why = {0};
 
 	for (size_t i = 0; i < n; i++)
 		known[i] = false;
-	if (!s->records || records_find(s->records, q, ids, n, with_payload, r->arena, jobs, known, r->deadline_mono_ms, &why) == 0)
+	if (!s->records || records_find(s->records, q, org, ids, n, with_payload, r->arena, jobs, known, r->deadline_mono_ms, &why) == 0)
 		return 0;
 	return err_set(err, ERR_NO_RECORDS, "%s", why.text);
 }

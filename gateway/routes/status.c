@@ -57,12 +57,11 @@ static int read_job(struct request *r, const struct queue_ref *q, struct str id,
 	const struct services *s = app_services(r->app);
 
 	int rc = bq_status(s->bq, q->queue, id, with_payload, r->arena, &seen->job, r->deadline_mono_ms, err);
-	seen->archived = rc == ERR_NOT_FOUND;
-	if (rc == ERR_NOT_FOUND)
-		return archived_job(r, q, id, with_payload, &seen->job, err);
-	if (rc == 0 && !may_see(r, &seen->job))
-		rc = no_such_job(q->queue, id, err);
-	return rc;
+	bool hidden = rc == 0 && !may_see(r, &seen->job); /* the caller may have had the id before */
+	seen->archived = rc == ERR_NOT_FOUND || hidden;
+	if (seen->archived)
+		rc = archived_job(r, q, id, with_payload, &seen->job, err);
+	return hidden && rc == ERR_EXPIRED ? no_such_job(q->queue, id, err) : rc;
 }
 
 /* Waits for the job's end on the event stream, at most until the deadline; the last word is always a fresh read. */
@@ -197,10 +196,13 @@ static int batch_answer_queue(struct request *r, struct batch *b, size_t first, 
 	if (!decl && bq_queue_init(&own, str_from(s->prefix), b->queues[first], &no_such_name) < 0)
 		return 0; /* no queue can have that name, so no job is there */
 	int rc = bq_status_many(s->bq, decl ? &decl->queue : &own, b->ids, count, r->arena, found, r->deadline_mono_ms, err);
+	for (size_t i = 0; rc == 0 && i < count; i++)
+		if (found[i].state != BQ_STATE_UNKNOWN && !may_see(r, &found[i]))
+			found[i].state = BQ_STATE_UNKNOWN;
 	if (rc == 0 && decl)
 		rc = archived_jobs(r, &decl->queue, b->ids, found, count, err);
 	for (size_t i = 0; rc == 0 && i < count; i++)
-		if (found[i].state != BQ_STATE_UNKNOWN && may_see(r, &found[i]))
+		if (found[i].state != BQ_STATE_UNKNOWN)
 			b->jobs[b->places[i]] = &found[i];
 	if (!decl)
 		bq_queue_release(&own);

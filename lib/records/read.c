@@ -13,14 +13,14 @@
 	"SELECT DISTINCT ON (job_id) job_id, created_ms, state, name, org, sub, processed_ms, finished_ms, delay_ms, priority, attempts_made, worker," \
 	" failed_reason, progress, opts, parent_queue, parent_id"
 #define TAIL \
-	" FROM sluice.records WHERE prefix = $1 AND queue = $2 AND job_id = ANY($3::text[]) ORDER BY job_id, created_ms DESC"
+	" FROM sluice.records WHERE prefix = $1 AND queue = $2 AND job_id = ANY($3::text[]) ORDER BY job_id, org IS DISTINCT FROM $4, created_ms DESC"
 enum column {
 	AT_ID, AT_CREATED, AT_STATE, AT_NAME, AT_ORG, AT_SUB, AT_PROCESSED, AT_FINISHED, AT_DELAY, AT_PRIORITY, AT_ATTEMPTS, AT_WORKER,
 	AT_REASON, AT_PROGRESS, AT_OPTS, AT_PARENT_QUEUE, AT_PARENT_ID, AT_DATA, AT_RETURNVALUE, AT_STACKTRACE,
 };
 
-static const struct pg_stmt FIND = {"records_find", HEAD TAIL, 3};
-static const struct pg_stmt FIND_WHOLE = {"records_find_whole", HEAD ", data, returnvalue, stacktrace" TAIL, 3};
+static const struct pg_stmt FIND = {"records_find", HEAD TAIL, 4};
+static const struct pg_stmt FIND_WHOLE = {"records_find_whole", HEAD ", data, returnvalue, stacktrace" TAIL, 4};
 
 /* ---- one record ---- */
 
@@ -99,6 +99,7 @@ static void read_job(struct reading *r, struct bq_job *job, bool with_payload)
 struct find {
 	struct records *rec;
 	const struct bq_queue *q;
+	struct str org;
 	const struct str *ids;
 	size_t n;
 	bool with_payload;
@@ -117,7 +118,7 @@ static int ask(const struct find *f, struct pg_rows **rows, struct err *err)
 	for (size_t i = 0; i < f->n; i++)
 		pgarray_text(&ids, f->ids[i]);
 	pgarray_end(&ids);
-	const struct pg_value values[] = {pg_text(f->rec->o.prefix), pg_text(f->q->name), pg_text(buf_str(&ids.out))};
+	const struct pg_value values[] = {pg_text(f->rec->o.prefix), pg_text(f->q->name), pg_text(buf_str(&ids.out)), pg_text(f->org)};
 	const struct pg_call call = {f->with_payload ? &FIND_WHOLE : &FIND, values};
 	if (!ids.out.failed)
 		rc = pg_query(f->rec->o.pg, &call, 1, until < f->deadline ? until : f->deadline, rows, err);
@@ -221,10 +222,16 @@ static int catch_up(const struct find *f, struct err *err)
 	return rc;
 }
 
-int records_find(struct records *rec, const struct bq_queue *q, const struct str *ids, size_t n, bool with_payload, struct arena *a,
+/* The writer can have nothing that would take its place. */
+static bool is_settled(const struct find *f, size_t i)
+{
+	return f->known[i] && f->jobs[i].state != BQ_STATE_UNKNOWN && (!f->org.p || str_eq(f->jobs[i].opts.org, f->org));
+}
+
+int records_find(struct records *rec, const struct bq_queue *q, struct str org, const struct str *ids, size_t n, bool with_payload, struct arena *a,
 		 struct bq_job *jobs, bool *known, int64_t deadline_mono_ms, struct err *err)
 {
-	const struct find f = {rec, q, ids, n, with_payload, a, jobs, known, deadline_mono_ms};
+	const struct find f = {rec, q, org, ids, n, with_payload, a, jobs, known, deadline_mono_ms};
 	int64_t waiting = 0;
 	int rc;
 
@@ -238,7 +245,7 @@ int records_find(struct records *rec, const struct bq_queue *q, const struct str
 	if (rc < 0 || waiting == 0)
 		return rc < 0 ? rc : 0;
 	for (size_t i = 0; i < n; i++)
-		if (!known[i] || jobs[i].state == BQ_STATE_UNKNOWN) {
+		if (!is_settled(&f, i)) {
 			rc = catch_up(&f, err);
 			return rc < 0 ? rc : (rc = look(&f, err)) < 0 ? rc : 0;
 		}

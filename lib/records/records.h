@@ -55,12 +55,13 @@ void records_free(struct records *rec); /* NULL: nothing */
 
 /* ---- reading ---- */
 
-/* The newest record of each id, as the job that it is of. known[i]: there is one; jobs[i].state is COMPLETED or FAILED, or UNKNOWN when it is of
+/* The newest record of each id, as the job that it is of; where org is given, the newest of that organization goes before all others, since ids come
+ * again and anybody may use them. known[i]: there is one; jobs[i].state is COMPLETED or FAILED, or UNKNOWN when it is of
  * no end. With `with_payload` false, data, return value and stack trace are left out, as by bq_status.
  *
  * To be asked when Redis has no such job any more: what had ended by then is found, even if the writer has not come to it yet; then this waits for
  * it. ERR_UNAVAILABLE: PostgreSQL is away, or the writer is too far behind, so nobody knows; else as pg_query. One thread's stack of 64 KiB suffices. */
-int records_find(struct records *rec, const struct bq_queue *q, const struct str *ids, size_t n, bool with_payload, struct arena *a,
+int records_find(struct records *rec, const struct bq_queue *q, struct str org, const struct str *ids, size_t n, bool with_payload, struct arena *a,
 		 struct bq_job *jobs, bool *known, int64_t deadline_mono_ms, struct err *err) MUST_CHECK;
 
 /* ---- how it goes ---- */

@@ -116,6 +116,28 @@ describe('records', () => {
     assert.equal(json.jobs[0].state, null);
   });
 
+  test('an id that another organization has used since does not hide the record of ours', async () => {
+    const stranger = sluice.as({ sub: 'sam', roles: ['producer'], org: 'other' });
+    const add = (as, jobId) => as.post('/api/queues/elsewhere/jobs', { name: 'job', data: {}, opts: { jobId } });
+    const seen = async (as) => {
+      const { status: code, json } = await status('elsewhere', 'again', { as });
+      const { json: many } = await as.post('/api/jobs/status', { jobs: [{ queue: 'elsewhere', jobId: 'again' }] });
+      return [code, json.state, json.org, many.jobs[0].state];
+    };
+    assert.equal((await add(producer, 'again')).status, 201);
+    const job = await lease('elsewhere');
+    assert.equal((await tell('elsewhere', job, 'complete', { returnvalue: job.id })).status, 200);
+    assert.deepEqual(await seen(producer), [200, 'completed', 'acme', 'completed']);
+    assert.deepEqual(await seen(stranger), [404, undefined, undefined, null]);
+    assert.equal((await add(stranger, 'again')).status, 201);
+    assert.deepEqual(await seen(producer), [200, 'completed', 'acme', 'completed']);
+    assert.deepEqual(await seen(stranger), [200, 'waiting', 'other', 'waiting']);
+    assert.equal((await tell('elsewhere', await lease('elsewhere'), 'fail', { reason: 'X: no', retry: false })).status, 200);
+    assert.deepEqual(await seen(stranger), [200, 'failed', 'other', 'failed']);
+    assert.deepEqual(await seen(producer), [200, 'completed', 'acme', 'completed']);
+    assert.equal((await status('elsewhere', 'again')).json.org, 'other'); // the newest, for who sees all
+  });
+
   test('many at once: some in Redis, some in records, some nowhere', async () => {
     const ids = [await add('notifications', NOTE, { removeOnComplete: true }), await add('elsewhere', {}, { delay: 600_000 })];
     await status('notifications', ids[0], { headers: { prefer: 'wait=20' } });
