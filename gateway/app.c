@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "gateway/app_base.h"
 #include "gateway/app_state.h"
 #include "gateway/memory.h"
 #include "lib/base/clock.h"
@@ -79,19 +80,34 @@ static void tell_supervisor(struct app *a, const char *state)
 		LOG(a->services.log, LOG_WARN, "supervisor_not_told", log_strz("state", state), log_err(&err));
 }
 
-/* The first signal; until then the process is kept small, and the supervisor told that it runs, at least twice in its patience. */
+/* SIGHUP: the files of keys are read again. */
+static void reload(struct app *a)
+{
+	struct err err = {0};
+	if (keys_reload(a, &err) < 0)
+		LOG(a->services.log, LOG_ERROR, "keys_not_reloaded", log_err(&err));
+	else
+		LOG(a->services.log, LOG_INFO, "keys_reloaded");
+}
+
+/* The signal to end; until then the process is kept small, and the supervisor told that it runs, at least twice in its patience. */
 static int await_signal(struct app *a, int signals)
 {
 	struct memory memory = {0};
 	struct pollfd p = {.fd = signals, .events = POLLIN};
 	int64_t patience = sdnotify_watchdog_ms();
 	int step = patience > 0 && patience / 2 < TEND_MEMORY_MS ? (int)(patience / 2) : TEND_MEMORY_MS;
-	do {
+	for (;;) {
 		memory_tend(&memory);
 		if (patience > 0)
 			tell_supervisor(a, SDNOTIFY_WATCHDOG);
-	} while (poll(&p, 1, step) <= 0);
-	return read_signal(signals);
+		if (poll(&p, 1, step) <= 0)
+			continue;
+		int signal = read_signal(signals);
+		if (signal != SIGHUP)
+			return signal;
+		reload(a);
+	}
 }
 
 static void wait_until_drained(struct app *a, int signals)
@@ -102,6 +118,8 @@ static void wait_until_drained(struct app *a, int signals)
 			continue;
 		if (!fds[0].revents && fds[1].revents) {
 			int again = read_signal(signals);
+			if (again == SIGHUP)
+				continue;
 			LOG(a->services.log, LOG_WARN, "ended_at_once", log_strz("signal", sigabbrev_np(again)));
 			_exit(128 + again);
 		}
@@ -123,14 +141,15 @@ static void serve_until_signal(struct app *a, int signals)
 	LOG(a->services.log, LOG_INFO, "drained", log_int("ms", clock_mono_ms() - since));
 }
 
-/* SIGTERM and SIGINT come through the descriptor, to no thread. */
+/* SIGTERM, SIGINT and SIGHUP come through the descriptor, to no thread. */
 static int take_signals(struct err *err)
 {
 	sigset_t set;
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
-	if (pthread_sigmask(SIG_BLOCK, &set, NULL) != 0 || signal(SIGPIPE, SIG_IGN) == SIG_ERR || signal(SIGHUP, SIG_IGN) == SIG_ERR)
+	sigaddset(&set, SIGHUP);
+	if (pthread_sigmask(SIG_BLOCK, &set, NULL) != 0 || signal(SIGPIPE, SIG_IGN) == SIG_ERR)
 		return err_errno(err, "signals cannot be set up");
 	int fd = signalfd(-1, &set, SFD_CLOEXEC);
 	return fd < 0 ? err_errno(err, "signals cannot be set up") : fd;

@@ -14,7 +14,8 @@ struct config;
 /* Starts, serves until SIGTERM or SIGINT, drains and stops: 0. When it cannot start, what had started is stopped, and err names the part.
  *
  * The first signal makes readiness fail, lets the requests and (for SLUICE_DRAIN_GRACE) the jobs in flight finish, and puts back what is
- * still running; the second ends the process at once, which loses no job either: its locks run out. SIGHUP is ignored.
+ * still running; the second ends the process at once, which loses no job either: its locks run out.
+ * SIGHUP reads the files of token keys again; where one is not right, the keys that were there stay, and the log says so.
  * The main thread, before any other thread exists. Changes the process's signal mask and umask. */
 int app_run(const struct config *cfg, struct err *err) MUST_CHECK;
 

@@ -76,19 +76,36 @@ static void wipe(struct buf *secret)
 	buf_release(secret);
 }
 
-int keys_start(struct app *a, struct err *err)
+/* The secret of tokens without a kid: the setting's, else the one made at the first start. */
+static int read_secret(const struct config *cfg, struct buf *secret, struct err *err)
 {
 	int rc = 0;
-	if (*a->cfg->jwt_secret)
-		buf_addz(&a->secret, a->cfg->jwt_secret);
+	if (*cfg->jwt_secret)
+		buf_addz(secret, cfg->jwt_secret);
 	else
-		rc = secret_file_ensure(a->cfg->data_dir, SECRET_FILE_TOKENS, &a->secret, err);
-	if (rc == 0 && a->secret.failed)
-		rc = app_no_memory(err);
-	struct auth_options o = settings_auth(a->cfg, buf_str(&a->secret));
+		rc = secret_file_ensure(cfg->data_dir, SECRET_FILE_TOKENS, secret, err);
+	return rc == 0 && secret->failed ? app_no_memory(err) : rc;
+}
+
+int keys_start(struct app *a, struct err *err)
+{
+	struct buf secret = BUF_INIT;
+	int rc = read_secret(a->cfg, &secret, err);
+	struct auth_options o = settings_auth(a->cfg, buf_str(&secret));
 	if (rc == 0 && !(a->services.auth = auth_new(&o, err)))
 		rc = ERR_INVALID;
-	wipe(&a->secret);
+	wipe(&secret);
+	return rc;
+}
+
+int keys_reload(struct app *a, struct err *err)
+{
+	struct buf secret = BUF_INIT;
+	int rc = read_secret(a->cfg, &secret, err);
+	struct auth_options o = settings_auth(a->cfg, buf_str(&secret));
+	if (rc == 0)
+		rc = auth_reload(a->services.auth, &o, err);
+	wipe(&secret);
 	return rc;
 }
 

@@ -14,6 +14,7 @@ void log_stop(struct app *a);
 int metrics_start(struct app *a, struct err *err);
 void metrics_stop(struct app *a);
 int keys_start(struct app *a, struct err *err);
+int keys_reload(struct app *a, struct err *err); /* while it serves; on failure the keys that were there stay */
 void keys_stop(struct app *a);
 int queues_start(struct app *a, struct err *err);
 void queues_stop(struct app *a);

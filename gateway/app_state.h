@@ -24,7 +24,6 @@ struct app {
 	const struct config *cfg;
 	struct early_log early;
 	enum log_format log_format;
-	struct buf secret;        /* JWT_SECRET's value, or the file's */
 	struct declarations queues;
 	struct schemas *schemas;
 	struct buf helper_path, url;

@@ -60,11 +60,15 @@ struct auth;
 struct auth *auth_new(const struct auth_options *o, struct err *err);
 void auth_free(struct auth *a);
 
+/* Reads the keys anew: from its return on, only they count, also for tokens that were remembered. On failure, which is auth_new's, those that were
+ * there stay. */
+int auth_reload(struct auth *a, const struct auth_options *o, struct err *err) MUST_CHECK;
+
 /* ERR_DENIED with a reason fit for the WWW-Authenticate header (never the token); ERR_NOMEM. */
 int auth_verify(struct auth *a, struct str token, struct principal *out, struct err *err) MUST_CHECK;
 
 /* Appends an HS256 token under JWT_SECRET, with iat, exp = now + ttl_s, and iss and aud when they are demanded. ERR_INVALID (a sub, org, role or life that
  * would not be accepted back), ERR_WRONG_STATE (no JWT_SECRET), ERR_NOMEM. who->expires_s is not looked at. */
-int auth_issue(const struct auth *a, const struct principal *who, int64_t ttl_s, struct buf *out, struct err *err) MUST_CHECK;
+int auth_issue(struct auth *a, const struct principal *who, int64_t ttl_s, struct buf *out, struct err *err) MUST_CHECK;
 
 #endif

@@ -1,10 +1,11 @@
 // What systemd hears from the program, and the unit that goes with it.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { randomBytes } from 'node:crypto';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { Child, ROOT, eventually, runSluice, startRedis, startSluice, temporaryFolder } from '../api/harness/index.mjs';
+import { Child, ROOT, eventually, makeToken, runSluice, startRedis, startSluice, temporaryFolder } from '../api/harness/index.mjs';
 
 const FILE = join(ROOT, 'examples/systemd/sluice.service');
 const entries = readFileSync(FILE, 'utf8').split('\n').filter((line) => /^\w+=/.test(line)).map((line) => [line.slice(0, line.indexOf('=')), line.slice(line.indexOf('=') + 1)]);
@@ -43,6 +44,35 @@ test('a supervisor that does not listen is no reason to fail', async () => {
   const sluice = await startSluice({ env: { REDIS_URL: redis.url, NOTIFY_SOCKET: join(temporaryFolder(), 'nobody') } });
   await sluice.logged('supervisor_not_told', { state: 'READY=1' });
   assert.equal((await sluice.client.get('/readyz')).status, 200);
+  await sluice.stop();
+  await redis.stop();
+});
+
+test('SIGHUP takes new keys, and keeps the old ones where the new are not right', async () => {
+  const JWT_KEYS_FILE = join(temporaryFolder(), 'keys.json');
+  const key = (kid) => ({ kid, alg: 'HS256', key: Buffer.from(randomBytes(32)).toString('hex'), roles: ['viewer'], orgs: '*' });
+  const [old, fresh] = [key('old'), key('new')];
+  const keys = (...list) => writeFileSync(JWT_KEYS_FILE, JSON.stringify(list), { mode: 0o600 });
+  keys(old);
+  const redis = await startRedis();
+  const sluice = await startSluice({ env: { REDIS_URL: redis.url, JWT_KEYS_FILE }, allow: ['keys_not_reloaded'] });
+  const statusOf = async ({ key: secret, kid }) => (await sluice.client.as(makeToken(secret, { roles: ['viewer'], header: { kid } })).get('/api/jobs/stats')).status;
+  const reloads = (event) => sluice.logs.filter((entry) => entry.event === event).length;
+  const reload = async (event) => {
+    const before = reloads(event);
+    sluice.child.signal('SIGHUP');
+    await eventually(() => reloads(event) > before, { what: event });
+  };
+  assert.deepEqual([await statusOf(old), await statusOf(fresh)], [200, 401]);
+  keys(old, fresh);
+  await reload('keys_reloaded');
+  assert.deepEqual([await statusOf(old), await statusOf(fresh)], [200, 200]);
+  writeFileSync(JWT_KEYS_FILE, '[{"kid": "old"');
+  await reload('keys_not_reloaded');
+  assert.deepEqual([await statusOf(old), await statusOf(fresh)], [200, 200]);
+  keys(fresh);
+  await reload('keys_reloaded');
+  assert.deepEqual([await statusOf(old), await statusOf(fresh)], [401, 200], 'a remembered token ends with its key');
   await sluice.stop();
   await redis.stop();
 });
