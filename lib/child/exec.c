@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <sys/pidfd.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -80,6 +81,7 @@ static NORETURN void run(const struct plan *plan)
 		_exit(126);
 	(void)close_range(CHILD_LOCK_FD + 1, ~0U, 0);
 	(void)umask(077);
+	(void)setpriority(PRIO_PROCESS, 0, plan->program->nice);
 	/* A change of user forgets the signal; and the parent may have died before the kernel knew that we want to hear of it. */
 	if (!become(plan) || prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != plan->parent)
 		_exit(126);

@@ -23,6 +23,7 @@ struct child_program {
 	const char *log; /* takes what it writes */
 	int lock_fd;     /* inherited, so that the folder stays locked while any process of its lives */
 	struct child_identity identity;
+	int nice; /* setpriority(2)'s: 0 as we are, up to 19 behind all others */
 };
 
 /* The process id, or ERR_IO. */

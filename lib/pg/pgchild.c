@@ -58,10 +58,13 @@ static const char *const settings[] = {
 static char path_entry[] = "PATH=/usr/local/bin:/usr/bin:/bin", locale_entry[] = "LC_ALL=C";
 static char *const environment[] = {path_entry, locale_entry, NULL};
 
+/* Records are written while requests are served, and nobody waits for them: on busy processors they come last. */
+#define NICE 10
+
 static struct child_program program_of(const struct pgchild *c, const char *path, const char *const *argv)
 {
 	/* execve changes nothing of them; its declaration lacks the const. */
-	return (struct child_program){path, (char *const *)(uintptr_t)argv, environment, c->paths.log, c->lock_fd, c->identity};
+	return (struct child_program){path, (char *const *)(uintptr_t)argv, environment, c->paths.log, c->lock_fd, c->identity, NICE};
 }
 
 /* ---- on the supervisor's thread ---- */

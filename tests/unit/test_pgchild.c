@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -143,6 +144,7 @@ static void test_it_runs_as_promised(void **state)
 		assert_true(str_is(pg_at(rows, 0, 0), promises[i][1]));
 		pg_rows_free(rows);
 	}
+	assert_int_equal(getpriority(PRIO_PROCESS, (id_t)pgchild_pid(c)), 10); /* it comes behind requests */
 	pglink_free(l);
 	pg_free(pg);
 	pgchild_stop(c);
