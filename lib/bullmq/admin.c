@@ -6,18 +6,6 @@
 
 /* ---- queues ---- */
 
-static int call_meta(struct bq *bq, struct rcmd *cmd, int64_t deadline, struct err *err)
-{
-	struct rreplies replies;
-	int rc = bq_call(bq, cmd, deadline, &replies, err);
-
-	if (rc < 0)
-		return rc;
-	rc = rreply_error(replies.items[0], err);
-	rreplies_release(&replies);
-	return rc;
-}
-
 static int forget_pause(struct bq *bq, const struct bq_queue *q, int64_t deadline, struct err *err)
 {
 	struct rcmd cmd = RCMD_INIT;
@@ -26,7 +14,7 @@ static int forget_pause(struct bq *bq, const struct bq_queue *q, int64_t deadlin
 	rcmd_argz(&cmd, "HDEL");
 	rcmd_arg(&cmd, q->keys[BQ_KEY_META]);
 	rcmd_argz(&cmd, BQ_META_PAUSE);
-	return call_meta(bq, &cmd, deadline, err);
+	return bq_call_plain(bq, &cmd, deadline, err);
 }
 
 static int note_pause(struct bq *bq, const struct bq_queue *q, struct str reason, struct str by, int64_t deadline, struct err *err)
@@ -45,7 +33,7 @@ static int note_pause(struct bq *bq, const struct bq_queue *q, struct str reason
 	rcmd_arg(&cmd, q->keys[BQ_KEY_META]);
 	rcmd_argz(&cmd, BQ_META_PAUSE);
 	bq_arg_packed(&cmd, &note);
-	return call_meta(bq, &cmd, deadline, err);
+	return bq_call_plain(bq, &cmd, deadline, err);
 }
 
 /* The note comes first: it says nothing as long as the queue is not paused. */

@@ -77,6 +77,18 @@ int bq_call(struct bq *bq, struct rcmd *cmd, int64_t deadline, struct rreplies *
 	return rc;
 }
 
+int bq_call_plain(struct bq *bq, struct rcmd *cmd, int64_t deadline, struct err *err)
+{
+	struct rreplies replies;
+	int rc = bq_call(bq, cmd, deadline, &replies, err);
+
+	if (rc < 0)
+		return rc;
+	rc = rreply_error(replies.items[0], err);
+	rreplies_release(&replies);
+	return rc;
+}
+
 int bq_call_int(struct bq *bq, struct rcmd *cmd, int64_t deadline, int64_t *value, struct err *err)
 {
 	struct rreplies replies;

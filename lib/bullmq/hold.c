@@ -40,19 +40,6 @@ static void put_get(struct rcmd *cmd, const struct bq_queue *q, struct str id, c
 	put_job_key(cmd, q, id, suffix);
 }
 
-/* Sends commands whose replies say nothing but that they were done. */
-static int call_plain(struct bq *bq, struct rcmd *cmd, int64_t deadline, struct err *err)
-{
-	struct rreplies replies;
-	int rc = bq_call(bq, cmd, deadline, &replies, err);
-
-	if (rc < 0)
-		return rc;
-	rc = rreply_error(replies.items[0], err);
-	rreplies_release(&replies);
-	return rc;
-}
-
 /* ---- cancelling ---- */
 
 int bq_cancel_ask(struct bq *bq, const struct bq_queue *q, const struct bq_job *job, int64_t ttl_ms, int64_t deadline, struct err *err)
@@ -65,7 +52,7 @@ int bq_cancel_ask(struct bq *bq, const struct bq_queue *q, const struct bq_job *
 	rcmd_argi(&cmd, job->timestamp);
 	rcmd_argz(&cmd, "PX");
 	rcmd_argi(&cmd, ttl_ms);
-	return call_plain(bq, &cmd, deadline, err);
+	return bq_call_plain(bq, &cmd, deadline, err);
 }
 
 int bq_cancel_forget(struct bq *bq, const struct bq_queue *q, struct str id, int64_t deadline, struct err *err)
@@ -75,7 +62,7 @@ int bq_cancel_forget(struct bq *bq, const struct bq_queue *q, struct str id, int
 	rcmd_begin(&cmd, 2);
 	rcmd_argz(&cmd, "DEL");
 	put_job_key(&cmd, q, id, CANCEL_SUFFIX);
-	return call_plain(bq, &cmd, deadline, err);
+	return bq_call_plain(bq, &cmd, deadline, err);
 }
 
 int bq_cancel_asked(struct bq *bq, const struct bq_queue *q, const struct str *ids, const int64_t *timestamps, size_t n, bool *asked,
