@@ -5,6 +5,7 @@ import { say } from '../lib/dialogs.js';
 import { dateTime, duration, relative, utc, visible } from '../lib/format.js';
 import { known, t } from '../lib/i18n.js';
 import { isAway } from '../lib/resource.js';
+import { withQuery } from '../lib/router.js';
 import { Icon } from './icons.jsx';
 
 export function Button({ kind = '', icon, children, ...rest }) {
@@ -30,6 +31,17 @@ export function LinkButton({ href, icon, kind = '', children, ...rest }) {
       {icon && <Icon name={icon} />}
       <span>{children}</span>
     </a>
+  );
+}
+
+// From page to page of a list whose cursor stands in the address; what is given stands before it.
+export function Pager({ cursor, next, children = <span /> }) {
+  return (
+    <div class="pager">
+      {children}
+      {cursor && <LinkButton href={withQuery({ cursor: null })}>{t('pager.first')}</LinkButton>}
+      {next && <LinkButton href={withQuery({ cursor: next })} icon="right">{t('pager.next')}</LinkButton>}
+    </div>
   );
 }
 

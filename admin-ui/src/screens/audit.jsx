@@ -1,13 +1,13 @@
 // Who changed what, the newest first; what it was before and after when a row is opened.
 import { useEffect } from 'preact/hooks';
-import { Empty, LinkButton, Loaded, TableFrame, Time } from '../components/basics.jsx';
+import { Empty, Loaded, Pager, TableFrame, Time } from '../components/basics.jsx';
 import { Filters } from '../components/filters.jsx';
 import { Json } from '../components/json.jsx';
 import { number, visible } from '../lib/format.js';
 import { t } from '../lib/i18n.js';
 import { useSince } from '../lib/period.js';
 import { useResource } from '../lib/resource.js';
-import { useLocation, withQuery } from '../lib/router.js';
+import { useLocation } from '../lib/router.js';
 import { periods } from './records.jsx';
 
 const PLAIN = ['action', 'sub', 'org', 'target', 'cursor'];
@@ -59,11 +59,7 @@ function Rows({ items, next, query }) {
           <tbody>{items.map((row) => <Row key={row.seq} row={row} />)}</tbody>
         </table>
       </TableFrame>
-      <div class="pager">
-        <span />
-        {query.get('cursor') && <LinkButton href={withQuery({ cursor: null })}>{t('pager.first')}</LinkButton>}
-        {next && <LinkButton href={withQuery({ cursor: next })} icon="right">{t('pager.next')}</LinkButton>}
-      </div>
+      <Pager cursor={query.get('cursor')} next={next} />
     </>
   );
 }

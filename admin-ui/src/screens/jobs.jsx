@@ -1,6 +1,6 @@
 // The jobs of a queue in one state, page by page, and what can be done with many of them.
 import { useEffect, useState } from 'preact/hooks';
-import { Button, Empty, LinkButton, Loaded, Progress, TableFrame, Time } from '../components/basics.jsx';
+import { Button, Empty, LinkButton, Loaded, Pager, Progress, TableFrame, Time } from '../components/basics.jsx';
 import { Bulk } from '../components/bulk.jsx';
 import { QueueHead, StateLinks } from '../components/queuehead.jsx';
 import { useActions } from '../lib/actions.js';
@@ -127,11 +127,9 @@ function List({ queue, state, data, filter, hold }) {
     <>
       {items.length > 0 && <Table queue={queue} state={state} items={items} selection={selection} rows={rows} />}
       {!items.length && <Empty title={t('jobs.none', { state: t(`state.${state}`) })}><p>{scanned ? tn('jobs.none.scanned', scanned) : t('jobs.none.text')}</p></Empty>}
-      <div class="pager">
+      <Pager cursor={filter.cursor} next={next}>
         <span class="faint">{tn('jobs.scanned', scanned, { n: number(scanned) })}</span>
-        {filter.cursor && <LinkButton href={withQuery({ cursor: null })}>{t('pager.first')}</LinkButton>}
-        {next && <LinkButton href={withQuery({ cursor: next })} icon="right">{t('pager.next')}</LinkButton>}
-      </div>
+      </Pager>
       <Many queue={queue} state={state} selection={selection} filter={filter.bulk} setBulk={setBulk} />
       {bulk && <Bulk about={bulk} close={() => setBulk(null)} />}
     </>

@@ -1,12 +1,12 @@
 // Searching what became of jobs, however long ago.
 import { useEffect } from 'preact/hooks';
-import { Badge, Empty, LinkButton, Loaded, State, TableFrame, Time } from '../components/basics.jsx';
+import { Badge, Empty, Loaded, Pager, State, TableFrame, Time } from '../components/basics.jsx';
 import { Filters } from '../components/filters.jsx';
 import { visible } from '../lib/format.js';
 import { t } from '../lib/i18n.js';
 import { PERIODS, useSince } from '../lib/period.js';
 import { useResource } from '../lib/resource.js';
-import { path, useLocation, withQuery } from '../lib/router.js';
+import { path, useLocation } from '../lib/router.js';
 import { useRows } from '../lib/rows.js';
 
 const STATES = ['completed', 'failed', 'removed', 'pending'];
@@ -61,11 +61,7 @@ function Found({ items, next, query }) {
           <tbody>{items.map((record, i) => <Row key={`${record.queue}/${record.id}/${record.timestamp}`} record={record} row={rows.row(i)} />)}</tbody>
         </table>
       </TableFrame>
-      <div class="pager">
-        <span />
-        {query.get('cursor') && <LinkButton href={withQuery({ cursor: null })}>{t('pager.first')}</LinkButton>}
-        {next && <LinkButton href={withQuery({ cursor: next })} icon="right">{t('pager.next')}</LinkButton>}
-      </div>
+      <Pager cursor={query.get('cursor')} next={next} />
     </>
   );
 }
