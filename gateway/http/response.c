@@ -275,6 +275,15 @@ static bool is_bodiless(int status)
 	return status == 204 || status == STATUS_NOT_MODIFIED;
 }
 
+#define HTTP11_IMPLIED_BYTES (sizeof("Connection: keep-alive\r\n") - 1)
+
+/* Without being told how long an idle connection lasts, a client may send its next request just as that time ends. */
+void response_prepare_keep_alive(struct server *s)
+{
+	snprintf(s->keep_alive, sizeof(s->keep_alive), "Connection: keep-alive\r\nKeep-Alive: timeout=%lld\r\n",
+		 (long long)s->deps.config->keep_alive_ms / 1000);
+}
+
 static void build_head(const struct request *r, struct response *res, struct buf *head)
 {
 	buf_clear(head);
@@ -299,8 +308,8 @@ static void build_head(const struct request *r, struct response *res, struct buf
 	add_defaults(res, head);
 	if (res->close)
 		buf_addz(head, "Connection: close\r\n");
-	else if (r->x_->facts.http10)
-		buf_addz(head, "Connection: keep-alive\r\n");
+	else
+		buf_addz(head, r->x_->worker->server->keep_alive + (r->x_->facts.http10 ? 0 : HTTP11_IMPLIED_BYTES));
 	buf_adds(head, buf_str(&res->headers));
 	buf_addz(head, "\r\n");
 }
@@ -336,10 +345,10 @@ static void replace_failed(const struct request *r, struct response *res)
 }
 
 /* While a detached answer is due, its connection's thread already waits for the next request: too little of that time may be left for a
- * client that was told that the connection goes on. */
+ * client that was told how long the connection goes on. Clients that keep to what they are told stop a second before that. */
 static bool is_next_request_late(const struct exchange *x)
 {
-	return x->way == ANSWER_DETACHED && clock_mono_us() - x->started_us > x->worker->server->deps.config->keep_alive_ms * 500;
+	return x->way == ANSWER_DETACHED && clock_mono_us() - x->started_us > x->worker->server->deps.config->keep_alive_ms * 250;
 }
 
 void response_prepare(struct request *r, struct response *res)

@@ -108,6 +108,7 @@ struct server *server_start(const struct http_deps *deps, struct err *err)
 	s->deps = *deps;
 	s->listener = s->waker = -1;
 	s->threads = (unsigned)deps->config->http_threads;
+	response_prepare_keep_alive(s);
 	lock_init(&s->mu);
 	cond_init(&s->idle);
 	if (deps->config->rate_limit_per_s > 0)

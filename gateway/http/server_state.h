@@ -40,6 +40,7 @@ struct server {
 	struct ratelimit *rate;     /* NULL: off */
 	struct lateness *lateness;
 	struct streams *streams;
+	char keep_alive[64];        /* the header lines of an answer after which the connection goes on */
 
 	int waker;                  /* wire_close_listener's; the thread that drains and stops */
 
@@ -66,6 +67,9 @@ void middleware_run(struct request *r, struct response *res);
 void middleware_finish(struct request *r, const struct response *res);
 /* Counts a request that was refused before it was routed. */
 void middleware_rejected(struct server *s, const char *reason);
+
+/* response.c: says in the server how long its idle connections last. */
+void response_prepare_keep_alive(struct server *s);
 
 /* cors.c: adds the headers for a configured origin; true: this was a preflight and the response is complete. */
 bool cors_apply(const struct request *r, struct response *res);
