@@ -78,3 +78,25 @@ int warning_find(struct str name)
 			return w;
 	return -1;
 }
+
+void metadata_write(const struct metadata *m, struct jwrite *w)
+{
+	jw_key(w, "metadata");
+	jw_open(w, '{');
+	jw_kstr(w, "title", m->title);
+	jw_kstr(w, "author", m->author);
+	jw_kstr(w, "created", m->created);
+	jw_kstr(w, "producer", m->producer);
+	jw_close(w, '}');
+}
+
+void security_write(const struct security *s, struct jwrite *w)
+{
+	jw_key(w, "security");
+	jw_open(w, '{');
+	jw_kbool(w, "encrypted", s->encrypted);
+	jw_kbool(w, "javascript", s->javascript);
+	jw_kbool(w, "macros", s->macros);
+	jw_kint(w, "embeddedFiles", s->embedded_files);
+	jw_close(w, '}');
+}

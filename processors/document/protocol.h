@@ -10,9 +10,11 @@
 #ifndef SLUICE_PROCESSORS_DOCUMENT_PROTOCOL_H
 #define SLUICE_PROCESSORS_DOCUMENT_PROTOCOL_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "lib/base/str.h"
+#include "lib/json/jwrite.h"
 
 #define HELPER_FD_INPUT 3
 #define HELPER_FD_TEXT 4
@@ -52,6 +54,20 @@ struct step_info {
 };
 
 extern const struct step_info step_infos[STEP_COUNT];
+
+/* What a document says of itself; .p NULL: it does not. */
+struct metadata {
+	struct str title, author, created, producer;
+};
+
+struct security {
+	bool encrypted, javascript, macros;
+	int64_t embedded_files;
+};
+
+/* The members "metadata" and "security", as the helper reports them and the job's result shows them. */
+void metadata_write(const struct metadata *m, struct jwrite *w);
+void security_write(const struct security *s, struct jwrite *w);
 
 const char *failure_name(enum failure f); /* "CORRUPT"; "NONE" */
 const char *failure_sentence(enum failure f);

@@ -16,12 +16,11 @@ struct helper_report {
 	struct str detail;
 	struct str detected, verdict, extension;
 	int64_t pages; /* 0: the document is not divided into pages by its format */
-	struct str title, author, created, producer; /* .p NULL: absent */
+	struct metadata metadata;
 	int64_t text_bytes;
 	bool truncated;
 	struct str source;
-	bool encrypted, javascript, macros;
-	int64_t embedded_files;
+	struct security security;
 	unsigned warnings; /* bits by enum warning */
 	int64_t sniff_ms, check_ms, extract_ms;
 };

@@ -22,17 +22,6 @@ static void write_counts(const struct document_task *t, struct jwrite *w)
 	jw_kint(w, "chars", t->stats.chars);
 }
 
-static void write_metadata(const struct helper_report *r, struct jwrite *w)
-{
-	jw_key(w, "metadata");
-	jw_open(w, '{');
-	jw_kstr(w, "title", r->title);
-	jw_kstr(w, "author", r->author);
-	jw_kstr(w, "created", r->created);
-	jw_kstr(w, "producer", r->producer);
-	jw_close(w, '}');
-}
-
 static void write_text(const struct document_task *t, struct jwrite *w)
 {
 	struct buf href = BUF_INIT;
@@ -45,17 +34,6 @@ static void write_text(const struct document_task *t, struct jwrite *w)
 	jw_kstr(w, "source", t->report.source);
 	jw_close(w, '}');
 	buf_release(&href);
-}
-
-static void write_security(const struct helper_report *r, struct jwrite *w)
-{
-	jw_key(w, "security");
-	jw_open(w, '{');
-	jw_kbool(w, "encrypted", r->encrypted);
-	jw_kbool(w, "javascript", r->javascript);
-	jw_kbool(w, "macros", r->macros);
-	jw_kint(w, "embeddedFiles", r->embedded_files);
-	jw_close(w, '}');
 }
 
 static void write_warnings(const struct helper_report *r, struct jwrite *w)
@@ -95,9 +73,9 @@ void document_result_write(struct document_task *t)
 	jw_kint(&w, "size", t->info.bytes);
 	write_mime(t, &w);
 	write_counts(t, &w);
-	write_metadata(&t->report, &w);
+	metadata_write(&t->report.metadata, &w);
 	write_text(t, &w);
-	write_security(&t->report, &w);
+	security_write(&t->report.security, &w);
 	write_warnings(&t->report, &w);
 	jw_kstr(&w, "sandbox", t->report.sandbox);
 	write_timings(t, &w);

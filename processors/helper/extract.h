@@ -23,10 +23,9 @@ struct report {
 	enum mime_verdict verdict;
 	const char *extension; /* the usual one; "" when unknown */
 	int64_t pages;
-	struct str title, author, producer, created; /* .p NULL: not said */
+	struct metadata metadata;
 	const char *text_source; /* "pdftotext", "xml", or the encoding */
-	bool encrypted, javascript, macros;
-	int64_t embedded_files;
+	struct security security;
 	unsigned warnings; /* bits by enum warning */
 	int64_t sniff_ms, check_ms, extract_ms;
 };

@@ -133,9 +133,9 @@ static bool check_entry(struct extract *x, struct archive_entry *entry, const ch
 	if (is_burst(*unpacked, x->bytes.n))
 		return extract_fail(x, FAILURE_ARCHIVE_BOMB, NULL);
 	if (strstr(name, "vbaProject.bin") || strncmp(name, "Basic/", 6) == 0)
-		r->macros = true;
+		r->security.macros = true;
 	if (strstr(name, "/embeddings/"))
-		r->embedded_files++;
+		r->security.embedded_files++;
 	return true;
 }
 
@@ -168,7 +168,7 @@ bool office_check(struct extract *x)
 	}
 	if (a)
 		archive_read_free(a);
-	if (x->report.macros)
+	if (x->report.security.macros)
 		x->report.warnings |= 1u << WARNING_MACROS;
 	return ok && damaged ? extract_fail(x, FAILURE_CORRUPT, "the archive is damaged") : ok && !damaged;
 }

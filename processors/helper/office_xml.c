@@ -34,14 +34,14 @@ static const struct element ooxml_elements[] = {
 /* Metadata elements of docProps/core.xml, docProps/app.xml and meta.xml. */
 static const struct {
 	const char *name;
-	size_t offset; /* of a struct str in struct report */
-} metadata[] = {
-	{"title", offsetof(struct report, title)},
-	{"creator", offsetof(struct report, author)},
-	{"created", offsetof(struct report, created)},
-	{"creation-date", offsetof(struct report, created)},
-	{"Application", offsetof(struct report, producer)},
-	{"generator", offsetof(struct report, producer)},
+	size_t offset; /* of the member of struct metadata */
+} metadata_elements[] = {
+	{"title", offsetof(struct metadata, title)},
+	{"creator", offsetof(struct metadata, author)},
+	{"created", offsetof(struct metadata, created)},
+	{"creation-date", offsetof(struct metadata, created)},
+	{"Application", offsetof(struct metadata, producer)},
+	{"generator", offsetof(struct metadata, producer)},
 };
 
 static void stop(struct office_xml *xml, const char *fault)
@@ -63,9 +63,9 @@ static const struct element *find_element(const struct office_xml *xml, const xm
 
 static struct str *find_field(struct office_xml *xml, const xmlChar *name)
 {
-	for (size_t i = 0; i < ARRAY_LEN(metadata); i++)
-		if (strcmp((const char *)name, metadata[i].name) == 0)
-			return (struct str *)(void *)((char *)&xml->x->report + metadata[i].offset);
+	for (size_t i = 0; i < ARRAY_LEN(metadata_elements); i++)
+		if (strcmp((const char *)name, metadata_elements[i].name) == 0)
+			return (struct str *)(void *)((char *)&xml->x->report.metadata + metadata_elements[i].offset);
 	return NULL;
 }
 

@@ -42,11 +42,11 @@ static struct str field(struct extract *x, struct str info, const char *name)
 static bool read_info(struct extract *x, struct str info)
 {
 	struct report *r = &x->report;
-	r->title = field(x, info, "Title");
-	r->author = field(x, info, "Author");
-	r->producer = field(x, info, "Producer");
-	r->created = field(x, info, "CreationDate");
-	r->encrypted = str_starts(info_value(info, "Encrypted"), STR("yes"));
+	r->metadata.title = field(x, info, "Title");
+	r->metadata.author = field(x, info, "Author");
+	r->metadata.producer = field(x, info, "Producer");
+	r->metadata.created = field(x, info, "CreationDate");
+	r->security.encrypted = str_starts(info_value(info, "Encrypted"), STR("yes"));
 	if (str_to_i64(info_value(info, "Pages"), &r->pages) < 0 || r->pages <= 0)
 		return extract_fail(x, FAILURE_CORRUPT, "the PDF has no pages");
 	if (r->pages > x->max_pages)
@@ -104,9 +104,9 @@ static void judge_key(struct key_scan *s)
 {
 	struct str key = {s->key, s->n};
 	if (str_starts(key, STR("\"/JS\":")))
-		s->report->javascript = true;
+		s->report->security.javascript = true;
 	if (str_starts(key, STR("\"/EF\":")))
-		s->report->embedded_files++;
+		s->report->security.embedded_files++;
 	s->n = 0;
 }
 

@@ -11,28 +11,6 @@ static void write_mime(const struct report *r, struct jwrite *w)
 	jw_close(w, '}');
 }
 
-static void write_metadata(const struct report *r, struct jwrite *w)
-{
-	jw_key(w, "metadata");
-	jw_open(w, '{');
-	jw_kstr(w, "title", r->title);
-	jw_kstr(w, "author", r->author);
-	jw_kstr(w, "created", r->created);
-	jw_kstr(w, "producer", r->producer);
-	jw_close(w, '}');
-}
-
-static void write_security(const struct report *r, struct jwrite *w)
-{
-	jw_key(w, "security");
-	jw_open(w, '{');
-	jw_kbool(w, "encrypted", r->encrypted);
-	jw_kbool(w, "javascript", r->javascript);
-	jw_kbool(w, "macros", r->macros);
-	jw_kint(w, "embeddedFiles", r->embedded_files);
-	jw_close(w, '}');
-}
-
 static void write_text(const struct report *r, const struct text_out *text, struct jwrite *w)
 {
 	jw_key(w, "text");
@@ -75,9 +53,9 @@ void report_write(const struct report *r, const struct text_out *text, struct bu
 	} else {
 		write_mime(r, &w);
 		jw_kint(&w, "pages", r->pages);
-		write_metadata(r, &w);
+		metadata_write(&r->metadata, &w);
 		write_text(r, text, &w);
-		write_security(r, &w);
+		security_write(&r->security, &w);
 		write_warnings(r, &w);
 		write_timings(r, &w);
 	}

@@ -17,11 +17,11 @@ static void check_report(const struct helper_report *r)
 		check_string(r->detail, HELPER_MAX_FIELD);
 		return;
 	}
-	const struct str fields[] = {r->detected, r->verdict, r->extension, r->title, r->author, r->created, r->producer, r->source};
+	const struct str fields[] = {r->detected, r->verdict, r->extension, r->metadata.title, r->metadata.author, r->metadata.created, r->metadata.producer, r->source};
 	for (size_t i = 0; i < ARRAY_LEN(fields); i++)
 		check_string(fields[i], HELPER_MAX_FIELD);
 	bug_on(!r->detected.p || !r->verdict.p || !r->source.p);
-	bug_on(r->pages < 0 || r->text_bytes < 0 || r->embedded_files < 0);
+	bug_on(r->pages < 0 || r->text_bytes < 0 || r->security.embedded_files < 0);
 	bug_on(r->warnings >> WARNING_COUNT);
 }
 

@@ -105,8 +105,8 @@ static void reports_are_not_believed(void **state)
 	assert_int_equal(r.failure, FAILURE_NONE);
 	assert_int_equal(r.pages, 2);
 	assert_int_equal(r.text_bytes, 5);
-	assert_true(r.javascript);
-	assert_null(r.title.p);
+	assert_true(r.security.javascript);
+	assert_null(r.metadata.title.p);
 	assert_int_equal(r.warnings, 1u << WARNING_NO_TEXT);
 	assert_int_equal(r.extract_ms, 3);
 }
