@@ -1,6 +1,5 @@
 /* Rule files: every example of the built-in ones, the grammar with its refusals, and what conditions mean. */
 #include <fcntl.h>
-#include <ftw.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -13,6 +12,7 @@
 #include "lib/base/fs.h"
 #include "processors/compliance/redact.h"
 #include "processors/compliance/rules.h"
+#include "tests/unit/place.h"
 
 static void built_in_examples(void **state)
 {
@@ -48,16 +48,10 @@ static int make_folder(void **state)
 	return mkdtemp(folder) ? 0 : -1;
 }
 
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *at)
-{
-	(void)st, (void)type, (void)at;
-	return remove(path);
-}
-
 static int end_folder(void **state)
 {
 	(void)state;
-	return nftw(folder, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+	return place_remove_tree(folder);
 }
 
 static struct rulebook *load(const char *text, struct err *err)

@@ -6,7 +6,6 @@
 #include <cmocka.h>
 #include <dirent.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <sched.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -16,6 +15,7 @@
 #include "lib/base/fs.h"
 #include "lib/base/lock.h"
 #include "lib/docstore/docstore.h"
+#include "tests/unit/place.h"
 
 #define MAX_BYTES 100000
 #define WRITERS 8
@@ -28,14 +28,6 @@ static struct docstore *store;
 static struct docinfo info;
 static bool created;
 static struct err err;
-
-static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-	(void)st;
-	(void)type;
-	(void)ftw;
-	return remove(path);
-}
 
 static struct docstore *open_store(int64_t max_age_s)
 {
@@ -61,7 +53,7 @@ static int tear_down(void **state)
 {
 	(void)state;
 	docstore_close(store);
-	return nftw(dir, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+	return place_remove_tree(dir);
 }
 
 static const char *path_of(const char *name)

@@ -2,7 +2,6 @@
  * nothing of it stays behind. */
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <setjmp.h>
@@ -25,6 +24,7 @@
 #include "lib/json/jwrite.h"
 #include "processors/document/helper.h"
 #include "processors/document/task.h"
+#include "tests/unit/place.h"
 
 #define MAX_FIXTURE ((size_t)8 << 20)
 /* Long enough for a busy machine; documents that never end get less. */
@@ -90,17 +90,11 @@ static int make_world(void **state)
 	return 0;
 }
 
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *at)
-{
-	(void)st, (void)type, (void)at;
-	return remove(path);
-}
-
 static int end_world(void **state)
 {
 	struct world *w = *state;
 	docstore_close(w->store);
-	nftw(w->folder, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+	place_remove_tree(w->folder);
 	free(w);
 	return 0;
 }

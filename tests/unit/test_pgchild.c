@@ -18,33 +18,9 @@
 #include "lib/base/clock.h"
 #include "lib/pg/pgchild.h"
 #include "lib/pg/pglink.h"
+#include "tests/unit/place.h"
 
 #define SOON 120000
-
-struct place {
-	char dir[64];
-	char data[300];
-};
-
-static int make_place(void **state)
-{
-	struct place *p = calloc(1, sizeof(*p));
-	snprintf(p->dir, sizeof(p->dir), "/tmp/sluice-test-XXXXXX");
-	assert_non_null(mkdtemp(p->dir));
-	snprintf(p->data, sizeof(p->data), "%s/var", p->dir);
-	*state = p;
-	return 0;
-}
-
-static int remove_place(void **state)
-{
-	struct place *p = *state;
-	char command[128];
-	snprintf(command, sizeof(command), "rm -rf '%s'", p->dir);
-	int rc = system(command);
-	free(p);
-	return rc;
-}
 
 static struct pgchild *must_start(const struct place *p)
 {
@@ -246,7 +222,7 @@ static void test_missing_programs_say_what_to_install(void **state)
 	assert_non_null(strstr(err.text, "postgresql-12"));
 }
 
-#define CASE(fn) cmocka_unit_test_setup_teardown(fn, make_place, remove_place)
+#define CASE(fn) cmocka_unit_test_setup_teardown(fn, place_make, place_remove)
 
 int main(void)
 {

@@ -16,34 +16,10 @@
 #include "lib/child/dirlock.h"
 #include "lib/redis/rchild.h"
 #include "lib/redis/rconn.h"
+#include "tests/unit/place.h"
 #include "tests/unit/redis_calls.h"
 
 #define MAXMEMORY ((uint64_t)64 << 20)
-
-struct place {
-	char dir[64];
-	char data[300];
-};
-
-static int make_place(void **state)
-{
-	struct place *p = calloc(1, sizeof(*p));
-	snprintf(p->dir, sizeof(p->dir), "/tmp/sluice-test-XXXXXX");
-	assert_non_null(mkdtemp(p->dir));
-	snprintf(p->data, sizeof(p->data), "%s/var", p->dir);
-	*state = p;
-	return 0;
-}
-
-static int remove_place(void **state)
-{
-	struct place *p = *state;
-	char command[128];
-	snprintf(command, sizeof(command), "rm -rf '%s'", p->dir);
-	int rc = system(command);
-	free(p);
-	return rc;
-}
 
 static struct rchild *start(const struct place *p, struct err *err)
 {
@@ -323,7 +299,7 @@ static void test_the_lock_outlives_its_owner_with_its_children(void **state)
 	close(ready[1]);
 }
 
-#define CASE(fn) cmocka_unit_test_setup_teardown(fn, make_place, remove_place)
+#define CASE(fn) cmocka_unit_test_setup_teardown(fn, place_make, place_remove)
 
 int main(void)
 {
