@@ -112,6 +112,21 @@ enum cli_exit cli_config(const struct cli *cli, char *const *overrides, struct c
 	return rc < 0 ? CLI_USAGE : CLI_OK;
 }
 
+enum cli_exit cli_with_settings(const struct cli *cli, const struct options *o, const bool *help, int argc, char **argv,
+				enum cli_exit (*run)(const struct config *cfg, void *arg), void *arg)
+{
+	struct config cfg;
+	int arguments;
+	enum cli_exit exit;
+	if (!cli_options(cli, o, help, argc, argv, &arguments, &exit))
+		return exit;
+	exit = cli_config(cli, NULL, &cfg);
+	if (exit == CLI_OK)
+		exit = run(&cfg, arg);
+	config_release(&cfg);
+	return exit;
+}
+
 static void say(const char *fmt, va_list args)
 {
 	fputs("sluice: ", stderr);

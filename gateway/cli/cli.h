@@ -52,6 +52,10 @@ bool cli_options(const struct cli *cli, const struct options *o, const bool *hel
  * case. */
 enum cli_exit cli_config(const struct cli *cli, char *const *overrides, struct config *cfg) MUST_CHECK;
 
+/* A command that needs options and settings only: cli_options, cli_config, and run with the settings. */
+enum cli_exit cli_with_settings(const struct cli *cli, const struct options *o, const bool *help, int argc, char **argv,
+				enum cli_exit (*run)(const struct config *cfg, void *arg), void *arg);
+
 /* "sluice: …" on stderr; returns CLI_FAILED. */
 enum cli_exit cli_fail(const char *fmt, ...) PRINTF_LIKE(1, 2);
 /* The same, and returns CLI_USAGE. */

@@ -68,13 +68,34 @@ static bool any_failed(const struct doctor *d)
 	return false;
 }
 
+struct wish {
+	bool json, queues, fix;
+};
+
+static enum cli_exit run(const struct config *cfg, void *arg)
+{
+	const struct wish *wish = arg;
+	if (wish->queues)
+		return doctor_look_through_queues(cfg, wish->fix, wish->json);
+	if (wish->fix)
+		return cli_fail("--fix goes with --queues");
+	struct doctor d = {.cfg = cfg};
+	for (size_t i = 0; i < ARRAY_LEN(checks); i++) {
+		d.checking = checks[i].name;
+		checks[i].look(&d);
+	}
+	enum cli_exit exit = (wish->json ? print_json : print_text)(&d);
+	return exit == CLI_OK && any_failed(&d) ? CLI_FAILED : exit;
+}
+
 enum cli_exit cmd_doctor(const struct cli *cli, int argc, char **argv)
 {
-	bool json = false, queues = false, fix = false, help = false;
+	struct wish wish = {0};
+	bool help = false;
 	const struct option_row rows[] = {
-		{"json", OPTION_FLAG, &json, NULL, "print [{check, level, text, advice}]"},
-		{"queues", OPTION_FLAG, &queues, NULL, "look through every queue and job in Redis instead, in small steps"},
-		{"fix", OPTION_FLAG, &fix, NULL, "with --queues: mend what is wrong there; no job is thrown away"},
+		{"json", OPTION_FLAG, &wish.json, NULL, "print [{check, level, text, advice}]"},
+		{"queues", OPTION_FLAG, &wish.queues, NULL, "look through every queue and job in Redis instead, in small steps"},
+		{"fix", OPTION_FLAG, &wish.fix, NULL, "with --queues: mend what is wrong there; no job is thrown away"},
 		{"help", OPTION_FLAG, &help, NULL, "show this text"},
 		{0},
 	};
@@ -82,24 +103,5 @@ enum cli_exit cmd_doctor(const struct cli *cli, int argc, char **argv)
 				  .about = "Check what the gateway needs under the present settings, and say what to do. The exit code is 1 when "
 					   "something fails. Nothing is changed without --fix.",
 				  .rows = rows};
-	int arguments;
-	enum cli_exit exit;
-	if (!cli_options(cli, &o, &help, argc, argv, &arguments, &exit))
-		return exit;
-	struct config cfg;
-	exit = cli_config(cli, NULL, &cfg);
-	if (exit == CLI_OK && (queues || fix)) {
-		exit = queues ? doctor_look_through_queues(&cfg, fix, json) : cli_fail("--fix goes with --queues");
-	} else if (exit == CLI_OK) {
-		struct doctor d = {.cfg = &cfg};
-		for (size_t i = 0; i < ARRAY_LEN(checks); i++) {
-			d.checking = checks[i].name;
-			checks[i].look(&d);
-		}
-		exit = (json ? print_json : print_text)(&d);
-		if (exit == CLI_OK && any_failed(&d))
-			exit = CLI_FAILED;
-	}
-	config_release(&cfg);
-	return exit;
+	return cli_with_settings(cli, &o, &help, argc, argv, run, &wish);
 }

@@ -87,42 +87,43 @@ static struct str body_of(struct str answer)
 	return end ? str_sub(answer, (size_t)(end - answer.p) + 4, answer.n - (size_t)(end - answer.p) - 4) : STR("");
 }
 
+struct probe {
+	const char *host; /* NULL: HOST */
+	int64_t port;     /* 0: PORT */
+	int64_t timeout_ms;
+};
+
+static enum cli_exit run(const struct config *cfg, void *arg)
+{
+	const struct probe *p = arg;
+	struct buf answer = BUF_INIT;
+	struct err err = {0};
+	int rc = ask(p->host ? p->host : cfg->host, (int)(p->port ? p->port : cfg->port), clock_mono_ms() + p->timeout_ms, &answer, &err);
+	struct str status = status_of(buf_str(&answer)), body = str_trim(body_of(buf_str(&answer)));
+	bool ready = rc == 0 && str_is(status, "200");
+	if (ready)
+		puts("ready");
+	else if (rc < 0)
+		printf("not ready: %s\n", err.text);
+	else
+		printf("not ready: HTTP %.*s %.*s\n", STR_ARG(status), STR_ARG(body));
+	buf_release(&answer);
+	return ready ? CLI_OK : CLI_FAILED;
+}
+
 enum cli_exit cmd_healthcheck(const struct cli *cli, int argc, char **argv)
 {
-	const char *host = NULL;
-	int64_t port = 0, timeout_ms = 3000;
+	struct probe probe = {.timeout_ms = 3000};
 	bool help = false;
 	const struct option_row rows[] = {
-		{"host", OPTION_STRING, &host, "ADDRESS", "where it listens (HOST)"},
-		{"port", OPTION_INT, &port, "N", "where it listens (PORT)"},
-		{"timeout-ms", OPTION_INT, &timeout_ms, "N", "how long to wait (3000)"},
+		{"host", OPTION_STRING, &probe.host, "ADDRESS", "where it listens (HOST)"},
+		{"port", OPTION_INT, &probe.port, "N", "where it listens (PORT)"},
+		{"timeout-ms", OPTION_INT, &probe.timeout_ms, "N", "how long to wait (3000)"},
 		{"help", OPTION_FLAG, &help, NULL, "show this text"},
 		{0},
 	};
 	const struct options o = {.usage = "sluice healthcheck [options]",
 				  .about = "Ask a running gateway's /health/ready; the exit code is 0 when it is ready, else 1.",
 				  .rows = rows};
-	int arguments;
-	enum cli_exit exit;
-	if (!cli_options(cli, &o, &help, argc, argv, &arguments, &exit))
-		return exit;
-	struct config cfg;
-	exit = cli_config(cli, NULL, &cfg);
-	if (exit == CLI_OK) {
-		struct buf answer = BUF_INIT;
-		struct err err = {0};
-		int rc = ask(host ? host : cfg.host, (int)(port ? port : cfg.port), clock_mono_ms() + timeout_ms, &answer, &err);
-		struct str status = status_of(buf_str(&answer)), body = str_trim(body_of(buf_str(&answer)));
-		bool ready = rc == 0 && str_is(status, "200");
-		if (ready)
-			puts("ready");
-		else if (rc < 0)
-			printf("not ready: %s\n", err.text);
-		else
-			printf("not ready: HTTP %.*s %.*s\n", STR_ARG(status), STR_ARG(body));
-		exit = ready ? CLI_OK : CLI_FAILED;
-		buf_release(&answer);
-	}
-	config_release(&cfg);
-	return exit;
+	return cli_with_settings(cli, &o, &help, argc, argv, run, &probe);
 }

@@ -19,11 +19,17 @@ static void write_row(void *arg, const struct pgmigrate_row *row)
 		buf_addf(&r->out, "%04d  %-24s  applied %s\n", row->version, row->name, row->applied_at);
 }
 
-static enum cli_exit run(const struct config *cfg, bool look_only, bool all)
+struct wish {
+	bool dry, status;
+};
+
+static enum cli_exit run(const struct config *cfg, void *arg)
 {
+	const struct wish *wish = arg;
+	bool look_only = wish->dry || wish->status;
 	struct store store;
 	struct err err = {0};
-	struct report report = {.applied = all || !look_only};
+	struct report report = {.applied = !wish->dry || wish->status};
 	int rc = store_open(&store, cfg, clock_mono_ms() + CONNECT_MS, &err);
 	if (rc == 0 && look_only)
 		rc = pgmigrate_status(store.link, &PGMIGRATIONS, write_row, &report, clock_mono_ms() + LOOK_MS, &err);
@@ -40,10 +46,11 @@ static enum cli_exit run(const struct config *cfg, bool look_only, bool all)
 
 enum cli_exit cmd_migrate(const struct cli *cli, int argc, char **argv)
 {
-	bool dry = false, status = false, help = false;
+	struct wish wish = {0};
+	bool help = false;
 	const struct option_row rows[] = {
-		{"dry-run", OPTION_FLAG, &dry, NULL, "print what is pending, and change nothing"},
-		{"status", OPTION_FLAG, &status, NULL, "print every migration and when it was applied, and change nothing"},
+		{"dry-run", OPTION_FLAG, &wish.dry, NULL, "print what is pending, and change nothing"},
+		{"status", OPTION_FLAG, &wish.status, NULL, "print every migration and when it was applied, and change nothing"},
 		{"help", OPTION_FLAG, &help, NULL, "show this text"},
 		{0},
 	};
@@ -51,14 +58,5 @@ enum cli_exit cmd_migrate(const struct cli *cli, int argc, char **argv)
 				  .about = "Bring the schema of DATABASE_URL, or of the embedded PostgreSQL while the gateway runs, up to date. The gateway does "
 					   "this itself at its start unless SLUICE_MIGRATE is 0.",
 				  .rows = rows};
-	int arguments;
-	enum cli_exit exit;
-	if (!cli_options(cli, &o, &help, argc, argv, &arguments, &exit))
-		return exit;
-	struct config cfg;
-	exit = cli_config(cli, NULL, &cfg);
-	if (exit == CLI_OK)
-		exit = run(&cfg, dry || status, status);
-	config_release(&cfg);
-	return exit;
+	return cli_with_settings(cli, &o, &help, argc, argv, run, &wish);
 }
