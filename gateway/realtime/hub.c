@@ -2,12 +2,7 @@
 
 #include "gateway/realtime/hub_state.h"
 #include "lib/base/clock.h"
-#include "lib/log/log.h"
 
-#define BLOCK_MS 5000
-#define BLOCK_GRACE_MS 3000
-#define OPEN_TIMEOUT_MS 1000
-#define REOPEN_PAUSE_MS 200
 #define READ_COUNT 1000 /* entries of one stream in one reply */
 
 struct hub *hub_new(struct bq *bq, const struct raddr *redis, struct log *log, struct err *err)
@@ -19,13 +14,12 @@ struct hub *hub_new(struct bq *bq, const struct raddr *redis, struct log *log, s
 		return NULL;
 	}
 	h->bq = bq;
-	h->log = log;
 	lock_init(&h->mu);
 	cond_init(&h->needed);
 	table_init(&h->streams);
 	event_reader_init(&h->reader);
 	arena_init(&h->arena, 0);
-	if (rblock_init(&h->block, redis, "sluice:events", bq_mux(bq), err) < 0) {
+	if (rblock_init(&h->block, redis, "sluice:events", bq_mux(bq), log, err) < 0) {
 		hub_free(h);
 		return NULL;
 	}
@@ -99,7 +93,7 @@ static void add_read(const struct hub *h, struct rcmd *cmd)
 	rcmd_argz(cmd, "COUNT");
 	rcmd_argi(cmd, READ_COUNT);
 	rcmd_argz(cmd, "BLOCK");
-	rcmd_argi(cmd, BLOCK_MS);
+	rcmd_argi(cmd, RBLOCK_MS);
 	rcmd_argz(cmd, "STREAMS");
 	for (struct table_iter it = {0}; table_next(&h->streams, &it);)
 		rcmd_arg(cmd, it.key);
@@ -187,14 +181,9 @@ static void use_replies(struct hub *h, const struct rreplies *replies)
 static void read_once(struct hub *h, const struct rcmd *cmd)
 {
 	struct rreplies replies;
-	struct err err = {0};
-	int rc = rblock_call(&h->block, cmd, clock_mono_ms() + BLOCK_MS + BLOCK_GRACE_MS, &replies, &err);
 
-	if (rc < 0) {
-		if (rc != ERR_STOPPING)
-			LOG(h->log, LOG_WARN, "events_connection_lost", log_err(&err));
+	if (!rblock_call(&h->block, cmd, RBLOCK_MS, &replies))
 		return;
-	}
 	use_replies(h, &replies);
 	rreplies_release(&replies);
 }
@@ -205,13 +194,6 @@ static void wait_needed(struct hub *h)
 	while (!h->streams.count && !atomic_load(&h->stopping))
 		cond_wait(&h->needed, &h->mu);
 	lock_give(&h->mu);
-}
-
-static bool ensure_open(struct hub *h)
-{
-	struct err err = {0};
-
-	return rconn_is_open(h->block.conn) || rconn_open(h->block.conn, clock_mono_ms() + OPEN_TIMEOUT_MS, &err) == 0;
 }
 
 static bool is_needed(struct hub *h)
@@ -226,17 +208,16 @@ static void hub_main(void *arg)
 {
 	struct hub *h = arg;
 	struct rcmd cmd = RCMD_INIT;
+	bool anew;
 
 	while (!atomic_load(&h->stopping)) {
 		if (!is_needed(h))
 			wait_needed(h);
-		else if (!ensure_open(h))
-			clock_sleep_ms(REOPEN_PAUSE_MS);
-		else if (choose(h, &cmd))
+		else if (rblock_open(&h->block, &anew) && choose(h, &cmd))
 			read_once(h, &cmd);
 	}
 	rcmd_release(&cmd);
-	rconn_close(h->block.conn);
+	rblock_close(&h->block);
 }
 
 int hub_start(struct hub *h, struct err *err)
@@ -255,7 +236,7 @@ void hub_stop(struct hub *h)
 		for (struct hub_wait *w = ((struct hub_stream *)it.value)->waiters; w; w = w->next)
 			cond_signal(&w->cond);
 	lock_give(&h->mu);
-	rconn_wake(h->block.conn);
+	rblock_wake(&h->block);
 	thread_join(&h->thread);
 }
 

@@ -29,7 +29,6 @@ struct hub_doubt;
 struct hub {
 	/* set before start */
 	struct bq *bq;
-	struct log *log;
 	struct rblock block;
 	struct thread thread;
 	_Atomic bool stopping;

@@ -6,13 +6,8 @@
 #include "lib/base/clock.h"
 #include "lib/base/table.h"
 #include "lib/bullmq/marker.h"
-#include "lib/log/log.h"
 #include "lib/redis/rblock.h"
 
-#define BLOCK_MS 5000 /* BullMQ's drainDelay */
-#define BLOCK_GRACE_MS 3000
-#define OPEN_TIMEOUT_MS 1000
-#define REOPEN_PAUSE_MS 200
 #define PUT_BACK_TIMEOUT_MS 2000
 
 /* A queue that somebody waits for; it goes with its last waiter. */
@@ -28,7 +23,6 @@ struct lease_queue {
 struct lease_hub {
 	/* set before start */
 	struct bq *bq;
-	struct log *log;
 	struct rblock block;
 	struct thread thread;
 	_Atomic bool closed, stopping;
@@ -48,11 +42,10 @@ struct lease_hub *lease_hub_new(struct bq *bq, const struct raddr *redis, struct
 		return NULL;
 	}
 	h->bq = bq;
-	h->log = log;
 	lock_init(&h->mu);
 	cond_init(&h->needed);
 	table_init(&h->by_marker);
-	if (rblock_init(&h->block, redis, "sluice:leases", bq_mux(bq), err) < 0) {
+	if (rblock_init(&h->block, redis, "sluice:leases", bq_mux(bq), log, err) < 0) {
 		lease_hub_free(h);
 		return NULL;
 	}
@@ -142,7 +135,7 @@ static bool look_at(struct lease_queue *q, int64_t mono_ms)
 /* Wakes one of each queue whose time has come; when the next one comes. */
 static int64_t wake_due(struct lease_hub *h, int64_t now)
 {
-	int64_t next = now + BLOCK_MS;
+	int64_t next = now + RBLOCK_MS;
 
 	for (struct lease_queue *q = h->queues; q; q = q->next) {
 		if (q->look_mono_ms && q->look_mono_ms <= now) {
@@ -214,31 +207,25 @@ static void watch(struct lease_hub *h, const struct rcmd *cmd, int64_t block_ms)
 {
 	struct rreplies replies;
 	struct bq_marker marker;
-	struct err err = {0};
 	int64_t began = clock_mono_ms();
-	int rc = rblock_call(&h->block, cmd, began + block_ms + BLOCK_GRACE_MS, &replies, &err);
 
-	if (rc < 0) {
-		if (rc != ERR_STOPPING)
-			LOG(h->log, LOG_WARN, "leases_connection_lost", log_err(&err));
+	if (!rblock_call(&h->block, cmd, block_ms, &replies))
 		return;
-	}
 	if (bq_marker_read(replies.items[0], &marker))
 		use_marker(h, &marker);
-	else if (clock_mono_ms() - began >= BLOCK_MS)
+	else if (clock_mono_ms() - began >= RBLOCK_MS)
 		wake_one_of_each(h);
 	rreplies_release(&replies);
 }
 
 static bool ensure_open(struct lease_hub *h)
 {
-	struct err err = {0};
+	bool anew;
 
-	if (rconn_is_open(h->block.conn))
-		return true;
-	if (rconn_open(h->block.conn, clock_mono_ms() + OPEN_TIMEOUT_MS, &err) < 0)
+	if (!rblock_open(&h->block, &anew))
 		return false;
-	wake_one_of_each(h); /* markers may have come and gone meanwhile */
+	if (anew)
+		wake_one_of_each(h); /* markers may have come and gone meanwhile */
 	return true;
 }
 
@@ -247,7 +234,7 @@ static void pause_until_needed(struct lease_hub *h)
 {
 	lock_take(&h->mu);
 	if (!rblock_is_stale(&h->block) && !atomic_load(&h->stopping))
-		cond_wait_until(&h->needed, &h->mu, clock_mono_ms() + BLOCK_MS);
+		cond_wait_until(&h->needed, &h->mu, clock_mono_ms() + RBLOCK_MS);
 	lock_give(&h->mu);
 }
 
@@ -265,10 +252,8 @@ static void hub_main(void *arg)
 	struct rcmd cmd = RCMD_INIT;
 
 	while (!atomic_load(&h->stopping)) {
-		if (anybody_waits(h) && !ensure_open(h)) {
-			clock_sleep_ms(REOPEN_PAUSE_MS);
+		if (anybody_waits(h) && !ensure_open(h))
 			continue;
-		}
 		int64_t block_ms = choose(h, &cmd);
 		if (block_ms > 0)
 			watch(h, &cmd, block_ms);
@@ -276,7 +261,7 @@ static void hub_main(void *arg)
 			pause_until_needed(h);
 	}
 	rcmd_release(&cmd);
-	rconn_close(h->block.conn);
+	rblock_close(&h->block);
 }
 
 int lease_hub_start(struct lease_hub *h, struct err *err)
@@ -303,7 +288,7 @@ void lease_hub_stop(struct lease_hub *h)
 	atomic_store(&h->stopping, true);
 	cond_broadcast(&h->needed);
 	lock_give(&h->mu);
-	rconn_wake(h->block.conn);
+	rblock_wake(&h->block);
 	thread_join(&h->thread);
 }
 

@@ -1,6 +1,7 @@
 /* A connection whose owner blocks on it (BZPOPMIN, XREAD BLOCK) over a set that others enlarge meanwhile.
  *
- *     owner:   rblock_choose(b);            from here on, a refresh is noticed   (while choosing the set, under the owner's lock)
+ *     owner:   rblock_open(b, &anew);       the connection is there
+ *              rblock_choose(b);            from here on, a refresh is noticed   (while choosing the set, under the owner's lock)
  *              rblock_call(b, &cmd, …);     blocks; returns early after a refresh
  *     others:  rblock_refresh(b);           the set has grown: CLIENT UNBLOCK over the multiplexer, again until the owner has heard it
  *
@@ -11,21 +12,35 @@
 
 #include <stdatomic.h>
 
+#include "lib/log/log.h"
 #include "lib/redis/rconn.h"
+
+#define RBLOCK_MS 5000 /* the longest that a command blocks: BullMQ's drainDelay */
 
 struct rblock {
 	/* set at init */
 	struct rconn *conn;
 	struct rmux *mux;
+	struct log *log;
+	const char *name; /* of the client; the caller's, outlives it */
 	/* any thread */
 	_Atomic int64_t blocked_as; /* CLIENT ID while the owner is in rblock_call, else 0 */
 	_Atomic bool stale;         /* the owner has to choose anew */
 };
 
-int rblock_init(struct rblock *b, const struct raddr *addr, const char *client_name, struct rmux *mux, struct err *err) MUST_CHECK;
+int rblock_init(struct rblock *b, const struct raddr *addr, const char *client_name, struct rmux *mux, struct log *log, struct err *err) MUST_CHECK;
 void rblock_release(struct rblock *b);
+
+/* *anew: it was closed, so what the owner waits for may have come and gone meanwhile. False: Redis is away; a moment has passed. */
+bool rblock_open(struct rblock *b, bool *anew) MUST_CHECK;
 void rblock_choose(struct rblock *b);
-int rblock_call(struct rblock *b, const struct rcmd *cmd, int64_t deadline_mono_ms, struct rreplies *out, struct err *err) MUST_CHECK;
+/* A command that blocks for block_ms at most. True: release *out. False: the connection is lost, which the log says unless it was woken to stop. */
+bool rblock_call(struct rblock *b, const struct rcmd *cmd, int64_t block_ms, struct rreplies *out) MUST_CHECK;
+/* Any thread: the present call returns, or the next one. */
+void rblock_wake(struct rblock *b);
+/* The owner's last word. */
+void rblock_close(struct rblock *b);
+
 void rblock_refresh(struct rblock *b);
 bool rblock_is_stale(const struct rblock *b);
 

@@ -96,7 +96,7 @@ struct runtime *runtime_new(const struct runtime_options *o, struct err *err)
 		rt->n_queues = i + 1;
 	}
 	if (rc == 0)
-		rc = rblock_init(&rt->watch, &rt->redis, "sluice:watcher", bq_mux(rt->bq), err);
+		rc = rblock_init(&rt->watch, &rt->redis, "sluice:watcher", bq_mux(rt->bq), rt->env.log, err);
 	if (rc < 0) {
 		runtime_free(rt);
 		return NULL;
@@ -256,7 +256,7 @@ void runtime_stop(struct runtime *rt)
 	atomic_store(&rt->stopping, true);
 	cancel_running(rt, CANCEL_SHUTDOWN);
 	wake_everybody(rt);
-	rconn_wake(rt->watch.conn);
+	rblock_wake(&rt->watch);
 	for (size_t i = 0; i < rt->n_queues; i++)
 		for (unsigned k = 0; rt->queues[i].workers && k < rt->queues[i].decl->concurrency; k++)
 			thread_join(&rt->queues[i].workers[k].thread);

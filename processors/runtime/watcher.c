@@ -6,11 +6,6 @@
 #include "lib/bullmq/marker.h"
 #include "processors/runtime/private.h"
 
-#define BLOCK_MS 5000          /* BullMQ's drainDelay */
-#define BLOCK_GRACE_MS 3000    /* over BLOCK_MS: the connection is dead */
-#define OPEN_TIMEOUT_MS 1000
-#define REOPEN_PAUSE_MS 200
-
 void watcher_refresh(struct runtime *rt)
 {
 	rblock_refresh(&rt->watch);
@@ -44,7 +39,7 @@ static bool choose(struct runtime *rt, struct rcmd *cmd, size_t first)
 			if (q->watched)
 				rcmd_arg(cmd, q->decl->queue.keys[BQ_KEY_MARKER]);
 		}
-		bq_marker_wait_end(cmd, BLOCK_MS);
+		bq_marker_wait_end(cmd, RBLOCK_MS);
 	}
 	lock_give(&rt->mu);
 	return n > 0;
@@ -83,31 +78,25 @@ static void watch(struct runtime *rt, struct rcmd *cmd, size_t *first)
 {
 	struct rreplies replies;
 	struct bq_marker marker;
-	struct err err = {0};
 	int64_t began = clock_mono_ms();
 
-	int rc = rblock_call(&rt->watch, cmd, began + BLOCK_MS + BLOCK_GRACE_MS, &replies, &err);
-	if (rc < 0) {
-		if (rc != ERR_STOPPING)
-			LOG(rt->env.log, LOG_WARN, "watcher_connection_lost", log_err(&err));
+	if (!rblock_call(&rt->watch, cmd, RBLOCK_MS, &replies))
 		return;
-	}
 	if (bq_marker_read(replies.items[0], &marker))
 		use_marker(rt, &marker, first);
-	else if (clock_mono_ms() - began >= BLOCK_MS)
+	else if (clock_mono_ms() - began >= RBLOCK_MS)
 		look_everywhere(rt); /* as BullMQ does: look without a marker now and then */
 	rreplies_release(&replies);
 }
 
 static bool ensure_open(struct runtime *rt)
 {
-	struct err err = {0};
+	bool anew;
 
-	if (rconn_is_open(rt->watch.conn))
-		return true;
-	if (rconn_open(rt->watch.conn, clock_mono_ms() + OPEN_TIMEOUT_MS, &err) < 0)
+	if (!rblock_open(&rt->watch, &anew))
 		return false;
-	look_everywhere(rt); /* markers may have come and gone meanwhile */
+	if (anew)
+		look_everywhere(rt); /* markers may have come and gone meanwhile */
 	return true;
 }
 
@@ -118,7 +107,7 @@ static void pause_until_needed(struct runtime *rt)
 	if (atomic_load(&rt->draining))
 		rblock_choose(&rt->watch);
 	if (!atomic_load(&rt->stopping) && !rblock_is_stale(&rt->watch))
-		cond_wait_until(&rt->watch_wake, &rt->mu, clock_mono_ms() + BLOCK_MS);
+		cond_wait_until(&rt->watch_wake, &rt->mu, clock_mono_ms() + RBLOCK_MS);
 	lock_give(&rt->mu);
 }
 
@@ -130,12 +119,12 @@ void watcher_main(void *arg)
 
 	while (!atomic_load(&rt->stopping)) {
 		if (!ensure_open(rt))
-			clock_sleep_ms(REOPEN_PAUSE_MS);
-		else if (atomic_load(&rt->draining) || !choose(rt, &cmd, first))
+			continue;
+		if (atomic_load(&rt->draining) || !choose(rt, &cmd, first))
 			pause_until_needed(rt);
 		else
 			watch(rt, &cmd, &first);
 	}
 	rcmd_release(&cmd);
-	rconn_close(rt->watch.conn);
+	rblock_close(&rt->watch);
 }
