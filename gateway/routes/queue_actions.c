@@ -5,9 +5,8 @@
 #include "lib/base/clock.h"
 #include "lib/bullmq/admin.h"
 
-/* Jobs that one call to Redis removes: a set's cost as much as they are, a list is walked along once a call, and the head of one is cut off. */
-#define SET_STEP 50
-#define LIST_STEP 100
+/* Jobs of one call to Redis, which takes 1 to 2 ms for them: nobody else waits longer. */
+#define CLEAN_STEP 100
 #define DRAIN_STEP 200
 #define REMOVED_MAX 100000  /* in one request */
 #define REMOVED_DEFAULT 1000
@@ -88,38 +87,46 @@ struct removal {
 	const char *action;
 	struct str what;       /* for the audit: JSON */
 	bool delayed;          /* drain */
-	enum bq_state state;   /* clean */
-	int64_t older_than_ms;
-	int64_t limit, removed;
+	struct bq_clean clean;
+	int64_t limit;         /* of the jobs that are met */
+	int64_t met, removed;
 	int64_t at_once;       /* in one step */
 	bool more;
-	int (*step)(struct removal *m, size_t n, int64_t *removed, struct err *err);
+	int (*step)(struct removal *m, size_t n, struct err *err);
 };
 
-static int drain_step(struct removal *m, size_t n, int64_t *removed, struct err *err)
+static int drain_step(struct removal *m, size_t n, struct err *err)
 {
-	return bq_drain_some(m->s->bq, m->q.queue, m->delayed, n, removed, m->r->deadline_mono_ms, err);
+	int64_t removed;
+	int rc = bq_drain_some(m->s->bq, m->q.queue, m->delayed, n, &removed, m->r->deadline_mono_ms, err);
+
+	if (rc == 0) {
+		m->met = m->removed += removed;
+		m->more = removed >= (int64_t)n;
+	}
+	return rc;
 }
 
-static int clean_step(struct removal *m, size_t n, int64_t *removed, struct err *err)
+static int clean_step(struct removal *m, size_t n, struct err *err)
 {
-	return bq_clean_some(m->s->bq, m->q.queue, m->state, m->older_than_ms, n, removed, m->r->deadline_mono_ms, err);
+	int rc = bq_clean_some(m->s->bq, m->q.queue, &m->clean, n, m->r->deadline_mono_ms, err);
+
+	m->met = m->clean.seen;
+	m->removed = m->clean.removed;
+	m->more = !m->clean.done;
+	return rc;
 }
 
 static int remove_all(struct removal *m, struct err *err)
 {
-	int64_t until = clock_mono_ms() + STEPS_MS, removed = 0;
+	int64_t until = clock_mono_ms() + STEPS_MS;
 	int rc = 0;
 
 	m->more = true;
-	while (rc == 0 && m->more && m->removed < m->limit && clock_mono_ms() < until && !request_draining(m->r)) {
-		int64_t n = m->limit - m->removed < m->at_once ? m->limit - m->removed : m->at_once;
+	while (rc == 0 && m->more && m->met < m->limit && clock_mono_ms() < until && !request_draining(m->r)) {
+		int64_t left = m->limit - m->met;
 
-		rc = m->step(m, (size_t)n, &removed, err);
-		if (rc == 0) {
-			m->removed += removed;
-			m->more = removed >= n;
-		}
+		rc = m->step(m, (size_t)(left < m->at_once ? left : m->at_once), err);
 	}
 	return rc;
 }
@@ -178,15 +185,14 @@ void queues_clean(struct request *r, struct response *res)
 		.r = r,
 		.s = app_services(r->app),
 		.action = "queue.clean",
-		.state = state_of_word(body_text(r, "state")),
-		.older_than_ms = body_number(r, "olderThanMs", 0),
+		.clean = {.state = state_of_word(body_text(r, "state")), .older_than_ms = body_number(r, "olderThanMs", 0)},
+		.at_once = CLEAN_STEP,
 		.limit = body_number(r, "limit", REMOVED_DEFAULT),
 		.step = clean_step,
 	};
-	const char *what = arena_printf(r->arena, "{\"state\":\"%s\",\"olderThanMs\":%lld,\"limit\":%lld}", bq_state_word(m.state),
-					(long long)m.older_than_ms, (long long)m.limit);
+	const char *what = arena_printf(r->arena, "{\"state\":\"%s\",\"olderThanMs\":%lld,\"limit\":%lld}", bq_state_word(m.clean.state),
+					(long long)m.clean.older_than_ms, (long long)m.limit);
 
 	m.what = str_from(what);
-	m.at_once = m.state == BQ_WAITING || m.state == BQ_ACTIVE ? LIST_STEP : SET_STEP;
 	answer_removal(&m, res);
 }

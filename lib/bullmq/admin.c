@@ -1,6 +1,7 @@
 #include "lib/bullmq/admin.h"
 
 #include "lib/base/clock.h"
+#include "lib/base/panic.h"
 #include "lib/bullmq/bq_impl.h"
 #include "lib/json/jwrite.h"
 
@@ -79,27 +80,42 @@ static const struct {
 	[BQ_WAITING_CHILDREN] = {BQ_KEY_WAITING_CHILDREN, "waiting-children"},
 };
 
-int bq_clean_some(struct bq *bq, const struct bq_queue *q, enum bq_state state, int64_t older_than_ms, size_t limit, int64_t *removed,
-		  int64_t deadline, struct err *err)
+static void put_clean(struct rcmd *cmd, const struct bq_queue *q, const struct bq_clean *c, size_t n)
 {
-	const struct bq_script_call call = {.queue = q, .set = SETS[state].key};
+	const struct bq_script_call call = {.queue = q, .set = SETS[c->state].key};
+	int64_t now = clock_wall_ms();
+
+	bq_script_begin(cmd, BQ_SCRIPT_CLEAN_SOME, &call, 8);
+	rcmd_arg(cmd, q->keys[BQ_KEY_BASE]);
+	rcmd_argi(cmd, now - c->older_than_ms);
+	rcmd_argi(cmd, (int64_t)n);
+	rcmd_argi(cmd, c->seen - c->removed);
+	rcmd_argz(cmd, SETS[c->state].name);
+	rcmd_argi(cmd, now);
+	bq_arg_outbox(cmd, q);
+}
+
+int bq_clean_some(struct bq *bq, const struct bq_queue *q, struct bq_clean *c, size_t n, int64_t deadline, struct err *err)
+{
 	struct rcmd cmd = RCMD_INIT;
 	struct rreplies replies;
-	int rc;
+	int64_t seen, removed;
 
-	bq_script_begin(&cmd, BQ_SCRIPT_CLEAN_JOBS_IN_SET, &call, 4);
-	rcmd_arg(&cmd, q->keys[BQ_KEY_BASE]);
-	rcmd_argi(&cmd, clock_wall_ms() - older_than_ms);
-	rcmd_argi(&cmd, (int64_t)limit);
-	rcmd_argz(&cmd, SETS[state].name);
-	rc = bq_call(bq, &cmd, deadline, &replies, err);
+	bug_on(n > BQ_CLEAN_MAX);
+	put_clean(&cmd, q, c, n);
+	int rc = bq_call(bq, &cmd, deadline, &replies, err);
 	if (rc < 0)
 		return rc;
 	rc = rreply_error(replies.items[0], err);
-	for (*removed = 0; rreply_at(replies.items[0], (size_t)*removed);)
-		++*removed;
+	if (rc == 0 && (!rreply_int(rreply_at(replies.items[0], 0), &seen) || !rreply_int(rreply_at(replies.items[0], 1), &removed)))
+		rc = err_set(err, ERR_PROTOCOL, "the clean script answered in an unknown form");
 	rreplies_release(&replies);
-	return rc;
+	if (rc < 0)
+		return rc;
+	c->seen += seen;
+	c->removed += removed;
+	c->done = seen < (int64_t)n;
+	return 0;
 }
 
 /* ---- jobs ---- */

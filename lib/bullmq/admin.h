@@ -19,10 +19,22 @@ int bq_resume(struct bq *bq, const struct bq_queue *q, int64_t deadline, struct 
  * `limit` are removed when there are no more. */
 int bq_drain_some(struct bq *bq, const struct bq_queue *q, bool delayed, size_t limit, int64_t *removed, int64_t deadline, struct err *err)
 	MUST_CHECK;
-/* As the official client's clean: up to `limit` jobs of a state (not of waiting-children) that are older: by their end, of others by
- * the time they were added. Jobs that somebody holds and the next of schedules stay. */
-int bq_clean_some(struct bq *bq, const struct bq_queue *q, enum bq_state state, int64_t older_than_ms, size_t limit, int64_t *removed,
-		  int64_t deadline, struct err *err) MUST_CHECK;
+/* The official client's clean, a part at a time: looks at the jobs of a state (not of waiting-children), the oldest place first, and removes those
+ * that are older: by their end, of others by the time they were last tried or added. Jobs that somebody holds and the next of schedules stay.
+ *
+ *     struct bq_clean c = {.state = BQ_WAITING, .older_than_ms = 60000};
+ *     do rc = bq_clean_some(bq, &queue, &c, 100, deadline, &err); while (rc == 0 && !c.done && c.seen < limit);
+ *
+ * With the official client's limit it removes the same jobs: a limit is that of those that are looked at. What one call costs Redis depends on its
+ * own `n` (BQ_CLEAN_MAX) and on what has been passed over before. */
+struct bq_clean {
+	enum bq_state state;
+	int64_t older_than_ms;
+	int64_t seen, removed; /* so far */
+	bool done;             /* there are no more to look at */
+};
+#define BQ_CLEAN_MAX 1000
+int bq_clean_some(struct bq *bq, const struct bq_queue *q, struct bq_clean *c, size_t n, int64_t deadline, struct err *err) MUST_CHECK;
 
 /* ---- jobs ---- */
 enum bq_action {

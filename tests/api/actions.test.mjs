@@ -131,6 +131,28 @@ describe('drain and clean', () => {
     assert.deepEqual(await redis.admin.keys('bull:large:[0-9]*'), []);
   });
 
+  // Before, a job that stayed ended the clean at the step that met it.
+  test('a clean passes over what stays, as the official one does', async () => {
+    const left = [];
+    for (const who of ['official', 'ours']) {
+      const q = open_(`mixed-${who}`);
+      const clean = (state, limit) => (who === 'official' ? q.clean(1_800_000, limit, state === 'waiting' ? 'wait' : state)
+        : done(operator.post(at(q.name, '/clean'), { state, olderThanMs: 1_800_000, limit, confirm: q.name })));
+      const job = (id, i, opts = {}) => ({ name: 'x', data: {}, opts: { jobId: `${id}-${i}`, timestamp: Date.now() - (i % 7 ? 3_600_000 : 0), ...opts } });
+      await q.addBulk(Array.from({ length: 350 }, (_, i) => job('w', i)));
+      await q.addBulk(Array.from({ length: 350 }, (_, i) => job('p', i, { priority: 1 + (i % 3) })));
+      await q.addBulk(Array.from({ length: 350 }, (_, i) => job('l', i, { delay: 90_000_000 + i })));
+      await q.upsertJobScheduler('hourly', { every: 3_600_000 }, { name: 'tick' }); // delayed, and due before the others
+      for (const state of ['waiting', 'prioritized', 'delayed']) await clean(state, 300);
+      left.push(await Promise.all(['wait', 'prioritized', 'delayed'].map(async (state) => (await q.getJobs([state], 0, -1, true)).map(({ id }) => id.replace(/^repeat.*/, 'tick')))));
+      await clean('waiting', 1000);
+      assert.equal(await q.getWaitingCount(), 50 + (left.at(-1)[0].includes('tick') ? 1 : 0), 'those that are younger');
+    }
+    assert.deepEqual(left[1], left[0]);
+    assert.ok(left[0].flat().includes('tick'));
+    assert.ok(left[0][0].length > 50 && left[0][0].length < 150, 'waiting ones were looked at up to the limit');
+  });
+
   test('a clean goes by state and age, the oldest first', async () => {
     const q = open_('cleaned');
     await q.add('x', {});

@@ -177,6 +177,17 @@ describe('records', () => {
     }
   });
 
+  test('what a clean takes before it has ended is recorded as removed, too', async () => {
+    const taken = { waiting: await add('drained', { n: 1 }), prioritized: await add('drained', { n: 2 }, { priority: 3 }), delayed: await add('drained', { n: 3 }, { delay: 600_000 }) };
+    for (const [state, id] of Object.entries(taken)) {
+      const { json } = await operator.post('/api/queues/drained/clean', { state, confirm: 'drained' });
+      assert.equal(json.removed, 1, state);
+      await recorded('drained', id, 'removed');
+      assert.equal(record('drained', id, 'org').org, 'acme');
+      assert.equal((await status('drained', id)).json.code, 'job-expired');
+    }
+  });
+
   test('a queue keeps what its declaration says, and nothing else leaves Redis', async () => {
     const id = await add('secretive', { kept: 1, secret: 'x' });
     await tell('secretive', await lease('secretive'), 'complete', { returnvalue: { also: 'secret' } });
