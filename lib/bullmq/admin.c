@@ -196,6 +196,40 @@ int bq_act(struct bq *bq, const struct bq_queue *q, enum bq_action action, enum 
 	return 0;
 }
 
+static void put_remove_waiting(struct rcmd *cmd, const struct bq_queue *q, const struct bq_place *places, size_t n)
+{
+	const struct bq_script_call call = {.queue = q, .set = places[0].part == 0 ? BQ_KEY_WAIT : BQ_KEY_PAUSED};
+
+	bq_script_begin(cmd, BQ_SCRIPT_REMOVE_WAITING, &call, 6 + n);
+	rcmd_arg(cmd, q->keys[BQ_KEY_BASE]);
+	rcmd_argi(cmd, clock_wall_ms());
+	bq_arg_outbox(cmd, q);
+	rcmd_argz(cmd, places[0].at);
+	rcmd_argz(cmd, places[n - 1].at);
+	for (size_t i = 0; i < n; i++)
+		rcmd_arg(cmd, places[i].id);
+}
+
+int bq_remove_waiting(struct bq *bq, const struct bq_queue *q, const struct bq_place *places, size_t n, int *codes, int64_t deadline,
+		      struct err *err)
+{
+	struct rcmd cmd = RCMD_INIT;
+	struct rreplies replies;
+
+	bug_on(n > BQ_REMOVE_MAX);
+	if (n == 0)
+		return 0;
+	put_remove_waiting(&cmd, q, places, n);
+	int rc = bq_call(bq, &cmd, deadline, &replies, err);
+	if (rc < 0)
+		return rc;
+	rc = rreply_error(replies.items[0], err);
+	for (size_t i = 0; rc == 0 && i < n; i++)
+		codes[i] = code_of(rreply_at(replies.items[0], i), BQ_REMOVE);
+	rreplies_release(&replies);
+	return rc;
+}
+
 int bq_retry_job(struct bq *bq, const struct bq_queue *q, struct str id, const struct bq_retry *retry, int64_t deadline, struct err *err)
 {
 	struct rcmd cmd = RCMD_INIT;

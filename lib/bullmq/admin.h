@@ -49,6 +49,13 @@ enum bq_action {
 int bq_act(struct bq *bq, const struct bq_queue *q, enum bq_action action, enum bq_state state, const struct str *ids, size_t n, int *codes,
 	   int64_t deadline, struct err *err) MUST_CHECK;
 
+/* BQ_REMOVE of jobs that wait, at most BQ_REMOVE_MAX: found by their places, which are those of one page of the waiting jobs (bq_page), of one
+ * part of it and in its order from the newest, so that their list is walked along once for all of them. A job that no longer waits is
+ * ERR_NOT_FOUND, whatever became of it. */
+#define BQ_REMOVE_MAX 200
+int bq_remove_waiting(struct bq *bq, const struct bq_queue *q, const struct bq_place *places, size_t n, int *codes, int64_t deadline,
+		      struct err *err) MUST_CHECK;
+
 struct bq_retry {
 	enum bq_state state;  /* BQ_FAILED or BQ_COMPLETED */
 	struct str data;      /* .p NULL: as it is */

@@ -1,7 +1,7 @@
 // One action on many jobs: counted first, then a task that can be watched and stopped.
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { Queue, Worker } from 'bullmq';
+import { FlowProducer, Queue, UnrecoverableError, Worker } from 'bullmq';
 import { eventually, startRedis, startSluice } from './harness/index.mjs';
 
 let redis;
@@ -110,6 +110,54 @@ describe('a bulk action', () => {
     const left = await queue.getJobs(['wait'], 0, -1, true);
     assert.equal(left.length, 300);
     assert.ok(left.every((job, i) => job.name === 'keep' && (i === 0 || Number(job.id) > Number(left[i - 1].id))), 'in their order');
+  });
+
+  test('removes from the middle of a list while workers take from its end', async () => {
+    const queue = open_('contested');
+    const n = 6000;
+    await queue.addBulk(Array.from({ length: n }, (_, i) => ({ name: i % 2 ? 'keep' : 'drop', data: {}, opts: { removeOnComplete: true } })));
+    const ran = [];
+    const worker = new Worker('contested', async (job) => void ran.push(job), { connection: redis.connect(), concurrency: 20 });
+    open.push(worker);
+    const { state, changed } = await ended((await begin('contested', 'remove', { state: 'waiting', name: 'drop' }, { confirm: 'contested' })).id);
+    assert.equal(state, 'done');
+    await eventually(async () => ran.length + changed === n && (await queue.count()) === 0, { timeout: 60_000, what: 'the end of all others' });
+    const ids = ran.map(({ id }) => id);
+    assert.equal(new Set(ids).size, ids.length);
+    assert.equal(ran.filter(({ name }) => name === 'keep').length, n / 2, 'what does not match has run');
+    assert.ok(!ids.includes(''), 'no mark is taken for a job');
+    await eventually(async () => (await redis.admin.keys('bull:contested:[0-9]*')).length === 0, { timeout: 60_000, what: 'nothing left behind' });
+  });
+
+  test('removes from where BullMQ 5 left paused jobs, too', async () => {
+    const queue = open_('left');
+    await queue.addBulk(Array.from({ length: 330 }, (_, i) => ({ name: i % 3 ? 'keep' : 'drop', data: {} })));
+    await redis.admin.rename('bull:left:wait', 'bull:left:paused');
+    await queue.addBulk(Array.from({ length: 330 }, (_, i) => ({ name: i % 3 ? 'keep' : 'drop', data: {} })));
+    const { changed, skipped } = await ended((await begin('left', 'remove', { state: 'waiting', name: 'drop' }, { confirm: 'left' })).id);
+    assert.deepEqual([changed, skipped], [220, 0]);
+    assert.deepEqual([await redis.admin.llen('bull:left:paused'), await redis.admin.llen('bull:left:wait')], [220, 220]);
+    assert.ok((await queue.getJobs(['wait', 'paused'])).every((job) => job?.name === 'keep'));
+  });
+
+  test('removes children that stand in the same list, and a parent for which the last of them makes room', async () => {
+    const queue = open_('family');
+    const flow = new FlowProducer({ connection: redis.connect() });
+    open.push(flow);
+    const of = (jobId, name, children) => ({ name, queueName: 'family', data: {}, opts: { jobId, continueParentOnFailure: true }, children });
+    await flow.add(of('parent', 'drop', [of('a', 'fails'), of('b', 'keep'), of('c', 'drop')]));
+    await flow.add(of('waits', 'keep', [of('last', 'drop')]));
+    const worker = new Worker('family', null, { connection: redis.connect() });
+    open.push(worker);
+    const job = await worker.getNextJob('t');
+    assert.equal(job.id, 'a');
+    await job.moveToFailed(new UnrecoverableError('no'), 't', false);
+    assert.equal(await queue.getJobState('parent'), 'waiting', 'its failed child has let it go, and two others still wait');
+    const { changed } = await ended((await begin('family', 'remove', { state: 'waiting', name: 'drop' }, { confirm: 'family' })).id);
+    assert.ok(changed >= 2, `${changed} removed`);
+    for (const id of ['parent', 'b', 'c', 'last']) assert.equal(await queue.getJob(id), undefined, `${id} is gone, with its parent or by itself`);
+    assert.equal(await queue.getJobState('waits'), 'waiting', 'the parent of the last one waits no longer for it');
+    assert.deepEqual(await redis.admin.lrange('bull:family:wait', 0, -1), ['waits']);
   });
 
   test('promotes, and passes over what a worker has taken', async () => {
