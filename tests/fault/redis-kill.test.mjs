@@ -43,6 +43,7 @@ test('Redis killed again and again', { timeout: 10 * 60_000 }, async (t) => {
 test('the embedded Redis killed alone: it is started again, and service goes on', { timeout: 5 * 60_000 }, async (t) => {
   const sluice = await gateway(t, { env: { SLUICE_QUEUES: queueFile() } });
   const children = () => sluice.logs.filter(({ event }) => event === 'redis_child_ready');
+  await sluice.logged('redis_child_ready'); // it may come behind the line that says that the gateway listens
   const books = await killRepeatedly(t, {
     kills: 3, sluice,
     kill: async () => {

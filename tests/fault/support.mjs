@@ -47,7 +47,10 @@ export async function durableRedis(t, options = {}) {
 // The program; it ends with the test, cleanly where the test has come to its own stop().
 export async function gateway(t, options = {}) {
   const sluice = await startSluice(options);
-  t.after(() => sluice.child.killGroup('SIGKILL'));
+  t.after(() => {
+    sluice.over = true; // who still submits to it may stop
+    sluice.child.killGroup('SIGKILL');
+  });
   t.after(() => sluice.client.close());
   return sluice;
 }
@@ -145,14 +148,14 @@ export class Writers {
   }
 
   async #write(writer) {
-    for (let n = 0; !this.#stopping; n++) {
+    for (let n = 0; !this.#stopping && !this.sluice.over; n++) {
       if (this.held(this)) await eventually(() => !this.held(this) || this.#stopping, { timeout: 120_000, what: 'work on what has been submitted' });
       else await this.#submit(writer % 2 ? { path: `?jobId=w${writer}-${n}` } : { headers: { 'idempotency-key': `w${writer}-${n}` } });
     }
   }
 
   async #submit({ path = '', headers }) {
-    for (let tries = 1; ; tries++) {
+    for (let tries = 1; !this.sluice.over; tries++) {
       const answer = await this.#try(`/api/jobs/${DOCUMENTS}${path}`, headers);
       if (answer) {
         this.journal.set(answer.jobId, tries);
