@@ -1,36 +1,19 @@
 // Acting on queues and jobs: each action does what the official client's does, is audited, and refuses with a reason.
 import assert from 'node:assert/strict';
-import { after, before, describe, test } from 'node:test';
-import { Queue, QueueEvents, Worker } from 'bullmq';
-import { declare, eventually, startRedis, startSluice } from './harness/index.mjs';
+import { describe, test } from 'node:test';
+import { QueueEvents, Worker } from 'bullmq';
+import { declare, eventually, openStage } from './harness/index.mjs';
 
-let redis;
-let sluice;
-let operator;
-const open = [];
-
-before(async () => {
-  redis = await startRedis();
-  sluice = await startSluice({
+const stage = await openStage({
+  sluice: {
     env: {
-      REDIS_URL: redis.url,
       SLUICE_QUEUES: declare({ name: 'strict', processor: 'none', attempts: 1, payload: { type: 'object', required: ['n'], properties: { n: { type: 'integer' } } } }),
     },
-  });
-  operator = sluice.as({ sub: 'ops', roles: ['operator'] });
+  },
 });
-after(async () => {
-  for (const thing of open.reverse()) await thing.close();
-  await sluice.stop();
-  await redis.stop();
-});
+const { redis, sluice, keep, queue: open_, hand } = stage;
+const operator = sluice.as({ sub: 'ops', roles: ['operator'] });
 
-function keep(thing) {
-  open.push(thing);
-  return thing;
-}
-const open_ = (name) => keep(new Queue(name, { connection: redis.connect() }));
-const hand = (name, options) => keep(new Worker(name, null, { connection: redis.connect(), ...options })); // takes what it is told to
 const at = (name, rest = '') => `/api/queues/${name}${rest}`;
 async function done(answer) {
   const { status, json, text } = await answer;

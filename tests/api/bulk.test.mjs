@@ -1,30 +1,13 @@
 // One action on many jobs: counted first, then a task that can be watched and stopped.
 import assert from 'node:assert/strict';
-import { after, before, describe, test } from 'node:test';
-import { FlowProducer, Queue, UnrecoverableError, Worker } from 'bullmq';
-import { eventually, startRedis, startSluice } from './harness/index.mjs';
+import { describe, test } from 'node:test';
+import { FlowProducer, UnrecoverableError } from 'bullmq';
+import { eventually, openStage } from './harness/index.mjs';
 
-let redis;
-let sluice;
-let operator;
-const open = [];
+const stage = await openStage();
+const { redis, sluice, queue: open_ } = stage;
+const operator = sluice.as({ sub: 'ops', roles: ['operator'] });
 
-before(async () => {
-  redis = await startRedis();
-  sluice = await startSluice({ env: { REDIS_URL: redis.url } });
-  operator = sluice.as({ sub: 'ops', roles: ['operator'] });
-});
-after(async () => {
-  for (const thing of open.reverse()) await thing.close();
-  await sluice.stop();
-  await redis.stop();
-});
-
-function open_(name) {
-  const queue = new Queue(name, { connection: redis.connect() });
-  open.push(queue);
-  return queue;
-}
 const bulk = (name, body) => operator.post(`/api/queues/${name}/bulk`, body);
 async function count(name, action, filter) {
   const { status, json, text } = await bulk(name, { action, filter, dryRun: true });
@@ -79,8 +62,7 @@ describe('a bulk action', () => {
 
   test('meets jobs once, however fast they fail again', async () => {
     const queue = await failedJobs('hopeless', 500);
-    const worker = new Worker('hopeless', async () => { throw new Error('timeout: again'); }, { connection: redis.connect(), concurrency: 20 });
-    open.push(worker);
+    stage.worker('hopeless', async () => { throw new Error('timeout: again'); }, { concurrency: 20 });
     const { changed, state } = await ended((await begin('hopeless', 'retry', { state: 'failed' })).id);
     assert.deepEqual([state, changed], ['done', 500]);
     await eventually(async () => (await queue.getFailedCount()) === 500, { timeout: 60_000, what: 'every job failed again' });
@@ -117,8 +99,7 @@ describe('a bulk action', () => {
     const n = 6000;
     await queue.addBulk(Array.from({ length: n }, (_, i) => ({ name: i % 2 ? 'keep' : 'drop', data: {}, opts: { removeOnComplete: true } })));
     const ran = [];
-    const worker = new Worker('contested', async (job) => void ran.push(job), { connection: redis.connect(), concurrency: 20 });
-    open.push(worker);
+    stage.worker('contested', async (job) => void ran.push(job), { concurrency: 20 });
     const { state, changed } = await ended((await begin('contested', 'remove', { state: 'waiting', name: 'drop' }, { confirm: 'contested' })).id);
     assert.equal(state, 'done');
     await eventually(async () => ran.length + changed === n && (await queue.count()) === 0, { timeout: 60_000, what: 'the end of all others' });
@@ -142,13 +123,11 @@ describe('a bulk action', () => {
 
   test('removes children that stand in the same list, and a parent for which the last of them makes room', async () => {
     const queue = open_('family');
-    const flow = new FlowProducer({ connection: redis.connect() });
-    open.push(flow);
+    const flow = stage.keep(new FlowProducer({ connection: redis.connect() }));
     const of = (jobId, name, children) => ({ name, queueName: 'family', data: {}, opts: { jobId, continueParentOnFailure: true }, children });
     await flow.add(of('parent', 'drop', [of('a', 'fails'), of('b', 'keep'), of('c', 'drop')]));
     await flow.add(of('waits', 'keep', [of('last', 'drop')]));
-    const worker = new Worker('family', null, { connection: redis.connect() });
-    open.push(worker);
+    const worker = stage.hand('family');
     const job = await worker.getNextJob('t');
     assert.equal(job.id, 'a');
     await job.moveToFailed(new UnrecoverableError('no'), 't', false);

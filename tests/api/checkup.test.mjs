@@ -1,25 +1,12 @@
 // sluice doctor --queues: finds what cannot be right in Redis, and mends it without losing a job.
 import assert from 'node:assert/strict';
-import { after, before, describe, test } from 'node:test';
-import { Queue, Worker } from 'bullmq';
-import { runSluice, startRedis } from './harness/index.mjs';
+import { describe, test } from 'node:test';
+import { Worker } from 'bullmq';
+import { openStage, runSluice } from './harness/index.mjs';
 
-let redis;
-const open = [];
+const stage = await openStage({ sluice: null });
+const { redis, keep, queue: open_ } = stage;
 
-before(async () => {
-  redis = await startRedis();
-});
-after(async () => {
-  for (const thing of open.reverse()) await thing.close();
-  await redis?.stop();
-});
-
-function keep(thing) {
-  open.push(thing);
-  return thing;
-}
-const open_ = (name) => keep(new Queue(name, { connection: redis.connect() }));
 const doctor = (...args) => runSluice(['doctor', '--queues', ...args], { env: { REDIS_URL: redis.url } });
 async function faults(...args) {
   const { code, text } = await doctor('--json', ...args);

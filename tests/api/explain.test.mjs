@@ -1,31 +1,13 @@
 // Why jobs do not run: each finding is provoked, and goes when its cause goes.
 import assert from 'node:assert/strict';
-import { after, before, describe, test } from 'node:test';
-import { FlowProducer, Queue, Worker } from 'bullmq';
-import { eventually, startRedis, startSluice } from './harness/index.mjs';
+import { describe, test } from 'node:test';
+import { FlowProducer, Worker } from 'bullmq';
+import { eventually, openStage } from './harness/index.mjs';
 
-let redis;
-let sluice;
-let viewer;
-const open = [];
+const stage = await openStage();
+const { redis, sluice, keep, queue: open_, hand } = stage;
+const viewer = sluice.as({ sub: 'eve', roles: ['viewer'] });
 
-before(async () => {
-  redis = await startRedis();
-  sluice = await startSluice({ env: { REDIS_URL: redis.url } });
-  viewer = sluice.as({ sub: 'eve', roles: ['viewer'] });
-});
-after(async () => {
-  for (const thing of open.reverse()) await thing.close();
-  await sluice.stop();
-  await redis.stop();
-});
-
-function keep(thing) {
-  open.push(thing);
-  return thing;
-}
-const open_ = (name) => keep(new Queue(name, { connection: redis.connect() }));
-const hand = (name, options) => keep(new Worker(name, null, { connection: redis.connect(), ...options }));
 async function explain(name, id) {
   const path = id === undefined ? `/api/queues/${name}/explain` : `/api/queues/${name}/jobs/${encodeURIComponent(id)}/explain`;
   const { status, json, text } = await viewer.get(path);

@@ -1,45 +1,26 @@
 // Watching queues and jobs: what the pages of an operator are made of, held against what the official client says.
 import assert from 'node:assert/strict';
-import { after, before, describe, test } from 'node:test';
-import { FlowProducer, Queue, Worker } from 'bullmq';
-import { declare, eventually, startRedis, startSluice } from './harness/index.mjs';
+import { describe, test } from 'node:test';
+import { FlowProducer, Worker } from 'bullmq';
+import { declare, eventually, openStage } from './harness/index.mjs';
 
 const NAME = 'orders';
 const SLOW = { timeout: 30_000 };
 
-let redis;
-let sluice;
-let viewer;
-let queue;
-const open = [];
-
-before(async () => {
-  redis = await startRedis();
-  sluice = await startSluice({
+const stage = await openStage({
+  sluice: {
     env: {
-      REDIS_URL: redis.url,
       SLUICE_QUEUES: declare(
         { name: NAME, processor: 'none', attempts: 2, limiter: { max: 50, duration: 1000 }, payload: { type: 'object' } },
         { name: 'listed', processor: 'none' }, { name: 'leased', processor: 'none' }, { name: 'docs-too', processor: 'document' },
       ),
     },
-  });
-  viewer = sluice.as({ sub: 'eve', roles: ['viewer'] });
-  queue = open_(NAME);
+  },
 });
-after(async () => {
-  for (const thing of open.reverse()) await thing.close();
-  await sluice.stop();
-  await redis.stop();
-});
+const { redis, sluice, keep, queue: open_ } = stage;
+const viewer = sluice.as({ sub: 'eve', roles: ['viewer'] });
+const queue = open_(NAME);
 
-function keep(thing) {
-  open.push(thing);
-  return thing;
-}
-function open_(name) {
-  return keep(new Queue(name, { connection: redis.connect() }));
-}
 async function read(path, client = viewer) {
   const { status, json, text } = await client.get(path);
   assert.equal(status, 200, text);

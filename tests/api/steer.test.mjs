@@ -3,29 +3,13 @@ import assert from 'node:assert/strict';
 import { createServer } from 'node:http';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { after, before, describe, test } from 'node:test';
-import { Queue, Worker } from 'bullmq';
-import { SLUICE, Terminal, cleanEnvironment, declare, eventually, freePort, runSluice, startRedis, startSluice, temporaryFolder } from './harness/index.mjs';
+import { describe, test } from 'node:test';
+import { Worker } from 'bullmq';
+import { SLUICE, Terminal, cleanEnvironment, declare, eventually, freePort, openStage, runSluice, temporaryFolder } from './harness/index.mjs';
 
-let redis;
-let sluice;
-const open = [];
+const stage = await openStage({ sluice: { args: ['--role=api'], env: { SLUICE_QUEUES: declare({ name: 'orders', processor: 'none', attempts: 2 }) } } });
+const { redis, sluice, queue: open_ } = stage;
 
-before(async () => {
-  redis = await startRedis();
-  sluice = await startSluice({ args: ['--role=api'], env: { REDIS_URL: redis.url, SLUICE_QUEUES: declare({ name: 'orders', processor: 'none', attempts: 2 }) } });
-});
-after(async () => {
-  for (const thing of open.reverse()) await thing.close();
-  await sluice.stop();
-  await redis.stop();
-});
-
-function keep(thing) {
-  open.push(thing);
-  return thing;
-}
-const open_ = (name) => keep(new Queue(name, { connection: redis.connect() }));
 const as = (role) => ({ SLUICE_URL: sluice.url, SLUICE_TOKEN: sluice.token({ sub: 'ops', roles: [role] }) });
 const run = (args, env = as('operator')) => runSluice(args, { env, timeout: 60_000 });
 async function ok(...args) {

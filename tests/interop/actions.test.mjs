@@ -1,30 +1,13 @@
 // Each action of an operator beside the official client's on a queue in the same condition: afterwards both queues are the same, key by key
 // and event by event.
 import assert from 'node:assert/strict';
-import { after, before, describe, test } from 'node:test';
+import { describe, test } from 'node:test';
 import { FlowProducer, Queue, Worker } from 'bullmq';
-import { startRedis, startSluice } from '../api/harness/index.mjs';
+import { openStage } from '../api/harness/index.mjs';
 
-let redis;
-let sluice;
-let operator;
-const open = [];
-
-before(async () => {
-  redis = await startRedis();
-  sluice = await startSluice({ env: { REDIS_URL: redis.url } });
-  operator = sluice.as({ sub: 'ops', roles: ['operator'] });
-});
-after(async () => {
-  for (const thing of open.reverse()) await thing.close();
-  await sluice?.stop();
-  await redis?.stop();
-});
-
-function keep(thing) {
-  open.push(thing);
-  return thing;
-}
+const stage = await openStage();
+const { redis, sluice, keep } = stage;
+const operator = sluice.as({ sub: 'ops', roles: ['operator'] });
 
 // A queue under test: the official objects, and our routes.
 class Side {

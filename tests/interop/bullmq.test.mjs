@@ -3,34 +3,19 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { after, before, describe, test } from 'node:test';
-import { FlowProducer, Queue, QueueEvents, Worker } from 'bullmq';
-import { declare, eventually, startRedis, startSluice, temporaryFolder } from '../api/harness/index.mjs';
+import { before, describe, test } from 'node:test';
+import { FlowProducer, QueueEvents } from 'bullmq';
+import { declare, eventually, openStage, startSluice, temporaryFolder } from '../api/harness/index.mjs';
 import { makeFixtures } from '../fixtures/make-fixtures.mjs';
 
 const DOCUMENTS = 'document-processing';
 const TEXT = 'The quick brown fox.\nIt jumps over the lazy dog.\n';
 
-let redis, sluice;
-const open = []; // everything of BullMQ's that has to be closed
-
-before(async () => {
-  redis = await startRedis({ tcp: true, args: ['--maxmemory-policy', 'noeviction'] });
-  sluice = await startSluice({ env: { REDIS_URL: redis.url, SLUICE_QUEUES: declare({ name: 'notifications', processor: 'none' }, { name: 'compliance-analysis', processor: 'none' }) } });
+const stage = await openStage({
+  redis: { tcp: true, args: ['--maxmemory-policy', 'noeviction'] },
+  sluice: { env: { SLUICE_QUEUES: declare({ name: 'notifications', processor: 'none' }, { name: 'compliance-analysis', processor: 'none' }) } },
 });
-after(async () => {
-  for (const thing of open.reverse()) await thing.close();
-  await sluice.stop();
-  await redis.stop();
-});
-
-const connection = () => redis.connect();
-function keep(thing) {
-  open.push(thing);
-  return thing;
-}
-const queue = (name) => keep(new Queue(name, { connection: connection() }));
-const worker = (name, processor, options) => keep(new Worker(name, processor, { connection: connection(), ...options }));
+const { redis, sluice, keep, queue, worker } = stage;
 
 async function putText(text = TEXT) {
   const documentId = randomUUID();
@@ -95,7 +80,7 @@ describe('jobs of a Node queue in Sluice', () => {
   let documents, events;
   before(async () => {
     documents = queue(DOCUMENTS);
-    events = keep(new QueueEvents(DOCUMENTS, { connection: connection() }));
+    events = keep(new QueueEvents(DOCUMENTS, { connection: redis.connect() }));
     await events.waitUntilReady();
   });
 
@@ -172,7 +157,7 @@ describe('jobs of a Node queue in Sluice', () => {
   });
 
   test('a flow of Node with a child here ends in its Node parent', async () => {
-    const flow = keep(new FlowProducer({ connection: connection() }));
+    const flow = keep(new FlowProducer({ connection: redis.connect() }));
     worker('report', async (job) => Object.values(await job.getChildrenValues())[0].words);
     const { job } = await flow.add({ name: 'report', queueName: 'report', data: {}, children: [{ name: 'process-document', queueName: DOCUMENTS, data: await putText() }] });
     const parent = await finished('report', job.id);

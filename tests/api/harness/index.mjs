@@ -8,5 +8,6 @@ export { startPostgres } from './postgres.mjs';
 export { freePort, startRedis } from './redis.mjs';
 export { analysis, declare, documentJob, notification } from './samples.mjs';
 export { BUILD, RELEASE, ROOT, SLUICE, cleanEnvironment, runSluice, startSluice } from './sluice.mjs';
+export { openStage } from './stage.mjs';
 export { Terminal } from './terminal.mjs';
 export { makeToken, signToken } from './token.mjs';
