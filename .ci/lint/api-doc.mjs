@@ -58,8 +58,9 @@ function operation(path, verb, { summary, security, parameters = [], requestBody
 function shape(name, schema) {
   const required = new Set(schema.required);
   const fields = Object.entries(schema.properties ?? {});
+  const plain = !fields.length && (!schema.description || (schema.type && !/object|array/.test(schema.type)));
   return [
-    '', `### ${name}`, '', ...(schema.description ? [schema.description] : fields.length ? [] : [`${words(schema)}.`]),
+    '', `### ${name}`, '', ...(schema.description ? [schema.description] : []), ...(plain ? ['', `${words(schema)}.`] : []),
     ...table(['field', 'value', 'meaning'], fields.map(([field, value]) => [`\`${field}\`${required.has(field) ? '' : ' (optional)'}`, words(value), value.description])),
   ];
 }

@@ -13,7 +13,14 @@ void audit_note(struct request *r, const char *action, struct str target, struct
 {
 	r->x_->audit = (struct audit_entry){.action = action};
 	if (r->deps->audit || log_enabled(r->deps->log, LOG_INFO))
-		r->x_->audit = (struct audit_entry){action, copy(r, target), copy(r, before), copy(r, after)};
+		r->x_->audit = (struct audit_entry){.action = action, .target = copy(r, target), .before = copy(r, before), .after = copy(r, after)};
+}
+
+void audit_note_jobs(struct request *r, const char *action, struct str queue, struct str ids, struct str after)
+{
+	audit_note(r, action, queue, STR_NONE, after);
+	if (r->deps->audit)
+		r->x_->audit.ids = copy(r, ids);
 }
 
 static struct str known(const char *z)
@@ -37,6 +44,7 @@ static void write_line(const struct request *r, const struct audit_entry *e, int
 		.ip = r->client_ip,
 		.before = e->before,
 		.after = e->after,
+		.ids = e->ids,
 		.status = status,
 	};
 	audit_add(r->deps->audit, &line);

@@ -12,6 +12,9 @@
  * Copies are made. A second call replaces the first. */
 void audit_note(struct request *r, const char *action, struct str target, struct str before, struct str after);
 
+/* The same of several jobs of a queue; by their ids (a JSON array) the line is found when one of them is looked for. */
+void audit_note_jobs(struct request *r, const char *action, struct str queue, struct str ids, struct str after);
+
 /* For the middleware: writes the line, or complains. */
 void audit_finish(struct request *r, int status);
 

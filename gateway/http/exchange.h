@@ -29,6 +29,7 @@ struct header {
 struct audit_entry {
 	const char *action; /* NULL: not noted */
 	struct str target, before, after;
+	struct str ids; /* of several jobs */
 };
 
 /* How the answer of a request is written. */

@@ -53,6 +53,7 @@ struct audit_line {
 	struct str sub, org;      /* .p NULL: nobody is known */
 	struct str request_id, ip;
 	struct str before, after; /* JSON; .p NULL: none */
+	struct str ids;           /* of several jobs of the queue that is the target, a JSON array; .p NULL: of one thing */
 	int status;
 };
 

@@ -172,7 +172,7 @@ static void take(struct audit *a, const struct audit_line *line)
 	if (fold(b, a->source, line))
 		return;
 	close_folds(b, a->source); /* what is said later of the same job stays behind it */
-	write_row(b, a->source, clock_wall_ms(), line, 1, STR_NONE);
+	write_row(b, a->source, clock_wall_ms(), line, 1, line->ids);
 }
 
 static void batch_clear(struct audit_batch *b)

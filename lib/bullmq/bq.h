@@ -175,9 +175,9 @@ int bq_take_many(struct bq *bq, const struct bq_queue *q, const struct bq_worker
 int bq_complete(struct bq *bq, const struct bq_queue *q, const struct bq_worker *w, const struct bq_job *job, struct str token,
 		struct str returnvalue, int64_t deadline, struct err *err) MUST_CHECK;
 
-/* Was it under this token that the job was completed? For who repeats a completion whose outcome was unknown. */
-int bq_completed_by(struct bq *bq, const struct bq_queue *q, struct str id, struct str token, bool *yes, int64_t deadline, struct err *err)
-	MUST_CHECK;
+/* yes[i]: was it under tokens[i] that the job was completed? For who repeats completions whose outcome was unknown. One round trip. */
+int bq_completed_by(struct bq *bq, const struct bq_queue *q, const struct str *ids, const struct str *tokens, size_t n, bool *yes,
+		    int64_t deadline, struct err *err) MUST_CHECK;
 
 enum bq_failed { BQ_FAILED_FINAL, BQ_FAILED_DELAYED, BQ_FAILED_RETRIED };
 struct bq_failure {
@@ -224,10 +224,18 @@ int bq_cancel_ask(struct bq *bq, const struct bq_queue *q, const struct bq_job *
 /* asked[i]: is the job ids[i] of that creation time to stop? One round trip. */
 int bq_cancel_asked(struct bq *bq, const struct bq_queue *q, const struct str *ids, const int64_t *timestamps, size_t n, bool *asked,
 		    int64_t deadline, struct err *err) MUST_CHECK;
-/* The job has heeded it, or has ended otherwise. */
-int bq_cancel_forget(struct bq *bq, const struct bq_queue *q, struct str id, int64_t deadline, struct err *err) MUST_CHECK;
+/* The jobs have heeded it, or have ended otherwise. */
+int bq_cancel_forget(struct bq *bq, const struct bq_queue *q, const struct str *ids, size_t n, int64_t deadline, struct err *err) MUST_CHECK;
 
-/* Renews one lock and asks in the same round trip whether the job is to be cancelled. ERR_LOCK_LOST. */
+/* Renews locks and asks in the same round trip whether the jobs are to be cancelled, each by itself. A failure is that of all. */
+struct bq_beat {
+	struct str id, token;
+	bool cancel;
+	struct err err; /* .code 0, or ERR_LOCK_LOST */
+};
+int bq_heartbeats(struct bq *bq, const struct bq_queue *q, struct bq_beat *beats, size_t n, int64_t lock_ms, int64_t deadline, struct err *err)
+	MUST_CHECK;
+/* The same of one. ERR_LOCK_LOST. */
 int bq_heartbeat(struct bq *bq, const struct bq_queue *q, struct str id, struct str token, int64_t lock_ms, bool *cancel, int64_t deadline,
 		 struct err *err) MUST_CHECK;
 /* The token under which the job is held now, in the arena; .p NULL: nobody holds it. */

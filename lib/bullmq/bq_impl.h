@@ -20,10 +20,11 @@ struct bq {
 void bq_lanes_release(struct bq *bq);
 
 /* ---- end_lane.c ---- */
-struct bq_end_args;
-/* Sends the ending together with those of other callers and sleeps: as bq_work_ended, or the connection's failure. */
-int bq_end_with_others(struct bq *bq, const struct bq_queue *q, const struct bq_worker *w, const struct bq_end_args *args, int64_t deadline,
-		       struct err *err) MUST_CHECK;
+struct bq_end_job;
+/* Sends at most BQ_WORK_PER_CALL encoded endings in one call, together with those of other callers, and sleeps: ends[i]->err as from
+ * bq_work_ended, or the connection's failure, and each is as it was. */
+int bq_end_with_others(struct bq *bq, const struct bq_queue *q, const struct bq_worker *w, struct bq_end_job *const *ends, size_t n,
+		       int64_t deadline, struct err *err) MUST_CHECK;
 void bq_end_lanes_release(struct bq *bq);
 
 /* Sends *cmd and releases it; a command that could not be built is ERR_NOMEM. */
@@ -65,6 +66,8 @@ struct buf bq_pack_failure(const struct bq_job *job, const struct bq_failure *f)
 enum bq_failed bq_failure_kind(const struct bq_job *job, const struct bq_failure *f, int64_t *delay_ms);
 
 /* ---- hold.c ---- */
+/* The wish that the job stop: replied is the creation time of the job that is meant, or nil. */
+void bq_put_cancel_mark(struct rcmd *cmd, const struct bq_queue *q, struct str id);
 /* Removes a job with its children: 1, 0 when somebody holds one of them, or a failure's number. */
 void bq_put_remove(struct rcmd *cmd, const struct bq_queue *q, struct str id);
 
@@ -96,10 +99,18 @@ int bq_read_counts(struct bq_counts *out, redisReply *const *replies, struct err
 
 /* A job of which nothing is known. */
 void bq_job_init(struct bq_job *job);
-/* HMGET of every field, or of all but data, returnvalue and stacktrace. */
-void bq_job_fetch(struct rcmd *cmd, const struct bq_queue *q, struct str id, bool with_payload);
+/* HMGET of every field, or of those that a purpose needs. */
+enum bq_job_read {
+	BQ_READ_ALL = 1,
+	BQ_READ_HEAD = 2,        /* all but data, returnvalue and stacktrace */
+	BQ_READ_TO_END = 4,      /* what any ending depends on */
+	BQ_READ_TO_COMPLETE = 8, /* what a completion does */
+};
+void bq_job_fetch(struct rcmd *cmd, const struct bq_queue *q, struct str id, enum bq_job_read read);
 /* Reads its reply: ERR_NOT_FOUND when nothing is there, ERR_NOMEM. */
-int bq_job_from_values(struct bq_job *job, struct str id, bool with_payload, const redisReply *values, struct arena *a) MUST_CHECK;
+int bq_job_from_values(struct bq_job *job, struct str id, enum bq_job_read read, const redisReply *values, struct arena *a) MUST_CHECK;
+/* Is the reply Redis' word for a key that holds something else? The id may be the name of one of the queue's own keys, which is no job. */
+bool bq_is_no_hash(const redisReply *r);
 /* Reads HGETALL's reply. */
 int bq_job_from_pairs(struct bq_job *job, struct str id, const redisReply *pairs, struct arena *a) MUST_CHECK;
 

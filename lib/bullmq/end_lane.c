@@ -5,18 +5,19 @@
 #include "lib/base/panic.h"
 #include "lib/base/parker.h"
 #include "lib/bullmq/bq_impl.h"
-#include "lib/bullmq/work.h"
+#include "lib/bullmq/ends.h"
 
 /* A caller that sleeps, on its stack. */
 struct ender {
 	const struct bq_queue *queue;
 	const struct bq_worker *worker;
-	const struct bq_end_args *args;
+	struct bq_end_job *const *ends;
+	size_t n;
 	struct parker parker;
 	struct ender *next; /* protected by bq->mu while it is gathered */
 	bool sent;          /* protected by bq->mu */
 	int64_t deadline;
-	int rc;             /* of the ending */
+	int rc;             /* of the call; 0: the endings have their own */
 	struct err err;
 };
 
@@ -34,12 +35,14 @@ static bool go_together(const struct bq_worker *a, const struct bq_worker *b)
 	return a->metrics_points == b->metrics_points && a->proof_ms == b->proof_ms;
 }
 
-/* Moves what has gathered into the flight; mu is held, the flight is over. */
+/* Moves what has gathered into the flight, as far as there is room; mu is held, the flight is over. */
 static void board(struct bq_end_lane *lane)
 {
 	struct ender **last = &lane->gathered;
+	size_t room = BQ_WORK_PER_CALL;
 
-	for (size_t n = 0; *last && n < BQ_WORK_PER_CALL && go_together((*last)->worker, lane->gathered->worker); n++) {
+	while (*last && (*last)->n <= room && go_together((*last)->worker, lane->gathered->worker)) {
+		room -= (*last)->n;
 		(*last)->sent = true;
 		last = &(*last)->next;
 	}
@@ -63,7 +66,8 @@ static void send_flight(struct bq_end_lane *lane)
 	work.queue = first->queue;
 	work.worker = first->worker;
 	for (const struct ender *e = first; e; e = e->next) {
-		endings[work.n_endings++] = e->args;
+		for (size_t i = 0; i < e->n; i++)
+			endings[work.n_endings++] = &e->ends[i]->args_;
 		deadline = e->deadline > deadline ? e->deadline : deadline;
 	}
 	bq_work_command(&cmd, &work);
@@ -81,8 +85,11 @@ static void settle(struct ender *landed, int rc, const struct rreplies *replies,
 		rc = bq_work_read(replies->items[0], &answer, &unread);
 		err = &unread;
 	}
-	for (struct ender *e = landed; e; e = e->next)
-		e->rc = rc < 0 ? err_set(&e->err, rc, "%s", err->text) : bq_work_ended(&answer, place++, &e->err);
+	for (struct ender *e = landed; e; e = e->next) {
+		e->rc = rc < 0 ? err_set(&e->err, rc, "%s", err->text) : 0;
+		for (size_t i = 0; rc == 0 && i < e->n; i++)
+			e->ends[i]->err.code = bq_work_ended(&answer, place++, &e->ends[i]->err);
+	}
 }
 
 /* On the multiplexer's thread. The next flight starts before this one's callers are woken: Redis is not kept waiting. */
@@ -164,13 +171,23 @@ static bool step_out(struct bq_end_lane *lane, struct ender *e)
 	return mine;
 }
 
-int bq_end_with_others(struct bq *bq, const struct bq_queue *q, const struct bq_worker *w, const struct bq_end_args *args, int64_t deadline,
-		       struct err *err)
+static bool are_whole(struct bq_end_job *const *ends, size_t n)
 {
-	struct ender e = {.queue = q, .worker = w, .args = args, .deadline = deadline};
+	size_t i = 0;
+
+	while (i < n && !ends[i]->args_.wire.wire.failed)
+		i++;
+	return i == n;
+}
+
+int bq_end_with_others(struct bq *bq, const struct bq_queue *q, const struct bq_worker *w, struct bq_end_job *const *ends, size_t n,
+		       int64_t deadline, struct err *err)
+{
+	struct ender e = {.queue = q, .worker = w, .ends = ends, .n = n, .deadline = deadline};
 	struct bq_end_lane *lane;
 
-	if (args->wire.wire.failed || !(lane = line_up(bq, &e)))
+	bug_on(n == 0 || n > BQ_WORK_PER_CALL);
+	if (!are_whole(ends, n) || !(lane = line_up(bq, &e)))
 		return err_set(err, ERR_NOMEM, "no memory to tell how a job ended");
 	if (!parker_wait_until(&e.parker, deadline)) {
 		if (step_out(lane, &e))

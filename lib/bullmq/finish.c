@@ -2,8 +2,9 @@
 
 #include "lib/base/clock.h"
 #include "lib/base/id.h"
+#include "lib/base/panic.h"
 #include "lib/bullmq/bq_impl.h"
-#include "lib/bullmq/work.h"
+#include "lib/bullmq/ends.h"
 #include "lib/json/jdoc.h"
 #include "lib/json/jwrite.h"
 
@@ -159,29 +160,58 @@ struct str bq_set_aside_reason(const struct err *why, char out[BQ_REASON_SIZE])
 }
 
 /* After an ending that failed with ERR_BROKEN and *err, which stays the answer. */
-static int set_broken_aside(struct bq *bq, const struct bq_queue *q, struct str id, struct str token, int64_t deadline, struct err *err)
+static void set_broken_aside(struct bq *bq, const struct bq_queue *q, struct str id, struct str token, int64_t deadline, struct err *err)
 {
 	const struct err why = *err;
 	struct err ignored = {0};
 	char reason[BQ_REASON_SIZE];
 
 	if (bq_set_aside(bq, q, id, token, bq_set_aside_reason(&why, reason), deadline, &ignored) < 0)
-		return err_set(err, ERR_BROKEN, "%s; nor can it be set aside: %s", why.text, ignored.text);
-	return ERR_BROKEN;
+		err_set(err, ERR_BROKEN, "%s; nor can it be set aside: %s", why.text, ignored.text);
+}
+
+/* Encodes those that nothing speaks against yet; how many they are. */
+static size_t encode(const struct bq_worker *w, struct bq_end_job *ends, size_t n, struct bq_end_job **out)
+{
+	size_t m = 0;
+
+	for (struct bq_end_job *e = ends; e < ends + n; e++)
+		if (e->err.code == 0 && check_token(e->ending.token, &e->err) == 0) {
+			bq_end_encode(&e->args_, w, e->job, &e->ending, &e->how);
+			out[m++] = e;
+		}
+	return m;
+}
+
+int bq_ends_tell(struct bq *bq, const struct bq_queue *q, const struct bq_worker *w, struct bq_end_job *ends, size_t n, int64_t deadline,
+		 struct err *err)
+{
+	struct bq_end_job *told[BQ_WORK_PER_CALL];
+	size_t m;
+	int rc;
+
+	bug_on(n > BQ_WORK_PER_CALL);
+	m = encode(w, ends, n, told);
+	rc = m > 0 ? bq_end_with_others(bq, q, w, told, m, deadline, err) : 0;
+	for (size_t i = 0; i < m; i++) {
+		bq_end_release(&told[i]->args_);
+		if (rc == 0 && told[i]->err.code == ERR_BROKEN)
+			set_broken_aside(bq, q, told[i]->id, told[i]->ending.token, deadline, &told[i]->err);
+	}
+	return rc;
 }
 
 static int end_one(struct bq *bq, const struct bq_queue *q, const struct bq_worker *w, const struct bq_job *job, const struct bq_ending *e,
-		     enum bq_failed *how, int64_t deadline, struct err *err)
+		   enum bq_failed *how, int64_t deadline, struct err *err)
 {
-	struct bq_end_args args = {0};
-	int rc = check_token(e->token, err);
+	struct bq_end_job one = {.id = job->id, .ending = *e, .job = job};
+	int rc = bq_ends_tell(bq, q, w, &one, 1, deadline, err);
 
-	if (rc < 0)
-		return rc;
-	bq_end_encode(&args, w, job, e, how);
-	rc = bq_end_with_others(bq, q, w, &args, deadline, err);
-	bq_end_release(&args);
-	return rc == ERR_BROKEN ? set_broken_aside(bq, q, job->id, e->token, deadline, err) : rc;
+	if (rc == 0 && one.err.code < 0)
+		rc = err_set(err, one.err.code, "%s", one.err.text);
+	if (how)
+		*how = one.how;
+	return rc;
 }
 
 int bq_complete(struct bq *bq, const struct bq_queue *q, const struct bq_worker *w, const struct bq_job *job, struct str token,

@@ -40,6 +40,15 @@ static void put_get(struct rcmd *cmd, const struct bq_queue *q, struct str id, c
 	put_job_key(cmd, q, id, suffix);
 }
 
+/* A command over a key of each job. */
+static void put_many(struct rcmd *cmd, const char *verb, const struct bq_queue *q, const struct str *ids, size_t n, const char *suffix)
+{
+	rcmd_begin(cmd, n + 1);
+	rcmd_argz(cmd, verb);
+	for (size_t i = 0; i < n; i++)
+		put_job_key(cmd, q, ids[i], suffix);
+}
+
 /* ---- cancelling ---- */
 
 int bq_cancel_ask(struct bq *bq, const struct bq_queue *q, const struct bq_job *job, int64_t ttl_ms, int64_t deadline, struct err *err)
@@ -55,14 +64,19 @@ int bq_cancel_ask(struct bq *bq, const struct bq_queue *q, const struct bq_job *
 	return bq_call_plain(bq, &cmd, deadline, err);
 }
 
-int bq_cancel_forget(struct bq *bq, const struct bq_queue *q, struct str id, int64_t deadline, struct err *err)
+int bq_cancel_forget(struct bq *bq, const struct bq_queue *q, const struct str *ids, size_t n, int64_t deadline, struct err *err)
 {
 	struct rcmd cmd = RCMD_INIT;
 
-	rcmd_begin(&cmd, 2);
-	rcmd_argz(&cmd, "DEL");
-	put_job_key(&cmd, q, id, CANCEL_SUFFIX);
+	if (n == 0)
+		return 0;
+	put_many(&cmd, "DEL", q, ids, n, CANCEL_SUFFIX);
 	return bq_call_plain(bq, &cmd, deadline, err);
+}
+
+void bq_put_cancel_mark(struct rcmd *cmd, const struct bq_queue *q, struct str id)
+{
+	put_get(cmd, q, id, CANCEL_SUFFIX);
 }
 
 int bq_cancel_asked(struct bq *bq, const struct bq_queue *q, const struct str *ids, const int64_t *timestamps, size_t n, bool *asked,
@@ -74,10 +88,7 @@ int bq_cancel_asked(struct bq *bq, const struct bq_queue *q, const struct str *i
 
 	if (n == 0)
 		return 0;
-	rcmd_begin(&cmd, n + 1);
-	rcmd_argz(&cmd, "MGET");
-	for (size_t i = 0; i < n; i++)
-		put_job_key(&cmd, q, ids[i], CANCEL_SUFFIX);
+	put_many(&cmd, "MGET", q, ids, n, CANCEL_SUFFIX);
 	rc = bq_call(bq, &cmd, deadline, &replies, err);
 	if (rc < 0)
 		return rc;
@@ -93,52 +104,52 @@ int bq_cancel_asked(struct bq *bq, const struct bq_queue *q, const struct str *i
 
 /* ---- the lock ---- */
 
-static void put_extend(struct rcmd *cmd, const struct bq_queue *q, struct str id, struct str token, int64_t lock_ms)
+/* The script's word on one job. */
+static void read_beat(struct bq_beat *beat, const redisReply *r)
 {
-	const struct bq_script_call call = {.queue = q};
-	const struct str items[] = {token, id};
+	struct str text = rreply_str(r);
 
-	bq_script_begin(cmd, BQ_SCRIPT_EXTEND_LOCKS, &call, 4);
-	rcmd_arg(cmd, q->keys[BQ_KEY_BASE]);
-	for (size_t i = 0; i < ARRAY_LEN(items); i++) {
-		struct buf packed = BUF_INIT;
-
-		mp_array(&packed, 1);
-		mp_str(&packed, items[i]);
-		bq_arg_packed(cmd, &packed);
-	}
-	rcmd_argi(cmd, lock_ms);
+	if (text.p)
+		bq_script_error(text, &beat->err);
+	else if (bq_number_or(r, -1) < 0)
+		err_set(&beat->err, ERR_LOCK_LOST, "the job's lock is gone or belongs to another worker");
+	beat->cancel = bq_number_or(r, 0) > 0;
 }
 
-static bool same_number(const redisReply *a, const redisReply *b)
+int bq_heartbeats(struct bq *bq, const struct bq_queue *q, struct bq_beat *beats, size_t n, int64_t lock_ms, int64_t deadline, struct err *err)
 {
-	int64_t x, y;
+	const struct bq_script_call call = {.queue = q};
+	struct rcmd cmd = RCMD_INIT;
+	struct rreplies replies;
+	int rc;
 
-	return rreply_int(a, &x) && rreply_int(b, &y) && x == y;
+	if (n == 0)
+		return 0;
+	bq_script_begin(&cmd, BQ_SCRIPT_HEARTBEAT, &call, 2 + 2 * n);
+	rcmd_arg(&cmd, q->keys[BQ_KEY_BASE]);
+	rcmd_argi(&cmd, lock_ms);
+	for (size_t i = 0; i < n; i++) {
+		rcmd_arg(&cmd, beats[i].id);
+		rcmd_arg(&cmd, beats[i].token);
+	}
+	rc = bq_call(bq, &cmd, deadline, &replies, err);
+	if (rc < 0)
+		return rc;
+	rc = rreply_error(replies.items[0], err);
+	for (size_t i = 0; i < n && rc == 0; i++)
+		read_beat(&beats[i], rreply_at(replies.items[0], i));
+	rreplies_release(&replies);
+	return rc;
 }
 
 int bq_heartbeat(struct bq *bq, const struct bq_queue *q, struct str id, struct str token, int64_t lock_ms, bool *cancel, int64_t deadline,
 		 struct err *err)
 {
-	struct rcmd cmd = RCMD_INIT;
-	struct rreplies replies;
-	int rc;
+	struct bq_beat beat = {.id = id, .token = token};
+	int rc = bq_heartbeats(bq, q, &beat, 1, lock_ms, deadline, err);
 
-	put_extend(&cmd, q, id, token, lock_ms);
-	put_get(&cmd, q, id, CANCEL_SUFFIX);
-	rcmd_begin(&cmd, 3);
-	rcmd_argz(&cmd, "HGET");
-	put_job_key(&cmd, q, id, "");
-	rcmd_argz(&cmd, "timestamp");
-	rc = bq_call(bq, &cmd, deadline, &replies, err);
-	if (rc < 0)
-		return rc;
-	rc = rreply_error(replies.items[0], err);
-	if (rc == 0 && rreply_at(replies.items[0], 0)) /* the ids whose lock could not be renewed */
-		rc = err_set(err, ERR_LOCK_LOST, "the job's lock is gone or belongs to another worker");
-	*cancel = same_number(replies.items[1], replies.items[2]);
-	rreplies_release(&replies);
-	return rc;
+	*cancel = beat.cancel;
+	return rc == 0 && beat.err.code < 0 ? err_set(err, beat.err.code, "%s", beat.err.text) : rc;
 }
 
 int bq_holder(struct bq *bq, const struct bq_queue *q, struct str id, struct arena *a, struct str *token, int64_t deadline, struct err *err)
@@ -172,19 +183,25 @@ void bq_put_remove(struct rcmd *cmd, const struct bq_queue *q, struct str id)
 	bq_arg_outbox(cmd, q);
 }
 
-int bq_completed_by(struct bq *bq, const struct bq_queue *q, struct str id, struct str token, bool *yes, int64_t deadline, struct err *err)
+int bq_completed_by(struct bq *bq, const struct bq_queue *q, const struct str *ids, const struct str *tokens, size_t n, bool *yes,
+		    int64_t deadline, struct err *err)
 {
 	struct rcmd cmd = RCMD_INIT;
 	struct rreplies replies;
 	int rc;
 
-	put_get(&cmd, q, id, ENDED_SUFFIX);
+	if (n == 0)
+		return 0;
+	put_many(&cmd, "MGET", q, ids, n, ENDED_SUFFIX);
 	rc = bq_call(bq, &cmd, deadline, &replies, err);
 	if (rc < 0)
 		return rc;
 	rc = rreply_error(replies.items[0], err);
-	struct str ended = rreply_str(replies.items[0]);
-	*yes = ended.p && str_eq(ended, token);
+	for (size_t i = 0; i < n && rc == 0; i++) {
+		struct str ended = rreply_str(rreply_at(replies.items[0], i));
+
+		yes[i] = ended.p && str_eq(ended, tokens[i]);
+	}
 	rreplies_release(&replies);
 	return rc;
 }

@@ -170,12 +170,12 @@ int bq_read_jobs(struct bq *bq, const struct bq_queue *q, enum bq_state state, c
 	if (n == 0)
 		return 0;
 	for (size_t i = 0; i < n; i++)
-		bq_job_fetch(&cmd, q, places[i].id, false);
+		bq_job_fetch(&cmd, q, places[i].id, BQ_READ_HEAD);
 	rc = bq_call(bq, &cmd, deadline, &replies, err);
 	if (rc < 0)
 		return rc;
 	for (size_t i = 0; i < n && rc == 0; i++) {
-		rc = bq_job_from_values(&out[i], places[i].id, false, replies.items[i], a);
+		rc = bq_job_from_values(&out[i], places[i].id, BQ_READ_HEAD, replies.items[i], a);
 		if (rc == 0)
 			out[i].state = state;
 		else if (rc == ERR_NOT_FOUND)

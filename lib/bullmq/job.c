@@ -7,34 +7,38 @@ struct field {
 	const char *name;
 	enum field_kind kind;
 	size_t at;
-	bool payload;
+	unsigned read_by; /* bits of enum bq_job_read */
 };
 
 #define STR_AT(member) FIELD_STR, offsetof(struct bq_job, member)
 #define INT_AT(member) FIELD_INT, offsetof(struct bq_job, member)
 
+#define ANY (BQ_READ_ALL | BQ_READ_HEAD)
+#define END BQ_READ_TO_END
+#define COMPLETE (BQ_READ_TO_END | BQ_READ_TO_COMPLETE)
+
 static const struct field FIELDS[BQ_JOB_FIELD_COUNT] = {
-	{"name", STR_AT(name), false},
-	{"data", STR_AT(data), true},
-	{"opts", STR_AT(opts_json), false},
-	{"progress", STR_AT(progress), false},
-	{"returnvalue", STR_AT(returnvalue), true},
-	{"failedReason", STR_AT(failed_reason), false},
-	{"stacktrace", STR_AT(stacktrace), true},
-	{"defa", STR_AT(deferred_failure), false},
-	{"parentKey", STR_AT(parent_key), false},
-	{"parent", STR_AT(parent_json), false},
-	{"rjk", STR_AT(repeat_key), false},
-	{"pb", STR_AT(processed_by), false},
-	{"timestamp", INT_AT(timestamp), false},
-	{"delay", INT_AT(delay), false},
-	{"priority", INT_AT(priority), false},
-	{"processedOn", INT_AT(processed_on), false},
-	{"finishedOn", INT_AT(finished_on), false},
-	{"atm", INT_AT(attempts_made), false},
-	{"attemptsMade", INT_AT(attempts_made), false}, /* bullmq 4's name; it wins, as in every reader */
-	{"ats", INT_AT(attempts_started), false},
-	{"stc", INT_AT(stalled_count), false},
+	{"name", STR_AT(name), ANY},
+	{"data", STR_AT(data), BQ_READ_ALL},
+	{"opts", STR_AT(opts_json), ANY | COMPLETE},
+	{"progress", STR_AT(progress), ANY},
+	{"returnvalue", STR_AT(returnvalue), BQ_READ_ALL},
+	{"failedReason", STR_AT(failed_reason), ANY},
+	{"stacktrace", STR_AT(stacktrace), BQ_READ_ALL | END},
+	{"defa", STR_AT(deferred_failure), ANY},
+	{"parentKey", STR_AT(parent_key), ANY},
+	{"parent", STR_AT(parent_json), ANY},
+	{"rjk", STR_AT(repeat_key), ANY},
+	{"pb", STR_AT(processed_by), ANY},
+	{"timestamp", INT_AT(timestamp), ANY | COMPLETE},
+	{"delay", INT_AT(delay), ANY},
+	{"priority", INT_AT(priority), ANY | END},
+	{"processedOn", INT_AT(processed_on), ANY},
+	{"finishedOn", INT_AT(finished_on), ANY},
+	{"atm", INT_AT(attempts_made), ANY | END},
+	{"attemptsMade", INT_AT(attempts_made), ANY | END}, /* bullmq 4's name; it wins, as in every reader */
+	{"ats", INT_AT(attempts_started), ANY},
+	{"stc", INT_AT(stalled_count), ANY},
 };
 
 void bq_job_init(struct bq_job *job)
@@ -135,13 +139,13 @@ static int finish_reading(struct bq_job *job, struct str id, struct arena *a)
 	return 0;
 }
 
-void bq_job_fetch(struct rcmd *cmd, const struct bq_queue *q, struct str id, bool with_payload)
+void bq_job_fetch(struct rcmd *cmd, const struct bq_queue *q, struct str id, enum bq_job_read read)
 {
 	struct buf key = BUF_INIT;
 	size_t n = 0;
 
 	for (size_t i = 0; i < BQ_JOB_FIELD_COUNT; i++)
-		n += with_payload || !FIELDS[i].payload;
+		n += (FIELDS[i].read_by & read) != 0;
 	bq_job_key(&key, q, id, "");
 	if (key.failed)
 		cmd->wire.failed = true;
@@ -149,14 +153,19 @@ void bq_job_fetch(struct rcmd *cmd, const struct bq_queue *q, struct str id, boo
 	rcmd_argz(cmd, "HMGET");
 	rcmd_arg(cmd, buf_str(&key));
 	for (size_t i = 0; i < BQ_JOB_FIELD_COUNT; i++)
-		if (with_payload || !FIELDS[i].payload)
+		if (FIELDS[i].read_by & read)
 			rcmd_argz(cmd, FIELDS[i].name);
 	buf_release(&key);
 }
 
+bool bq_is_no_hash(const redisReply *r)
+{
+	return r->type == REDIS_REPLY_ERROR && str_starts(str_from(r->str), STR("WRONGTYPE"));
+}
+
 /* Every job has a timestamp. Other hashes of the queue (its meta, schedulers, the next job of a deduplication id) have none, and are no
  * jobs, whatever else stands in them. */
-int bq_job_from_values(struct bq_job *job, struct str id, bool with_payload, const redisReply *values, struct arena *a)
+int bq_job_from_values(struct bq_job *job, struct str id, enum bq_job_read read, const redisReply *values, struct arena *a)
 {
 	bool found = false;
 	size_t at = 0;
@@ -165,7 +174,7 @@ int bq_job_from_values(struct bq_job *job, struct str id, bool with_payload, con
 	for (size_t i = 0; i < BQ_JOB_FIELD_COUNT; i++) {
 		const redisReply *value;
 
-		if (!with_payload && FIELDS[i].payload)
+		if (!(FIELDS[i].read_by & read))
 			continue;
 		value = rreply_at(values, at++);
 		found = found || (str_is(STR("timestamp"), FIELDS[i].name) && !rreply_is_nil(value));

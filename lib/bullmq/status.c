@@ -44,7 +44,7 @@ static void put_status(struct rcmd *cmd, const struct bq_queue *q, struct str id
 	}
 	put_key_command(cmd, q, id, ":lock", "EXISTS", NULL);
 	put_key_command(cmd, q, id, "", "HEXISTS", "returnvalue");
-	bq_job_fetch(cmd, q, id, with_payload);
+	bq_job_fetch(cmd, q, id, with_payload ? BQ_READ_ALL : BQ_READ_HEAD);
 }
 
 static bool is_one(const redisReply *r)
@@ -64,26 +64,20 @@ static enum bq_state state_of(const struct bq_job *job, redisReply *const *repli
 	return is_one(replies[AT_LOCK]) ? BQ_ACTIVE : BQ_WAITING;
 }
 
-/* The id may be the name of one of the queue's own keys, which is no job. */
-static bool is_no_hash(const redisReply *r)
-{
-	return r->type == REDIS_REPLY_ERROR && str_starts(str_from(r->str), STR("WRONGTYPE"));
-}
-
 static int read_status(struct bq_job *job, struct str id, bool with_payload, redisReply *const *replies, struct arena *a,
 		       struct err *err)
 {
 	int rc;
 
 	bq_job_init(job);
-	if (is_no_hash(replies[AT_HASH]))
+	if (bq_is_no_hash(replies[AT_HASH]))
 		return ERR_NOT_FOUND;
 	for (size_t i = 0; i < COMMANDS_PER_JOB; i++) {
 		rc = rreply_error(replies[i], err);
 		if (rc < 0)
 			return rc;
 	}
-	rc = bq_job_from_values(job, id, with_payload, replies[AT_HASH], a);
+	rc = bq_job_from_values(job, id, with_payload ? BQ_READ_ALL : BQ_READ_HEAD, replies[AT_HASH], a);
 	if (rc == 0)
 		job->state = state_of(job, replies);
 	return rc;

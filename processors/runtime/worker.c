@@ -310,7 +310,7 @@ static void forget_cancel(const struct job_context *ctx)
 	struct rqueue *q = ctx->q;
 	struct err err = {0};
 
-	if (bq_cancel_forget(q->rt->bq, &q->decl->queue, ctx->job.id, runtime_deadline(q->rt), &err) < 0)
+	if (bq_cancel_forget(q->rt->bq, &q->decl->queue, &ctx->job.id, 1, runtime_deadline(q->rt), &err) < 0)
 		LOG(q->rt->env.log, LOG_DEBUG, "cancel_not_forgotten", log_str("queue", q->decl->name), log_str("jobId", ctx->job.id),
 		    log_err(&err));
 }

@@ -7,7 +7,7 @@ import { analysis, declare, documentJob, eventually, notification, ROOT, runSlui
 
 const SOON = { timeout: 120_000 };
 
-const QUEUES = declare({ name: 'elsewhere', processor: 'none', jobName: 'work' }, { name: 'other', processor: 'none', jobName: 'work' });
+const QUEUES = declare({ name: 'elsewhere', processor: 'none', jobName: 'work' }, { name: 'other', processor: 'none', jobName: 'work' }, { name: 'together', processor: 'none', jobName: 'work' });
 
 let postgres, redis, sluice;
 
@@ -75,6 +75,8 @@ async function changeEverything() {
   const failed = await end('fail', { reason: 'NO: not today', retry: false });
   await post(`${base}/jobs/${failed}/retry`, {});
   await end('release');
+  const both = (await post(`${base}/lease`, { workerId: 'w', max: 2, wait: 10 })).jobs;
+  await post(`${base}/finish`, { jobs: both.map(({ id, token }) => ({ id, token })) });
   const delayed = await add({ delay: 600_000 });
   ok(await client.request('PATCH', `${base}/jobs/${delayed}`, { body: { delay: 700_000 } }));
   await post(`${base}/jobs/${delayed}/promote`);
@@ -135,6 +137,19 @@ describe('the trail', () => {
     const { json } = await admin().get(`/api/audit?target=other/${ids[100]}`);
     assert.ok(json.items.length >= 1);
     assert.ok(json.items.every((row) => row.target === `other/${ids[100]}` || row.ids.includes(ids[100])));
+  });
+
+  test('has one row for the jobs that one request ends, found by each of them', async () => {
+    const { results } = (await admin().post('/api/queues/together/jobs', Array.from({ length: 5 }, () => ({ data: {} })))).json;
+    const { jobs } = (await admin().post('/api/queues/together/lease', { workerId: 'w', max: 5, wait: 10 })).json;
+    const ids = results.map(({ jobId }) => jobId);
+    await admin().post('/api/queues/together/finish', { jobs: jobs.map(({ id, token }, n) => ({ id, token, ...(n === 4 && { reason: 'NO: it is', retry: false }) })) });
+    await allWritten();
+    const { items } = (await admin().get(`/api/audit?action=job.finish&target=together/${ids[4]}`)).json;
+    assert.deepEqual(items.map(({ target, count, ids: several, after: states }) => ({ target, count, several, states })), [
+      { target: 'together', count: 1, several: ids, states: { completed: ids.slice(0, 4), failed: [ids[4]], delayed: [], waiting: [] } },
+    ]);
+    assert.equal((await verify()).code, 0);
   });
 
   test('is searched by administrators, in pages and in lines', async () => {

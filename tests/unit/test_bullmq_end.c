@@ -1,5 +1,6 @@
 /* Ends of jobs that many callers tell at once: they share calls, and each gets its own answer. */
 #include "lib/base/lock.h"
+#include "lib/bullmq/ends.h"
 #include "tests/unit/bullmq_world.h"
 
 enum { THREADS = 16, JOBS = 40 }; /* jobs of each thread */
@@ -48,6 +49,14 @@ static void take_for(struct caller *c)
 	assert_int_equal(c->n, JOBS);
 }
 
+static struct bq_job a_job_that_is_held(const char *token)
+{
+	const struct bq_add job = a_job();
+
+	add(&job);
+	return take(token);
+}
+
 static uint64_t calls_sent(void)
 {
 	struct rmux_stats stats;
@@ -80,6 +89,83 @@ static void ends_of_many_callers_share_calls(void **state)
 	assert_int_equal(counts().n[BQ_ACTIVE], THREADS * lost);
 	assert_int_equal(counts().n[BQ_FAILED], THREADS * failed);
 	assert_int_equal(counts().n[BQ_COMPLETED], THREADS * (JOBS - lost - failed));
+}
+
+static const struct bq_failure SEVENTH = {.reason = {"SEVENTH: no", 11}, .permanent = true, .retry_after_ms = -1};
+
+/* The same jobs, all in one telling. */
+static void end_together(void *arg)
+{
+	struct caller *me = arg;
+	struct bq_end_job ends[JOBS];
+	struct err err = {0};
+	struct arena a;
+
+	arena_init(&a, 0);
+	for (size_t i = 0; i < JOBS; i++) {
+		struct str token = i % 5 == 4 ? STR("nobody's") : str_from(me->held[i].token);
+		ends[i] = (struct bq_end_job){.id = me->held[i].job.id, .ending = {.kind = BQ_END_COMPLETE, .token = token, .value = STR("1")}};
+		if (i % 7 == 6) {
+			ends[i].ending.kind = BQ_END_FAIL;
+			ends[i].ending.failure = &SEVENTH;
+		}
+	}
+	me->rc = bq_ends_read(world.bq, &world.queue, ends, JOBS, &a, DEADLINE, &err);
+	if (me->rc == 0)
+		me->rc = bq_ends_tell(world.bq, &world.queue, &world.worker, ends, JOBS, DEADLINE, &err);
+	for (size_t i = 0; i < JOBS; i++)
+		me->wrong += ends[i].err.code != (i % 5 == 4 ? ERR_LOCK_LOST : 0);
+	arena_release(&a);
+}
+
+static void tellings_of_many_share_calls_as_far_as_there_is_room(void **state)
+{
+	static struct caller callers[THREADS];
+	uint64_t before;
+	size_t lost = 0, failed = 0;
+
+	(void)state;
+	for (size_t i = 0; i < JOBS; i++) {
+		lost += i % 5 == 4;
+		failed += i % 7 == 6 && i % 5 != 4;
+	}
+	for (size_t t = 0; t < THREADS; t++)
+		take_for(&callers[t]);
+	before = calls_sent();
+	for (size_t t = 0; t < THREADS; t++)
+		assert_int_equal(thread_start(&callers[t].thread, "ender", end_together, &callers[t]), 0);
+	for (size_t t = 0; t < THREADS; t++) {
+		thread_join(&callers[t].thread);
+		assert_int_equal(callers[t].rc, 0);
+		assert_int_equal(callers[t].wrong, 0);
+	}
+	assert_in_range(calls_sent() - before, THREADS + THREADS * JOBS / BQ_WORK_PER_CALL, 2 * THREADS);
+	assert_int_equal(counts().n[BQ_ACTIVE], THREADS * lost);
+	assert_int_equal(counts().n[BQ_FAILED], THREADS * failed);
+	assert_int_equal(counts().n[BQ_COMPLETED], THREADS * (JOBS - lost - failed));
+}
+
+static void what_cannot_be_read_is_not_told(void **state)
+{
+	const struct bq_ending release = {.kind = BQ_END_RELEASE};
+	struct bq_end_job ends[] = {
+		{.id = STR("1"), .ending = release}, {.id = STR("never-was"), .ending = release}, {.id = STR("meta"), .ending = release}, {.id = STR("events"), .ending = release}};
+	struct bq_job job = a_job_that_is_held("t1");
+
+	(void)state;
+	ends[0].ending.token = STR("t1");
+	assert_int_equal(bq_cancel_ask(world.bq, &world.queue, &job, 60000, DEADLINE, &world.err), 0);
+	assert_int_equal(bq_ends_read(world.bq, &world.queue, ends, ARRAY_LEN(ends), &world.arena, DEADLINE, &world.err), 0);
+	assert_int_equal(ends[0].err.code, 0);
+	assert_true(ends[0].cancelled);
+	for (size_t i = 1; i < ARRAY_LEN(ends); i++)
+		assert_int_equal(ends[i].err.code, ERR_NOT_FOUND);
+	assert_int_equal(bq_ends_tell(world.bq, &world.queue, &world.worker, ends, ARRAY_LEN(ends), DEADLINE, &world.err), 0);
+	assert_int_equal(ends[0].err.code, 0);
+	assert_int_equal(counts().n[BQ_WAITING], 1);
+	for (size_t i = 1; i < ARRAY_LEN(ends); i++)
+		assert_int_equal(ends[i].err.code, ERR_NOT_FOUND);
+	assert_int_equal(bq_ends_tell(world.bq, &world.queue, &world.worker, ends + 1, 1, DEADLINE, &world.err), 0);
 }
 
 static void end_late(void *arg)
@@ -119,6 +205,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(ends_of_many_callers_share_calls),
+		TEST(tellings_of_many_share_calls_as_far_as_there_is_room),
+		TEST(what_cannot_be_read_is_not_told),
 		TEST(a_gathered_end_can_time_out),
 	};
 

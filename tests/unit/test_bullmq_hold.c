@@ -82,11 +82,40 @@ static void a_heartbeat_renews_and_tells_the_wish(void **state)
 	assert_true(cancel);
 	assert_int_equal(bq_cancel_asked(world.bq, &world.queue, &held[0].job.id, &held[0].job.timestamp, 1, &asked, DEADLINE, &world.err), 0);
 	assert_true(asked);
-	assert_int_equal(bq_cancel_forget(world.bq, &world.queue, STR("1"), DEADLINE, &world.err), 0);
+	assert_int_equal(bq_cancel_forget(world.bq, &world.queue, &held[0].job.id, 1, DEADLINE, &world.err), 0);
 	assert_int_equal(beat(held[0].token, &cancel), 0);
 	assert_false(cancel);
 	REDIS("DEL", "bull:orders:1:lock");
 	assert_int_equal(beat(held[0].token, &cancel), ERR_LOCK_LOST);
+}
+
+static void heartbeats_of_many_are_answered_one_by_one(void **state)
+{
+	const struct bq_add job = a_job();
+	struct bq_beat beats[5];
+
+	(void)state;
+	for (int i = 0; i < 3; i++)
+		add(&job);
+	take_many(3);
+	for (size_t i = 0; i < 3; i++)
+		beats[i] = (struct bq_beat){.id = held[i].job.id, .token = str_from(held[i].token)};
+	beats[3] = (struct bq_beat){.id = held[0].job.id, .token = str_from(held[1].token)};
+	beats[4] = (struct bq_beat){.id = STR("none"), .token = str_from(held[0].token)};
+	assert_int_equal(bq_cancel_ask(world.bq, &world.queue, &held[1].job, 60000, DEADLINE, &world.err), 0);
+	REDIS("DEL", "bull:orders:3:lock");
+	REDIS("RPUSH", "bull:orders:3:lock", "no text");
+	assert_int_equal(bq_heartbeats(world.bq, &world.queue, beats, 5, 5000, DEADLINE, &world.err), 0);
+	const struct {
+		int code;
+		bool cancel;
+	} expected[] = {{0, false}, {0, true}, {ERR_BROKEN, false}, {ERR_LOCK_LOST, false}, {ERR_LOCK_LOST, false}};
+	for (size_t i = 0; i < ARRAY_LEN(expected); i++) {
+		assert_int_equal(beats[i].err.code, expected[i].code);
+		assert_int_equal(beats[i].cancel, expected[i].cancel);
+	}
+	assert_true(REDIS("PTTL", "bull:orders:1:lock")->integer <= 5000);
+	assert_int_equal(bq_heartbeats(world.bq, &world.queue, beats, 0, 5000, DEADLINE, &world.err), 0);
 }
 
 /* A job that is added later under the same id was not meant. */
@@ -175,6 +204,7 @@ int main(void)
 		TEST(takes_what_there_is),
 		TEST(nothing_but_a_delayed_job_says_when),
 		TEST(a_heartbeat_renews_and_tells_the_wish),
+		TEST(heartbeats_of_many_are_answered_one_by_one),
 		TEST(a_wish_is_for_one_job),
 		TEST(removes_what_nobody_holds),
 		TEST(markers_say_now_or_when),
