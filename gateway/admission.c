@@ -12,6 +12,7 @@
 #define POLL_MS 1000
 #define ASK_TIMEOUT_MS 2000
 #define FULL_PERCENT 90
+#define DISK_FAILS "Redis cannot write its append-only file, and takes no jobs until it can: its disk may be full"
 
 struct admission {
 	/* Set before start. */
@@ -74,7 +75,7 @@ static void keep(struct admission *a, const struct redis_facts *f)
 	struct err why = {0};
 	int settings = redis_facts_check(f, &why);
 	lock_take(a->mu);
-	bool news = settings != a->settings;
+	bool news = settings != a->settings, disk_news = f->disk_fails != a->facts.disk_fails;
 	a->known = true;
 	a->facts = *f;
 	a->settings = settings;
@@ -84,6 +85,10 @@ static void keep(struct admission *a, const struct redis_facts *f)
 		LOG(a->log, LOG_ERROR, "redis_settings_refused", log_err(&why));
 	else if (news)
 		LOG(a->log, LOG_INFO, "redis_settings_accepted");
+	if (disk_news && f->disk_fails)
+		LOG(a->log, LOG_ERROR, "redis_disk_fails", log_strz("error", DISK_FAILS));
+	else if (disk_news)
+		LOG(a->log, LOG_INFO, "redis_disk_works");
 }
 
 static void look_for_loss(struct admission *a, const struct redis_facts *f, const struct rreplies *replies)
@@ -178,6 +183,14 @@ int admission_settings(const struct admission *a, struct err *err)
 	struct err why = a->settings_why;
 	lock_give(a->mu);
 	return rc < 0 ? err_set(err, rc, "%s", why.text) : 0;
+}
+
+int admission_disk(const struct admission *a, struct err *err)
+{
+	struct redis_facts facts;
+	if (admission_facts(a, &facts) == 0 && facts.disk_fails)
+		err_set(err, ERR_IO, "%s", DISK_FAILS);
+	return 0;
 }
 
 int admission_data(const struct admission *a, struct err *err)

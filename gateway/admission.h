@@ -36,6 +36,9 @@ int admission_settings(const struct admission *a, struct err *err) MUST_CHECK;
  * is left. */
 int admission_data(const struct admission *a, struct err *err) MUST_CHECK;
 
+/* For readiness: 0, with a sentence in *err while Redis cannot write to its disk. What only reads goes on, so service does. */
+int admission_disk(const struct admission *a, struct err *err) MUST_CHECK;
+
 /* The last facts that Redis told: 0, or ERR_NOT_FOUND while there are none. */
 int admission_facts(const struct admission *a, struct redis_facts *out) MUST_CHECK;
 

@@ -141,7 +141,8 @@ static void serve_until_signal(struct app *a, int signals)
 	LOG(a->services.log, LOG_INFO, "drained", log_int("ms", clock_mono_ms() - since));
 }
 
-/* SIGTERM, SIGINT and SIGHUP come through the descriptor, to no thread. */
+/* SIGTERM, SIGINT and SIGHUP come through the descriptor, to no thread. A peer that has gone, and a file that may not grow, are told by the
+ * failure of the write. */
 static int take_signals(struct err *err)
 {
 	sigset_t set;
@@ -149,7 +150,7 @@ static int take_signals(struct err *err)
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGHUP);
-	if (pthread_sigmask(SIG_BLOCK, &set, NULL) != 0 || signal(SIGPIPE, SIG_IGN) == SIG_ERR)
+	if (pthread_sigmask(SIG_BLOCK, &set, NULL) != 0 || signal(SIGPIPE, SIG_IGN) == SIG_ERR || signal(SIGXFSZ, SIG_IGN) == SIG_ERR)
 		return err_errno(err, "signals cannot be set up");
 	int fd = signalfd(-1, &set, SFD_CLOEXEC);
 	return fd < 0 ? err_errno(err, "signals cannot be set up") : fd;

@@ -295,6 +295,12 @@ static int redis_data(void *arg, struct err *err)
 	return admission_data(a->services.admission, err);
 }
 
+static int redis_disk(void *arg, struct err *err)
+{
+	const struct app *a = arg;
+	return admission_disk(a->services.admission, err);
+}
+
 static int documents_readable(void *arg, struct err *err)
 {
 	const struct app *a = arg;
@@ -342,6 +348,7 @@ static int http_start(struct app *a, struct err *err)
 	health_add(&a->health, "redis", redis_up, a);
 	health_add(&a->health, "redis-settings", redis_settings, a);
 	health_add(&a->health, "redis-data", redis_data, a);
+	health_add(&a->health, "redis-disk", redis_disk, a);
 	health_add(&a->health, "documents", documents_readable, a);
 	if (a->services.pg)
 		health_add_note(&a->health, "records", app_records_note, a);

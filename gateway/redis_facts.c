@@ -88,6 +88,7 @@ int redis_facts_read(struct redis_facts *out, const struct rreplies *replies, si
 		return rc;
 	f.version = version_number(str_from(f.version_text));
 	f.append_only = aof != 0;
+	f.disk_fails = str_is(info_field(text[2], "aof_last_write_status"), "err");
 	f.replica = str_is(info_field(text[3], "role"), "slave");
 	*out = f;
 	return 0;

@@ -22,6 +22,7 @@ struct redis_facts {
 	char run_id[REDIS_RUN_ID_SIZE]; /* of this process; another one has another */
 	bool append_only;
 	bool replica;                  /* it takes no writes */
+	bool disk_fails;               /* its append-only file cannot be written: until it can, it takes no writes */
 };
 
 /* Appends the commands that ask; their replies go to redis_facts_read in the same order, from items[first] on. */

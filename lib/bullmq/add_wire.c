@@ -279,7 +279,7 @@ static int read_failure(int64_t outcome, struct str text, struct err *err)
 	case OUTCOME_FULL:
 		return err_set(err, ERR_FULL, "the queue holds as many waiting jobs as it may");
 	case OUTCOME_ERROR:
-		return err_set(err, str_starts(text, STR("OOM")) ? ERR_FULL : ERR_REPLY, "%.*s", STR_ARG(text));
+		return rreply_error_text(text, err);
 	default:
 		return bq_script_failure(outcome, err);
 	}

@@ -105,12 +105,8 @@ int bq_call_int(struct bq *bq, struct rcmd *cmd, int64_t deadline, int64_t *valu
 
 int bq_script_error(struct str text, struct err *err)
 {
-	static const char *const passing[] = {"OOM ",	     "LOADING ",     "READONLY ", "MISCONF ", "BUSY ", "NOREPLICAS ",
-					      "MASTERDOWN ", "CLUSTERDOWN ", "TRYAGAIN ", "NOAUTH ",  "NOPERM "};
-
-	for (size_t i = 0; i < ARRAY_LEN(passing); i++)
-		if (str_starts(text, str_from(passing[i])))
-			return err_set(err, ERR_REPLY, "%.*s", STR_ARG(text));
+	if (rreply_error_text(text, NULL) != ERR_REPLY || str_starts(text, STR("NOAUTH ")) || str_starts(text, STR("NOPERM ")))
+		return rreply_error_text(text, err);
 	return err_set(err, ERR_BROKEN, "%.*s", STR_ARG(text));
 }
 

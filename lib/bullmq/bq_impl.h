@@ -42,7 +42,7 @@ void bq_arg_outbox(struct rcmd *cmd, const struct bq_queue *q);
 /* The one of scripts that add. */
 void bq_arg_outbox_adds(struct rcmd *cmd, const struct bq_queue *q);
 
-/* An error with which a script ended: ERR_REPLY when it tells of Redis' own state, which passes, else ERR_BROKEN: of the data. */
+/* An error with which a script ended: as rreply_error says where it tells of Redis' own state, which passes, or of rights; else ERR_BROKEN: of the data. */
 int bq_script_error(struct str text, struct err *err);
 /* What a negative number of an official script stands for. */
 int bq_script_failure(int64_t code, struct err *err);

@@ -120,7 +120,7 @@ int bq_take_many(struct bq *bq, const struct bq_queue *q, const struct bq_worker
 		rc = read_held(&answer, a, held, n, got, err);
 	}
 	if (rc == 0 && *got == 0 && answer.trouble.n)
-		rc = err_set(err, ERR_REPLY, "%.*s", STR_ARG(answer.trouble));
+		rc = rreply_error_text(answer.trouble, err);
 	rreplies_release(&replies);
 	return *got > 0 ? 0 : rc;
 }

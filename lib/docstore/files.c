@@ -39,7 +39,7 @@ int file_error(struct err *err, const char *doing, const char *name)
 {
 	static const struct {
 		int number, code;
-	} codes[] = {{ENOENT, ERR_NOT_FOUND}, {ENOSPC, ERR_FULL}, {EDQUOT, ERR_FULL}, {EEXIST, ERR_EXISTS}};
+	} codes[] = {{ENOENT, ERR_NOT_FOUND}, {ENOSPC, ERR_FULL}, {EDQUOT, ERR_FULL}, {EFBIG, ERR_FULL}, {EEXIST, ERR_EXISTS}};
 	int number = errno, code = ERR_IO;
 	for (size_t i = 0; i < ARRAY_LEN(codes); i++)
 		if (codes[i].number == number)

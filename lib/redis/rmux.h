@@ -64,8 +64,11 @@ bool rreply_is_nil(const redisReply *r);
 struct str rreply_str(const redisReply *r); /* string or status; .p NULL otherwise */
 bool rreply_int(const redisReply *r, int64_t *out); /* an integer, or a string of digits */
 const redisReply *rreply_at(const redisReply *r, size_t i); /* NULL past the end or when no array */
-/* ERR_REPLY with Redis' text when r is an error, else 0. */
+/* 0 when r is no error; else Redis' text with ERR_UNAVAILABLE where it says that nothing was done because of its own state, which passes (it
+ * loads, is a replica, cannot write to its disk, …), ERR_FULL where it is out of memory, and ERR_REPLY. */
 int rreply_error(const redisReply *r, struct err *err) MUST_CHECK;
+/* The same for the text of an error that a script has caught. Never 0. */
+int rreply_error_text(struct str text, struct err *err);
 
 /* ---- scripts ---- */
 struct rscript {

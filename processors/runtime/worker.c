@@ -211,7 +211,7 @@ static bool relock_one(struct worker *w)
 
 static bool worth_telling_again(int rc)
 {
-	return rc == ERR_UNAVAILABLE || rc == ERR_TIMEOUT || rc == ERR_UNKNOWN_OUTCOME || rc == ERR_REPLY;
+	return rc == ERR_UNAVAILABLE || rc == ERR_TIMEOUT || rc == ERR_UNKNOWN_OUTCOME || rc == ERR_FULL || rc == ERR_REPLY;
 }
 
 /* No end of the job can be recorded, now or later: it fails, with the reason. */

@@ -145,6 +145,29 @@ static void test_rreply_reads_every_type(void **state)
 	rparse_release(&p);
 }
 
+static void test_refusals_that_pass_are_told_apart(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *text;
+		int code;
+	} cases[] = {
+		{"READONLY You can't write against a read only replica.", ERR_UNAVAILABLE},
+		{"MISCONF Errors writing to the AOF file: No space left on device", ERR_UNAVAILABLE},
+		{"NOREPLICAS Not enough good replicas to write.", ERR_UNAVAILABLE},
+		{"LOADING Redis is loading the dataset in memory", ERR_UNAVAILABLE},
+		{"OOM command not allowed when used memory > 'maxmemory'.", ERR_FULL},
+		{"NOPERM this user has no permissions", ERR_REPLY},
+		{"READONLYX", ERR_REPLY},
+		{"", ERR_REPLY},
+	};
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct err err = {0};
+		assert_int_equal(rreply_error_text(str_from(cases[i].text), &err), cases[i].code);
+		assert_string_equal(err.text, cases[i].text);
+	}
+}
+
 static void test_rparse_bounds_what_a_peer_may_claim(void **state)
 {
 	(void)state;
@@ -544,6 +567,7 @@ int main(void)
 	const struct CMUnitTest calls[] = {
 		cmocka_unit_test(test_counters_add_up),
 		cmocka_unit_test(test_every_thread_gets_its_own_replies),
+		cmocka_unit_test(test_refusals_that_pass_are_told_apart),
 		cmocka_unit_test(test_an_error_reply_is_a_success_of_the_call),
 		cmocka_unit_test(test_large_values_pass),
 		cmocka_unit_test(test_script_flush_is_never_seen),

@@ -13,7 +13,8 @@ export async function freePort() {
   return port;
 }
 
-// startRedis({tcp: true}) also listens on a port. `password` is demanded of everybody; `args` are further redis-server options. Without `appendonly yes` nothing is kept.
+// startRedis({tcp: true}) also listens on a port. `password` is demanded of everybody; `args` are further redis-server options, `program` what runs
+// them. Without `appendonly yes` nothing is kept.
 export async function startRedis(options = {}) {
   const redis = new TestRedis(options);
   await redis.start();
@@ -23,9 +24,9 @@ export async function startRedis(options = {}) {
 class TestRedis {
   #clients = [];
 
-  constructor({ tcp = false, password, args = [], folder = temporaryFolder('sluice-redis') }) {
+  constructor({ tcp = false, password, args = [], folder = temporaryFolder('sluice-redis'), program = ['redis-server'] }) {
     if (password) args = ['--requirepass', password, ...args];
-    Object.assign(this, { tcp, password, args, folder, socket: join(folder, 'redis.sock') });
+    Object.assign(this, { tcp, password, args, folder, program, socket: join(folder, 'redis.sock') });
   }
 
   async start() {
@@ -36,8 +37,9 @@ class TestRedis {
   // Starts it without waiting for an answer; `args` are options for this time only.
   async launch(args = []) {
     this.port ??= this.tcp ? await freePort() : 0;
-    this.child = new Child('redis-server', [
-      '--port', String(this.port), '--bind', '127.0.0.1', '--unixsocket', this.socket, '--dir', this.folder, '--save', '', ...this.args, ...args,
+    const [file, ...before] = this.program;
+    this.child = new Child(file, [
+      ...before, '--port', String(this.port), '--bind', '127.0.0.1', '--unixsocket', this.socket, '--dir', this.folder, '--save', '', ...this.args, ...args,
     ]);
     this.admin ??= this.connect();
   }
