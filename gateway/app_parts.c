@@ -24,7 +24,7 @@ static int child_start(struct app *a, struct err *err)
 {
 	const struct config *cfg = a->cfg;
 	if (!settings_redis_embedded(cfg))
-		return settings_redis_address(cfg, &a->redis, err);
+		return settings_redis_reach(cfg, a->services.log, &a->redis, &a->sentinel, err);
 	struct rchild_options o = {
 		.data_dir = cfg->data_dir,
 		.listen = *cfg->redis_listen ? cfg->redis_listen : NULL,
@@ -42,6 +42,7 @@ static int child_start(struct app *a, struct err *err)
 static void child_stop(struct app *a)
 {
 	rchild_stop(a->redis_child);
+	rsentinel_stop(a->sentinel);
 }
 
 /* On the multiplexer's I/O thread. */

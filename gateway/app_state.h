@@ -17,6 +17,7 @@
 #include "lib/log/log.h"
 #include "lib/pg/pgchild.h"
 #include "lib/redis/rchild.h"
+#include "lib/redis/rsentinel.h"
 #include "processors/runtime/runtime.h"
 
 struct app {
@@ -28,6 +29,7 @@ struct app {
 	struct schemas *schemas;
 	struct buf helper_path, url;
 	struct rchild *redis_child; /* NULL: Redis is somebody else's */
+	struct rsentinel *sentinel; /* NULL: Redis is where the settings say */
 	struct raddr redis;
 	struct pgchild *pg_child;   /* NULL: PostgreSQL is somebody else's, or there is none */
 	struct rmux *mux;

@@ -4,11 +4,13 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include <openssl/crypto.h>
+
 #include "lib/pg/pgchild.h"
 
 bool settings_redis_embedded(const struct config *cfg)
 {
-	return !*cfg->redis_url && !*cfg->redis_host;
+	return !*cfg->redis_url && !*cfg->redis_host && cfg->redis_sentinels.n == 0;
 }
 
 static int put(char *into, size_t size, const char *name, const char *value, struct err *err)
@@ -22,7 +24,7 @@ static int put(char *into, size_t size, const char *name, const char *value, str
 
 static int address_of_parts(const struct config *cfg, struct raddr *out, struct err *err)
 {
-	struct raddr addr = {.port = (int)cfg->redis_port, .db = (int)cfg->redis_db};
+	struct raddr addr = {.port = (int)cfg->redis_port, .db = (int)cfg->redis_db, .tls = cfg->redis_tls};
 	int rc = put(addr.host, sizeof(addr.host), "REDIS_HOST", cfg->redis_host, err);
 	if (rc == 0)
 		rc = put(addr.user, sizeof(addr.user), "REDIS_USERNAME", cfg->redis_username, err);
@@ -51,14 +53,62 @@ int settings_redis_address(const struct config *cfg, struct raddr *out, struct e
 {
 	struct raddr addr;
 	struct err why = {0};
-	if (!*cfg->redis_url)
-		return address_of_parts(cfg, out, err);
-	int rc = raddr_parse(&addr, str_from(cfg->redis_url), &why);
+	int rc = *cfg->redis_url ? raddr_parse(&addr, str_from(cfg->redis_url), &why) : address_of_parts(cfg, &addr, &why);
 	if (rc < 0)
-		return err_set(err, rc, "REDIS_URL: %s", why.text);
+		return err_set(err, rc, "%s%s", *cfg->redis_url ? "REDIS_URL: " : "", why.text);
 	rc = addr.tls ? add_tls_files(cfg, &addr, err) : 0;
 	if (rc == 0)
 		*out = addr;
+	return rc;
+}
+
+/* host, host:port or [IPv6]:port. */
+static int sentinel_address(const struct config *cfg, const char *text, struct raddr *out, struct err *err)
+{
+	struct raddr addr;
+	struct buf url = BUF_INIT;
+	struct err why = {0};
+	buf_addf(&url, "%s://%s", cfg->redis_tls ? "rediss" : "redis", text);
+	int rc = url.failed ? ERR_NOMEM : raddr_parse(&addr, buf_str(&url), &why);
+	buf_release(&url);
+	if (rc < 0 || strpbrk(text, "@/?"))
+		return err_set(err, ERR_INVALID, "REDIS_SENTINELS: \"%.100s\" is no host:port", text);
+	const char *behind = strrchr(text, ']');
+	if (!strchr(behind ? behind : text, ':'))
+		addr.port = RSENTINEL_PORT;
+	rc = put(addr.user, sizeof(addr.user), "REDIS_SENTINEL_USERNAME", cfg->redis_sentinel_username, err);
+	if (rc == 0)
+		rc = put(addr.password, sizeof(addr.password), "REDIS_SENTINEL_PASSWORD", cfg->redis_sentinel_password, err);
+	if (rc == 0 && addr.tls)
+		rc = add_tls_files(cfg, &addr, err);
+	if (rc == 0)
+		*out = addr;
+	return rc;
+}
+
+static int start_asker(const struct config *cfg, struct log *log, struct rsentinel **asker, struct err *err)
+{
+	struct rsentinel_options o = {.n = cfg->redis_sentinels.n, .log = log};
+	if (o.n > RSENTINEL_MAX)
+		return err_set(err, ERR_INVALID, "REDIS_SENTINELS: %d at most", RSENTINEL_MAX);
+	int rc = put(o.name, sizeof(o.name), "REDIS_SENTINEL_MASTER", cfg->redis_sentinel_master, err);
+	for (size_t i = 0; rc == 0 && i < o.n; i++)
+		rc = sentinel_address(cfg, cfg->redis_sentinels.items[i], &o.sentinels[i], err);
+	if (rc == 0 && !(*asker = rsentinel_start(&o, err)))
+		rc = ERR_NOMEM;
+	OPENSSL_cleanse(&o, sizeof(o));
+	return rc;
+}
+
+int settings_redis_reach(const struct config *cfg, struct log *log, struct raddr *out, struct rsentinel **asker, struct err *err)
+{
+	*asker = NULL;
+	int rc = settings_redis_address(cfg, out, err);
+	if (rc < 0 || cfg->redis_sentinels.n == 0)
+		return rc;
+	rc = start_asker(cfg, log, asker, err);
+	if (rc == 0)
+		out->master = rsentinel_master(*asker);
 	return rc;
 }
 

@@ -11,11 +11,15 @@
 #include "lib/config/config.h"
 #include "lib/pg/pg.h"
 #include "lib/redis/raddr.h"
+#include "lib/redis/rsentinel.h"
 
-/* Neither REDIS_URL nor REDIS_HOST is set. */
+/* None of REDIS_URL, REDIS_HOST and REDIS_SENTINELS is set. */
 bool settings_redis_embedded(const struct config *cfg);
-/* Where the external Redis is. ERR_INVALID. */
+/* Where the external Redis is, as far as the settings say it: behind REDIS_SENTINELS host and port are open. ERR_INVALID. */
 int settings_redis_address(const struct config *cfg, struct raddr *out, struct err *err) MUST_CHECK;
+/* The same, with *asker behind the address where there are REDIS_SENTINELS, else NULL: rsentinel_stop ends it when nothing of the address is
+ * used any more. log may be NULL. ERR_INVALID, ERR_NOMEM. */
+int settings_redis_reach(const struct config *cfg, struct log *log, struct raddr *out, struct rsentinel **asker, struct err *err) MUST_CHECK;
 
 /* Where records are kept. */
 enum settings_store { STORE_NONE, STORE_EMBEDDED, STORE_GIVEN };

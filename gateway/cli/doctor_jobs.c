@@ -84,10 +84,11 @@ static int look_through(const struct config *cfg, struct rmux *mux, struct repor
 }
 
 /* The embedded Redis is there while the gateway runs. */
-static int address(const struct config *cfg, struct raddr *addr, struct err *err)
+static int address(const struct config *cfg, struct raddr *addr, struct rsentinel **asker, struct err *err)
 {
+	*asker = NULL;
 	if (!settings_redis_embedded(cfg))
-		return settings_redis_address(cfg, addr, err);
+		return settings_redis_reach(cfg, NULL, addr, asker, err);
 	*addr = (struct raddr){0};
 	snprintf(addr->unix_path, sizeof(addr->unix_path), "%s/redis.sock", cfg->data_dir);
 	snprintf(addr->password, sizeof(addr->password), "%s", cfg->redis_password);
@@ -99,7 +100,8 @@ enum cli_exit doctor_look_through_queues(const struct config *cfg, bool mend, bo
 	struct rmux_options o = {.client_name = "sluice-doctor"};
 	struct report r = {.json = json, .mend = mend};
 	struct err err = {0};
-	int rc = address(cfg, &o.addr, &err);
+	struct rsentinel *asker;
+	int rc = address(cfg, &o.addr, &asker, &err);
 
 	r.w = jwrite_into(&r.out);
 	if (json) {
@@ -110,6 +112,7 @@ enum cli_exit doctor_look_through_queues(const struct config *cfg, bool mend, bo
 	struct rmux *mux = rc == 0 ? rmux_new(&o, &err) : NULL;
 	rc = mux ? look_through(cfg, mux, &r, &err) : ERR_UNAVAILABLE;
 	rmux_free(mux);
+	rsentinel_stop(asker);
 	if (rc < 0) {
 		buf_release(&r.out);
 		return cli_fail("%s", err.text);

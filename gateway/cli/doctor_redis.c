@@ -139,11 +139,15 @@ static void look_at_embedded(struct doctor *d)
 void doctor_redis(struct doctor *d)
 {
 	struct raddr addr;
+	struct rsentinel *asker = NULL;
 	struct err err = {0};
 	if (settings_redis_embedded(d->cfg))
 		look_at_embedded(d);
-	else if (settings_redis_address(d->cfg, &addr, &err) < 0)
+	else if (settings_redis_reach(d->cfg, NULL, &addr, &asker, &err) < 0)
 		doctor_say(d, DOCTOR_FAIL, "correct the setting", "%s", err.text);
+	else if (asker && rmaster_await(addr.master, clock_mono_ms() + DEADLINE_MS, &err) < 0)
+		doctor_say(d, DOCTOR_FAIL, "start the sentinels, or correct REDIS_SENTINELS and REDIS_SENTINEL_MASTER", "%s", err.text);
 	else
 		look_at(d, &addr);
+	rsentinel_stop(asker);
 }

@@ -192,6 +192,8 @@ static void settle_together(struct loader *l)
 	struct config *c = l->cfg;
 	if (c->redis_url[0] && c->redis_host[0])
 		buf_addz(l->problems, "REDIS_URL and REDIS_HOST are both set; set one of them.\n");
+	if (c->redis_sentinels.n && (c->redis_url[0] || c->redis_host[0]))
+		buf_addz(l->problems, "REDIS_SENTINELS tell where Redis is; set neither REDIS_URL nor REDIS_HOST beside them.\n");
 	if (!c->redis_tls_cert_file[0] != !c->redis_tls_key_file[0])
 		buf_addz(l->problems, "REDIS_TLS_CERT_FILE and REDIS_TLS_KEY_FILE belong together; set both or neither.\n");
 	if (!c->documents_dir[0])

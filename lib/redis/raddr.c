@@ -238,6 +238,8 @@ void raddr_show(const struct raddr *a, char out[RADDR_SHOW_SIZE])
 	bool v6 = strchr(a->host, ':') != NULL;
 	if (a->unix_path[0])
 		snprintf(out, RADDR_SHOW_SIZE, "unix://%s?db=%d", a->unix_path, a->db);
+	else if (a->master && !a->host[0])
+		snprintf(out, RADDR_SHOW_SIZE, "%s://%s/%d", a->tls ? "rediss" : "redis", rmaster_name(a->master), a->db);
 	else
 		snprintf(out, RADDR_SHOW_SIZE, "%s://%s%s%s:%d/%d", a->tls ? "rediss" : "redis", v6 ? "[" : "", a->host,
 		         v6 ? "]" : "", a->port, a->db);

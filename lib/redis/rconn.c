@@ -78,7 +78,7 @@ void rconn_free(struct rconn *c)
 
 bool rconn_is_open(const struct rconn *c)
 {
-	return c->open;
+	return c->open && transport_check_place(c->transport, NULL) == 0;
 }
 
 int64_t rconn_client_id(const struct rconn *c)

@@ -17,6 +17,7 @@ struct rconn;
 /* Allocates; does not connect. */
 struct rconn *rconn_new(const struct raddr *addr, const char *client_name, struct err *err);
 void rconn_free(struct rconn *c);
+/* False also when the sentinels name another master by now. */
 bool rconn_is_open(const struct rconn *c);
 /* TCP/Unix/TLS connect, AUTH, SELECT, CLIENT SETNAME. */
 int rconn_open(struct rconn *c, int64_t deadline_mono_ms, struct err *err) MUST_CHECK;

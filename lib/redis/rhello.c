@@ -6,6 +6,7 @@ struct rhello_step {
 	const char *name;
 	bool required;
 	void (*learn)(struct rhello *h, const redisReply *reply); /* may be NULL */
+	const char *unfit; /* a line of the reply that must not be there; may be NULL */
 };
 
 static void learn_client_id(struct rhello *h, const redisReply *reply)
@@ -28,15 +29,16 @@ static void learn_run_id(struct rhello *h, const redisReply *reply)
 	}
 }
 
-enum step { STEP_AUTH, STEP_SELECT, STEP_SETNAME, STEP_CLIENT_ID, STEP_INFO, STEP_PING };
+enum step { STEP_AUTH, STEP_SELECT, STEP_SETNAME, STEP_CLIENT_ID, STEP_INFO, STEP_ROLE, STEP_PING };
 
 static const struct rhello_step steps[] = {
-	[STEP_AUTH] = {"AUTH", true, NULL},
-	[STEP_SELECT] = {"SELECT", true, NULL},
-	[STEP_SETNAME] = {"CLIENT SETNAME", false, NULL},
-	[STEP_CLIENT_ID] = {"CLIENT ID", false, learn_client_id},
-	[STEP_INFO] = {"INFO", false, learn_run_id},
-	[STEP_PING] = {"PING", true, NULL},
+	[STEP_AUTH] = {"AUTH", true, NULL, NULL},
+	[STEP_SELECT] = {"SELECT", true, NULL, NULL},
+	[STEP_SETNAME] = {"CLIENT SETNAME", false, NULL, NULL},
+	[STEP_CLIENT_ID] = {"CLIENT ID", false, learn_client_id, NULL},
+	[STEP_INFO] = {"INFO", false, learn_run_id, NULL},
+	[STEP_ROLE] = {"INFO replication", false, NULL, "role:slave"},
+	[STEP_PING] = {"PING", true, NULL, NULL},
 };
 
 static void begin_step(struct rhello *h, enum step step, size_t n_args)
@@ -77,6 +79,11 @@ static void add_steps(struct rhello *h, const struct raddr *a, const char *clien
 	begin_step(h, STEP_INFO, 2);
 	rcmd_argz(&h->cmd, "INFO");
 	rcmd_argz(&h->cmd, "server");
+	if (a->master) {
+		begin_step(h, STEP_ROLE, 2);
+		rcmd_argz(&h->cmd, "INFO");
+		rcmd_argz(&h->cmd, "replication");
+	}
 	begin_step(h, STEP_PING, 1);
 	rcmd_argz(&h->cmd, "PING");
 }
@@ -107,11 +114,23 @@ void rhello_release(struct rhello *h)
 	rcmd_release(&h->cmd);
 }
 
+static bool has_line(struct str text, const char *line)
+{
+	while (text.p) {
+		struct str one = str_cut(&text, '\n');
+		if (str_is(str_cut(&one, '\r'), line))
+			return true;
+	}
+	return false;
+}
+
 static int take_step(struct rhello *h, const struct rhello_step *step, const redisReply *reply, struct err *err)
 {
 	struct err detail = {0};
 	if (rreply_error(reply, &detail) < 0)
 		return step->required ? err_set(err, ERR_UNAVAILABLE, "%s: %s", step->name, detail.text) : 0;
+	if (step->unfit && has_line(rreply_str(reply), step->unfit))
+		return err_set(err, ERR_UNAVAILABLE, "%s: it says %s", step->name, step->unfit);
 	if (step->learn)
 		step->learn(h, reply);
 	return 0;

@@ -7,7 +7,8 @@
  *     for each reply: rc = rhello_take(&h, reply, &err)       1: signed in; 0: more to come; ERR_UNAVAILABLE: not usable now
  *     rhello_release(&h)
  *
- * PING is the one that tells -LOADING, -NOAUTH and -MASTERDOWN. A user who may not use CLIENT or INFO still gets in. */
+ * PING is the one that tells -LOADING, -NOAUTH and -MASTERDOWN. A user who may not use CLIENT or INFO still gets in. Where sentinels told the
+ * address, INFO replication must not say that this is a replica: the sentinel may have been late. */
 #ifndef SLUICE_REDIS_RHELLO_H
 #define SLUICE_REDIS_RHELLO_H
 

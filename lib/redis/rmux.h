@@ -19,7 +19,8 @@
  *
  * When a call's deadline passes after sending, its late reply is read and dropped; the connection stays. When nothing at all
  * was heard for io_timeout_ms while calls are in flight, the connection is given up. Reconnecting backs off from
- * 20 ms to 0.8 s with jitter, so that service is back within a second of Redis' return. Calls wait in the queue for a short
+ * 20 ms to 0.8 s with jitter, so that service is back within a second of Redis' return. A server that answers -READONLY, and one that is not
+ * the master any more where sentinels tell (raddr.h), is left for the one that the address leads to by now. Calls wait in the queue for a short
  * outage; 250 ms after the loss all that wait fail with ERR_UNAVAILABLE, and new ones at once.
  *
  * Thread rule: rmux_call and rmux_send from any thread; rmux_add_script, rmux_start, rmux_stop, rmux_free from the owner. */

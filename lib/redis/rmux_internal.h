@@ -94,6 +94,7 @@ struct rmux {
 	int64_t up_since;
 	int64_t heard_at;  /* last byte from the server, or the moment from which silence counts */
 	int64_t logged_at; /* last "cannot connect" line */
+	bool read_only;    /* it has answered that it takes no writes: a replica */
 
 	/* protected by mu */
 	struct lock mu;

@@ -18,11 +18,19 @@ static enum link_state state_of(const struct rmux *m)
 
 /* ---- reading ---- */
 
+/* A server that has become a replica keeps its clients, unless a sentinel has made it one. */
+static bool says_read_only(const redisReply *r)
+{
+	return r->type == REDIS_REPLY_ERROR && str_starts((struct str){r->str, r->len}, STR("READONLY "));
+}
+
 /* Matches n replies; a failure means that the peer answered what nobody asked. */
 static int give_replies(struct rmux *m, redisReply **replies, size_t n, struct err *err)
 {
 	struct call_list ended = {0};
 	int rc = 0;
+	for (size_t i = 0; i < n; i++)
+		m->read_only |= says_read_only(replies[i]);
 	lock_take(&m->mu);
 	for (size_t i = 0; i < n; i++)
 		if (flights_take_reply(m, replies[i], &ended) < 0)

@@ -9,6 +9,7 @@
 #define BACKOFF_MIN_MS 5
 #define STEADY_MS 1000   /* up for so long: the next loss starts the backoff anew */
 #define PING_EVERY_MS 1000
+#define READ_ONLY_AGAIN_MS 5000 /* a server that takes no writes is asked so seldom whether it is the right one */
 #define LOG_AGAIN_MS 10000
 #define PATIENCE_MS 250  /* without a connection, from then on calls do not wait for one */
 
@@ -58,7 +59,7 @@ static void log_loss(struct rmux *m, enum link_state from, const struct err *why
 		return;
 	m->logged_at = now;
 	char where[RADDR_SHOW_SIZE];
-	raddr_show(&m->o.addr, where);
+	raddr_show(transport_addr(m->transport), where);
 	LOG(m->o.log, LOG_WARN, from == LINK_UP ? "redis_lost" : "redis_unreachable", log_strz("redis", where), log_err(why));
 }
 
@@ -70,6 +71,7 @@ static void drop_connection(struct rmux *m)
 	rparse_release(&m->parse);
 	buf_release(&m->out);
 	m->out_pos = 0;
+	m->read_only = false;
 }
 
 void link_lose(struct rmux *m, const struct err *why)
@@ -145,7 +147,7 @@ static void link_up(struct rmux *m)
 		atomic_fetch_add_explicit(&m->reconnects, 1, memory_order_relaxed);
 	link_move(m, LINK_UP);
 	char where[RADDR_SHOW_SIZE];
-	raddr_show(&m->o.addr, where);
+	raddr_show(transport_addr(m->transport), where);
 	LOG(m->o.log, LOG_INFO, "redis_up", log_strz("redis", where), log_bool("otherProcess", changed));
 	if (m->o.on_state)
 		m->o.on_state(m->o.on_state_arg, true, changed);
@@ -185,11 +187,23 @@ static void ping_when_idle(struct rmux *m, int64_t now)
 	rcmd_release(&ping);
 }
 
+/* Is what is at the other end still the one to speak to? */
+static int check_place(struct rmux *m, int64_t now, struct err *err)
+{
+	bool refused = m->read_only;
+	m->read_only = false;
+	if (refused && now - m->up_since >= READ_ONLY_AGAIN_MS)
+		return err_set(err, ERR_UNAVAILABLE, "it has become a replica");
+	return transport_check_place(m->transport, err);
+}
+
 void link_timers(struct rmux *m, int64_t now)
 {
 	struct err err = {0};
 	enum link_state state = link_state(m);
-	if (state == LINK_CONNECTING && now >= transport_deadline(m->transport)) {
+	if (state != LINK_DOWN && check_place(m, now, &err) < 0) {
+		link_lose(m, &err);
+	} else if (state == LINK_CONNECTING && now >= transport_deadline(m->transport)) {
 		link_advance(m);
 	} else if (state == LINK_GREETING && now >= m->connect_deadline) {
 		err_set(&err, ERR_TIMEOUT, "no answer to the greeting within the time allowed");

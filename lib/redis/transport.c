@@ -26,6 +26,7 @@ struct transport {
 	enum phase phase;
 	enum tls_want read_want, write_want;
 	struct addrinfo *found, *next; /* TCP only */
+	uint64_t place;                /* the master's, when this began to connect */
 	int64_t deadline;              /* of the whole */
 	int64_t address_deadline;      /* of the address being tried */
 };
@@ -176,12 +177,40 @@ static int start_tcp(struct transport *t, struct err *err)
 	return start_next_address(t, err);
 }
 
+/* Asks where the master is, where there is one to be asked for. */
+static int find_place(struct transport *t, struct err *err)
+{
+	struct rmaster_place place;
+	int rc = t->addr.master ? rmaster_where(t->addr.master, &place, err) : 0;
+	if (rc < 0 || !t->addr.master)
+		return rc;
+	_Static_assert(sizeof(t->addr.host) >= sizeof(place.host), "a told host fits");
+	memcpy(t->addr.host, place.host, sizeof(place.host));
+	t->addr.port = place.port;
+	t->place = place.number;
+	return 0;
+}
+
+const struct raddr *transport_addr(const struct transport *t)
+{
+	return &t->addr;
+}
+
+int transport_check_place(const struct transport *t, struct err *err)
+{
+	if (t->phase == PHASE_CLOSED || !t->addr.master || !rmaster_has_moved(t->addr.master, t->place))
+		return 0;
+	return err_set(err, ERR_UNAVAILABLE, "the sentinels name another master");
+}
+
 int transport_begin(struct transport *t, int64_t deadline_mono_ms, struct err *err)
 {
 	struct err detail = {0};
 	transport_close(t);
 	t->deadline = deadline_mono_ms;
-	int rc = t->addr.unix_path[0] ? start_unix(t, &detail) : start_tcp(t, &detail);
+	int rc = find_place(t, &detail);
+	if (rc == 0)
+		rc = t->addr.unix_path[0] ? start_unix(t, &detail) : start_tcp(t, &detail);
 	if (rc == 0)
 		return transport_advance(t, err);
 	transport_close(t);

@@ -10,7 +10,7 @@
  *     transport_close(t);                                     may begin anew
  *     transport_free(t);
  *
- * Every address of the name is tried in turn, each for its share of the time left. TLS is 1.2 or newer, the chain and the
+ * Where sentinels tell the address, it is asked for at every begin. Every address of the name is tried in turn, each for its share of the time left. TLS is 1.2 or newer, the chain and the
  * host name are verified, SNI is sent. The process ignores SIGPIPE, or the thread blocks it: OpenSSL writes without
  * MSG_NOSIGNAL. One thread at a time. */
 #ifndef SLUICE_REDIS_TRANSPORT_H
@@ -36,6 +36,11 @@ int transport_begin(struct transport *t, int64_t deadline_mono_ms, struct err *e
 int transport_advance(struct transport *t, struct err *err) MUST_CHECK;
 int64_t transport_deadline(const struct transport *t); /* when to call transport_advance even if nothing happened */
 void transport_close(struct transport *t);
+
+/* The address with the host and port of the last begin, for messages. Valid until the next one. */
+const struct raddr *transport_addr(const struct transport *t);
+/* Is the master, to which this was to connect, somewhere else by now? ERR_UNAVAILABLE; 0 where no sentinels tell. */
+int transport_check_place(const struct transport *t, struct err *err) MUST_CHECK;
 
 int transport_fd(const struct transport *t); /* -1 when closed */
 short transport_events(const struct transport *t, bool want_write); /* for poll(2) */

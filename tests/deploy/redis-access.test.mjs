@@ -1,12 +1,12 @@
 // Redis as others run it: over TLS with client certificates, and with a user that may do no more than examples/redis/users.acl allows.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { before, describe, test } from 'node:test';
 import { Queue, Worker } from 'bullmq';
 import { Redis } from 'ioredis';
-import { ROOT, analysis, declare, documentJob, eventually, freePort, notification, runSluice, startRedis, startSluice, temporaryFolder } from '../api/harness/index.mjs';
+import { Child, ROOT, analysis, declare, documentJob, eventually, freePort, notification, runSluice, startRedis, startSluice, temporaryFolder } from '../api/harness/index.mjs';
 
 const folder = temporaryFolder('sluice-tls');
 const file = (name) => join(folder, name);
@@ -115,6 +115,32 @@ describe('a Redis that wants certificates and trusts its users little', () => {
     for (const command of attempts) assert.match(await redis.admin.acl('DRYRUN', 'sluice', ...command), /^This user has no permissions/, command.join(' '));
     const { code, text } = await runSluice(['doctor'], { env: { ...credentials('client'), REDIS_URL: url } });
     assert.ok([0, 1].includes(code) && !/NOPERM/.test(text), text);
+    await redis.stop();
+  });
+
+  test('sentinels and the master that they name, all over TLS', async () => {
+    const { redis, port } = await startGuarded();
+    const at = await freePort();
+    const conf = join(temporaryFolder('sluice-sentinel'), 'sentinel.conf');
+    const [, rules] = /^user sluice (.*)$/m.exec(readFileSync(join(ROOT, 'examples/redis/sentinel.acl'), 'utf8'));
+    writeFileSync(conf, `${[
+      'port 0', `tls-port ${at}`, 'bind 127.0.0.1', 'tls-replication yes', `tls-cert-file ${file('server.pem')}`, `tls-key-file ${file('server.key')}`,
+      `tls-ca-cert-file ${file('ca.pem')}`, `sentinel monitor mymaster 127.0.0.1 ${port} 1`, `user sluice ${rules}`,
+    ].join('\n')}\n`);
+    const sentinel = new Child('redis-server', [conf, '--sentinel']);
+    const sluice = await startSluice({ env: {
+      ...credentials('client'), REDIS_TLS: '1', REDIS_SENTINELS: `127.0.0.1:${at}`, REDIS_USERNAME: 'sluice', REDIS_PASSWORD: PASSWORD,
+      REDIS_SENTINEL_USERNAME: 'sluice', REDIS_SENTINEL_PASSWORD: PASSWORD, SLUICE_ROLE: 'api',
+    } });
+    const added = await eventually(async () => {
+      const answer = await sluice.client.post('/api/jobs/notifications', notification);
+      return answer.status === 201 && answer;
+    }, { timeout: 30_000, what: 'an accepted job' });
+    assert.equal(added.status, 201);
+    assert.equal((await sluice.logged('redis_up')).redis, `rediss://127.0.0.1:${port}/0`);
+    await sluice.stop();
+    sentinel.signal('SIGTERM');
+    await sentinel.end(10_000);
     await redis.stop();
   });
 

@@ -195,8 +195,50 @@ static void test_redis_address(void **state)
 	assert_int_equal(address((char *[]){"REDIS_URL=rediss://one", "REDIS_TLS_CERT_FILE=/c", "REDIS_TLS_KEY_FILE=/k", NULL}, &a, &err), 0);
 	assert_string_equal(a.tls_cert_file, "/c");
 	assert_string_equal(a.tls_key_file, "/k");
+	assert_int_equal(address((char *[]){"REDIS_HOST=db", "REDIS_TLS=1", "REDIS_TLS_CA_FILE=/ca.pem", NULL}, &a, &err), 0);
+	assert_true(a.tls);
+	assert_string_equal(a.tls_ca_file, "/ca.pem");
+	assert_int_equal(address((char *[]){"REDIS_SENTINELS=a:1,b", "REDIS_PASSWORD=x", "REDIS_DB=3", NULL}, &a, &err), 0);
+	assert_string_equal(a.host, "");
+	assert_string_equal(a.password, "x");
+	assert_int_equal(a.db, 3);
 	assert_int_equal(address((char *[]){"REDIS_URL=http://one", NULL}, &a, &err), ERR_INVALID);
 	assert_non_null(strstr(err.text, "REDIS_URL"));
+}
+
+static int reach(char *const *environment, struct err *err)
+{
+	struct config cfg;
+	struct buf problems = BUF_INIT;
+	struct raddr addr;
+	struct rsentinel *asker;
+	const struct config_sources from = {.environment = environment};
+	assert_int_equal(config_load(&cfg, &from, &problems), 0);
+	int rc = settings_redis_reach(&cfg, NULL, &addr, &asker, err);
+	assert_int_equal(asker != NULL, rc == 0 && cfg.redis_sentinels.n > 0);
+	if (rc == 0)
+		assert_ptr_equal(addr.master, asker ? rsentinel_master(asker) : NULL);
+	rsentinel_stop(asker);
+	buf_release(&problems);
+	config_release(&cfg);
+	return rc;
+}
+
+static void test_sentinels(void **state)
+{
+	(void)state;
+	struct err err = {0};
+	assert_int_equal(reach((char *[]){"REDIS_HOST=db", NULL}, &err), 0);
+	assert_int_equal(reach((char *[]){"REDIS_SENTINELS=127.0.0.1:1,[::1],[::1]:2,localhost", NULL}, &err), 0);
+	static const char *const wrong[] = {"a:b", "redis://a", "a/1", "x@a", "a?db=1", "a:70000"};
+	for (size_t i = 0; i < ARRAY_LEN(wrong); i++) {
+		char setting[64];
+		snprintf(setting, sizeof(setting), "REDIS_SENTINELS=b,%s", wrong[i]);
+		assert_int_equal(reach((char *[]){setting, NULL}, &err), ERR_INVALID);
+		assert_non_null(strstr(err.text, wrong[i]));
+	}
+	assert_int_equal(reach((char *[]){"REDIS_SENTINELS=a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a", NULL}, &err), ERR_INVALID);
+	assert_string_equal(err.text, "REDIS_SENTINELS: 16 at most");
 }
 
 int main(void)
@@ -204,6 +246,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_facts),           cmocka_unit_test(test_facts_refused), cmocka_unit_test(test_facts_unreadable),
 		cmocka_unit_test(test_secret_made_once), cmocka_unit_test(test_early_log),     cmocka_unit_test(test_redis_address),
+		cmocka_unit_test(test_sentinels),
 	};
 	return cmocka_run_group_tests_name("gateway", tests, NULL, NULL);
 }

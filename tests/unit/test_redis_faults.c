@@ -202,6 +202,32 @@ static void claim_huge(struct fake_connection *c)
 	(void)fake_next(c, text, sizeof(text));
 }
 
+/* The first connection is to a server that has become a replica, without hanging up. */
+static void refuse_writes(struct fake_connection *c)
+{
+	char text[64];
+	while (fake_next(c, text, sizeof(text)))
+		fake_say(c, strcmp(text, "PING") == 0 ? "+PONG\r\n" : "-READONLY You can't write against a read only replica.\r\n");
+}
+
+/* The fault: behind an address that leads to the master of the moment, the old master's connection was kept for ever. */
+static void test_a_server_that_has_become_a_replica_is_left(void **state)
+{
+	(void)state;
+	struct manner manner = {.first = refuse_writes};
+	struct fake_redis fake;
+	char text[64];
+	fake_redis_start(&fake, serve_manner, &manner);
+	struct rmux *m = start_connected_mux(fake_redis_addr(&fake), 0);
+	int64_t deadline = clock_mono_ms() + 2 * (int64_t)SOON;
+	do {
+		assert_true(clock_mono_ms() < deadline);
+		clock_sleep_ms(20);
+	} while (call_text(m, "ECHO", "word", SOON, text, NULL) != 0 || strcmp(text, "word") != 0);
+	end_mux(m);
+	fake_redis_stop(&fake);
+}
+
 static void test_broken_replies_are_unknown_outcomes(void **state)
 {
 	(void)state;
@@ -491,6 +517,7 @@ int main(void)
 		cmocka_unit_test(test_without_redis_a_waiting_call_is_given_up),
 		cmocka_unit_test(test_unsent_sends_end_once_and_on_the_io_thread),
 		cmocka_unit_test(test_stop_ends_what_waits),
+		cmocka_unit_test(test_a_server_that_has_become_a_replica_is_left),
 		cmocka_unit_test(test_broken_replies_are_unknown_outcomes),
 		cmocka_unit_test(test_a_reply_that_nobody_asked_for_ends_the_connection),
 		cmocka_unit_test(test_replies_may_come_byte_by_byte),

@@ -7,6 +7,7 @@ export { Client, parseResponses, sendRaw } from './http.mjs';
 export { startPostgres } from './postgres.mjs';
 export { freePort, startRedis } from './redis.mjs';
 export { analysis, declare, documentJob, notification } from './samples.mjs';
+export { startGroup } from './sentinel.mjs';
 export { BUILD, RELEASE, ROOT, SLUICE, cleanEnvironment, runSluice, startSluice } from './sluice.mjs';
 export { openStage } from './stage.mjs';
 export { Terminal } from './terminal.mjs';
