@@ -4,20 +4,26 @@
  * no call under way sends at once, so nobody waits for company. A call takes as many jobs as there are workers free: those whose jobs
  * it ends, and those that are idle. Only workers that got something are woken.
  *
- * A second call may follow the first before it is answered, as soon as so many endings have gathered that it costs little: then
- * Redis works while the answer to the first is read. */
+ * A second call may follow the first before it is answered, as soon as half of the workers have gathered, or so many that it costs
+ * little: then Redis works while the answer to the first is read, instead of going to sleep. More would not gather until then, as
+ * the others wait for that answer. */
 #include "processors/runtime/private.h"
 
 #define LOOK_AGAIN_MS 1000
-#define WORTH_A_SECOND_CALL 24 /* endings; a call costs Redis as much as two or three of them */
+#define WORTH_A_SECOND_CALL 24 /* endings, however many workers; a call costs Redis as much as two or three of them */
 
 /* ---- sending ---- */
+
+static bool worth_a_second_call(const struct rqueue *q)
+{
+	return q->n_ended >= WORTH_A_SECOND_CALL || q->n_ended * 2 >= q->decl->concurrency;
+}
 
 static bool may_call(const struct rqueue *q, unsigned idle)
 {
 	if (q->n_calls == 0)
 		return q->ended || (q->look && idle);
-	return q->n_calls < EXCHANGE_CALLS && q->n_ended >= WORTH_A_SECOND_CALL;
+	return q->n_calls < EXCHANGE_CALLS && worth_a_second_call(q);
 }
 
 static unsigned at_most_per_call(unsigned n)
