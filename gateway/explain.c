@@ -18,10 +18,12 @@ enum scope {
 
 struct finding {
 	struct buf sentence;
+	struct buf text_of_values;
+	struct jwrite values;       /* what the sentence says besides its words, for those who say it in other words; what is not known is left out */
 	int64_t since_ms, until_ms; /* -1: not known */
 };
 
-/* false: it is not so. Else the sentence is written, and the times where they are known. */
+/* false: it is not so. Else the sentence and its values are written, and the times where they are known. */
 typedef bool find_fn(const struct explained *e, struct finding *f);
 
 static int64_t waiting(const struct explained *e)
@@ -57,6 +59,12 @@ static void add_duration(struct buf *b, int64_t ms)
 	buf_addf(b, "%lld %s", (long long)(ms / units[i].unit), units[i].word);
 }
 
+static void add_known(struct finding *f, const char *name, struct str text)
+{
+	if (text.n)
+		jw_kstr(&f->values, name, text);
+}
+
 /* ---- of queues, and of jobs that wait there ---- */
 
 static bool paused(const struct explained *e, struct finding *f)
@@ -71,6 +79,8 @@ static bool paused(const struct explained *e, struct finding *f)
 	if (note->reason.n)
 		buf_addf(&f->sentence, ": %.*s", STR_ARG(note->reason));
 	buf_addz(&f->sentence, note->reason.n ? "" : ".");
+	add_known(f, "by", note->by);
+	add_known(f, "reason", note->reason);
 	f->since_ms = note->since_ms;
 	return true;
 }
@@ -80,6 +90,8 @@ static bool no_worker(const struct explained *e, struct finding *f)
 	if (has_worker(e))
 		return false;
 	buf_addf(&f->sentence, "No worker takes jobs of this queue%s.", waiting(e) > 0 ? ", and some wait" : "");
+	if (waiting(e) > 0)
+		jw_kint(&f->values, "jobs", waiting(e));
 	f->since_ms = waiting(e) > 0 ? e->facts->next_since_ms : -1;
 	return true;
 }
@@ -90,12 +102,16 @@ static bool limited(const struct explained *e, struct finding *f)
 
 	if (!is_limited(e->facts, e->decl))
 		return false;
-	if (l.max > 0 && e->facts->limit_used <= l.max)
+	if (l.max > 0 && e->facts->limit_used <= l.max) {
 		buf_addf(&f->sentence, "The rate limit of %lld jobs in %lld ms is used up for ", (long long)l.max, (long long)l.duration_ms);
-	else
+		jw_kint(&f->values, "max", l.max);
+		jw_kint(&f->values, "durationMs", l.duration_ms);
+	} else {
 		buf_addz(&f->sentence, "The queue has been rate limited for another ");
+	}
 	add_duration(&f->sentence, e->facts->limit_ends_ms);
 	buf_addc(&f->sentence, '.');
+	jw_kint(&f->values, "leftMs", e->facts->limit_ends_ms);
 	f->until_ms = e->now_ms + e->facts->limit_ends_ms;
 	return true;
 }
@@ -108,6 +124,8 @@ static bool at_concurrency(const struct explained *e, struct finding *f)
 		return false;
 	buf_addf(&f->sentence, "%lld jobs run, as many as the queue allows for all workers together (%lld).", (long long)active,
 		 (long long)e->facts->concurrency);
+	jw_kint(&f->values, "jobs", active);
+	jw_kint(&f->values, "concurrency", e->facts->concurrency);
 	return true;
 }
 
@@ -117,6 +135,7 @@ static bool stalled(const struct explained *e, struct finding *f)
 		return false;
 	buf_addf(&f->sentence, "%lld active job%s held by nobody: the worker is gone. The next stalled check puts %s back.", (long long)e->unlocked,
 		 e->unlocked == 1 ? " is" : "s are", e->unlocked == 1 ? "it" : "them");
+	jw_kint(&f->values, "jobs", e->unlocked);
 	return true;
 }
 
@@ -141,6 +160,8 @@ static bool overdue(const struct explained *e, struct finding *f)
 	buf_addf(&f->sentence, "%lld delayed jobs are due, the first for ", (long long)e->facts->due);
 	add_duration(&f->sentence, late);
 	buf_addz(&f->sentence, ", and nobody has promoted them: workers do that, and Sluice for declared queues.");
+	jw_kint(&f->values, "jobs", e->facts->due);
+	jw_kint(&f->values, "lateMs", late);
 	f->since_ms = e->facts->next_delayed_ms;
 	return true;
 }
@@ -151,18 +172,22 @@ static bool left_by_v5(const struct explained *e, struct finding *f)
 		return false;
 	buf_addf(&f->sentence, "%lld jobs stand where BullMQ 5 put them while the queue was paused; newer workers do not look there. Resuming brings them back.",
 		 (long long)e->facts->left_by_v5);
+	jw_kint(&f->values, "jobs", e->facts->left_by_v5);
 	return true;
 }
 
 static bool starved(const struct explained *e, struct finding *f)
 {
 	const int64_t *n = e->facts->counts.n;
+	int64_t before = n[BQ_WAITING] - e->facts->left_by_v5;
 	bool concerns = !e->job || e->job->state == BQ_PRIORITIZED;
 
-	if (!concerns || n[BQ_PRIORITIZED] == 0 || n[BQ_WAITING] - e->facts->left_by_v5 == 0)
+	if (!concerns || n[BQ_PRIORITIZED] == 0 || before == 0)
 		return false;
 	buf_addf(&f->sentence, "%lld jobs with a priority are served only when the %lld without one are gone: BullMQ takes those first.",
-		 (long long)n[BQ_PRIORITIZED], (long long)(n[BQ_WAITING] - e->facts->left_by_v5));
+		 (long long)n[BQ_PRIORITIZED], (long long)before);
+	jw_kint(&f->values, "jobs", n[BQ_PRIORITIZED]);
+	jw_kint(&f->values, "before", before);
 	return true;
 }
 
@@ -173,6 +198,10 @@ static bool growing(const struct explained *e, struct finding *f)
 	if (!w || w->rates.out < 0 || w->rates.in <= w->rates.out * GROWTH || waiting(e) < GROWTH_LEAST)
 		return false;
 	buf_addf(&f->sentence, "Jobs come faster than they are done: %.1f a second in, %.1f out.", w->rates.in, w->rates.out);
+	jw_key(&f->values, "in");
+	jw_double(&f->values, w->rates.in);
+	jw_key(&f->values, "out");
+	jw_double(&f->values, w->rates.out);
 	return true;
 }
 
@@ -183,6 +212,8 @@ static bool failing(const struct explained *e, struct finding *f)
 	if (!w || w->rates.out <= 0 || w->rates.failed < w->rates.out * FAILING_SHARE)
 		return false;
 	buf_addf(&f->sentence, "%.0f %% of the jobs that ended lately failed.", 100 * w->rates.failed / w->rates.out);
+	jw_key(&f->values, "share");
+	jw_double(&f->values, w->rates.failed / w->rates.out);
 	return true;
 }
 
@@ -195,9 +226,15 @@ static bool has_ended(const struct explained *e, struct finding *f)
 	if (j->state != BQ_COMPLETED && j->state != BQ_FAILED)
 		return false;
 	buf_addf(&f->sentence, "The job has %s", j->state == BQ_COMPLETED ? "completed." : "failed");
-	if (j->state == BQ_FAILED)
-		buf_addf(&f->sentence, " after %lld of %lld attempts: %.*s", (long long)j->attempts_made,
-			 (long long)(j->opts.attempts > 1 ? j->opts.attempts : 1), STR_ARG(j->failed_reason.p ? j->failed_reason : STR("nobody said why")));
+	if (j->state == BQ_FAILED) {
+		int64_t attempts = j->opts.attempts > 1 ? j->opts.attempts : 1;
+
+		buf_addf(&f->sentence, " after %lld of %lld attempts: %.*s", (long long)j->attempts_made, (long long)attempts,
+			 STR_ARG(j->failed_reason.p ? j->failed_reason : STR("nobody said why")));
+		jw_kint(&f->values, "made", j->attempts_made);
+		jw_kint(&f->values, "attempts", attempts);
+		add_known(f, "reason", j->failed_reason);
+	}
 	f->since_ms = j->finished_on;
 	return true;
 }
@@ -212,6 +249,8 @@ static bool runs(const struct explained *e, struct finding *f)
 	buf_addz(&f->sentence, ". Its lock lasts for another ");
 	add_duration(&f->sentence, e->standing->lock_ms);
 	buf_addz(&f->sentence, " and is renewed as long as the worker lives.");
+	add_known(f, "worker", e->job->processed_by);
+	jw_kint(&f->values, "leftMs", e->standing->lock_ms);
 	f->since_ms = e->job->processed_on;
 	f->until_ms = e->now_ms + e->standing->lock_ms;
 	return true;
@@ -223,6 +262,7 @@ static bool lost_its_worker(const struct explained *e, struct finding *f)
 		return false;
 	buf_addf(&f->sentence, "The job was taken and its lock has run out: the worker%s%.*s is gone. The next stalled check puts it back.",
 		 e->job->processed_by.n ? " " : "", STR_ARG(e->job->processed_by));
+	add_known(f, "worker", e->job->processed_by);
 	f->since_ms = e->job->processed_on;
 	return true;
 }
@@ -235,9 +275,13 @@ static bool is_delayed(const struct explained *e, struct finding *f)
 		return false;
 	buf_addz(&f->sentence, due > e->now_ms ? "The job is delayed for another " : "The job was delayed and has been due for ");
 	add_duration(&f->sentence, due > e->now_ms ? due - e->now_ms : e->now_ms - due);
-	if (e->job->attempts_made > 0)
+	jw_kint(&f->values, due > e->now_ms ? "leftMs" : "lateMs", due > e->now_ms ? due - e->now_ms : e->now_ms - due);
+	if (e->job->attempts_made > 0) {
 		buf_addf(&f->sentence, ", after attempt %lld failed: %.*s", (long long)e->job->attempts_made,
 			 STR_ARG(e->job->failed_reason.p ? e->job->failed_reason : STR("nobody said why")));
+		jw_kint(&f->values, "attempt", e->job->attempts_made);
+		add_known(f, "reason", e->job->failed_reason);
+	}
 	buf_addz(&f->sentence, ".");
 	f->until_ms = due;
 	return true;
@@ -249,6 +293,7 @@ static bool waits_for_children(const struct explained *e, struct finding *f)
 		return false;
 	buf_addf(&f->sentence, "The job waits until %lld job%s that it depends on %s ended.", (long long)e->standing->pending,
 		 e->standing->pending == 1 ? "" : "s", e->standing->pending == 1 ? "has" : "have");
+	jw_kint(&f->values, "jobs", e->standing->pending);
 	f->since_ms = e->job->timestamp;
 	return true;
 }
@@ -267,6 +312,7 @@ static bool to_be_failed(const struct explained *e, struct finding *f)
 	if (!e->job->deferred_failure.p)
 		return false;
 	buf_addf(&f->sentence, "Whoever takes the job next must fail it at once: %.*s", STR_ARG(e->job->deferred_failure));
+	add_known(f, "reason", e->job->deferred_failure);
 	return true;
 }
 
@@ -301,7 +347,9 @@ static bool in_line(const struct explained *e, struct finding *f)
 		buf_addz(&f->sentence, "The job is the next in line.");
 	else
 		buf_addf(&f->sentence, "%lld job%s before it.", (long long)ahead, ahead == 1 ? " is" : "s are");
+	jw_kint(&f->values, ahead < 0 ? "moreThan" : "jobs", ahead < 0 ? BQ_AHEAD_MAX : ahead);
 	if (eta > 0) {
+		jw_kint(&f->values, "etaMs", eta);
 		buf_addz(&f->sentence, " At the present pace it is taken in about ");
 		add_duration(&f->sentence, eta);
 		buf_addc(&f->sentence, '.');
@@ -358,6 +406,7 @@ static void write_finding(struct jwrite *w, const char *code, enum severity seve
 	jw_kstrz(w, "code", code);
 	jw_kstrz(w, "severity", SEVERITY_WORDS[severity]);
 	jw_kstr(w, "sentence", buf_str(&f->sentence));
+	jw_kraw(w, "values", buf_str(&f->text_of_values));
 	write_time(w, "since", f->since_ms);
 	write_time(w, "until", f->until_ms);
 	jw_kstrz(w, "action", action);
@@ -381,26 +430,48 @@ int64_t explain_eta_ms(const struct explained *e)
 	return (int64_t)((double)(e->standing->ahead + 1) * 1000 / w->rates.out);
 }
 
+static void finding_init(struct finding *f)
+{
+	*f = (struct finding){.since_ms = -1, .until_ms = -1};
+	f->values = jwrite_into(&f->text_of_values);
+	jw_open(&f->values, '{');
+}
+
+static void finding_release(struct finding *f)
+{
+	buf_release(&f->sentence);
+	buf_release(&f->text_of_values);
+}
+
+static bool nothing(const struct explained *e, struct finding *f)
+{
+	buf_addf(&f->sentence, "Nothing keeps %s from running.", e->job ? "the job" : "the jobs of this queue");
+	return true;
+}
+
+/* Whether it is so. */
+static bool judge(struct jwrite *w, const struct explained *e, const char *code, enum severity severity, const char *action, find_fn *find)
+{
+	struct finding f;
+
+	finding_init(&f);
+	bool found = find(e, &f);
+	jw_close(&f.values, '}');
+	if (found)
+		write_finding(w, code, severity, action, &f);
+	finding_release(&f);
+	return found;
+}
+
 void explain_write(struct jwrite *w, const struct explained *e)
 {
 	unsigned scopes = scopes_of(e), found = 0;
 
 	jw_open(w, '[');
-	for (size_t i = 0; i < ARRAY_LEN(FINDINGS); i++) {
-		struct finding f = {.since_ms = -1, .until_ms = -1};
-
-		if ((FINDINGS[i].scope & scopes) && FINDINGS[i].find(e, &f)) {
-			write_finding(w, FINDINGS[i].code, FINDINGS[i].severity, FINDINGS[i].action, &f);
-			found++;
-		}
-		buf_release(&f.sentence);
-	}
-	if (found == 0) {
-		struct finding f = {.since_ms = -1, .until_ms = -1};
-
-		buf_addf(&f.sentence, "Nothing keeps %s from running.", e->job ? "the job" : "the jobs of this queue");
-		write_finding(w, "ok", INFO, NULL, &f);
-		buf_release(&f.sentence);
-	}
+	for (size_t i = 0; i < ARRAY_LEN(FINDINGS); i++)
+		if (FINDINGS[i].scope & scopes)
+			found += judge(w, e, FINDINGS[i].code, FINDINGS[i].severity, FINDINGS[i].action, FINDINGS[i].find);
+	if (found == 0)
+		(void)judge(w, e, "ok", INFO, NULL, nothing);
 	jw_close(w, ']');
 }

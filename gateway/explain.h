@@ -21,7 +21,7 @@ struct explained {
 
 /* How long until the job is taken, by what the queue has done lately; -1: nobody can say. */
 int64_t explain_eta_ms(const struct explained *e);
-/* Writes an array of {code, severity, sentence, since, until, action}, the worst first; never empty. */
+/* Writes an array of {code, severity, sentence, values, since, until, action}, the worst first; never empty. */
 void explain_write(struct jwrite *w, const struct explained *e);
 
 #endif

@@ -26,7 +26,7 @@ describe('a queue', () => {
     const q = open_('lonely');
     const { id } = await q.add('x', {});
     const found = await finding('no-worker', 'lonely');
-    assert.deepEqual([found.severity, found.action], ['critical', 'start-worker']);
+    assert.deepEqual([found.severity, found.action, found.values], ['critical', 'start-worker', { jobs: 1 }]);
     assert.ok(codes(await explain('lonely', id)).includes('no-worker'));
     keep(new Worker('lonely', async () => {}, { connection: redis.connect() }));
     await gone('no-worker', 'lonely');
@@ -39,6 +39,7 @@ describe('a queue', () => {
     await sluice.client.post('/api/queues/halted/pause', { reason: 'the mail provider is down' });
     const found = await finding('paused', 'halted', id);
     assert.match(found.sentence, /the mail provider is down/);
+    assert.deepEqual(found.values, { by: 'tester', reason: 'the mail provider is down' });
     assert.ok(found.since <= Date.now() && found.action === 'resume');
     await q.resume();
     await gone('paused', 'halted', id);
@@ -53,7 +54,8 @@ describe('a queue', () => {
     await q.rateLimit(40_000);
     const limited = await finding('rate-limited', 'slow', id);
     assert.ok(limited.until > Date.now() && limited.until < Date.now() + 45_000);
-    assert.match((await finding('at-concurrency', 'slow')).sentence, /1 jobs run/);
+    assert.ok(limited.values.leftMs > 0 && limited.values.leftMs <= 40_000);
+    assert.deepEqual((await finding('at-concurrency', 'slow')).values, { jobs: 1, concurrency: 1 });
     await q.removeRateLimitKey();
     await gone('rate-limited', 'slow', id);
   });
@@ -64,8 +66,12 @@ describe('a queue', () => {
     await hand('orphaned', { lockDuration: 60_000, name: 'gone-1' }).getNextJob('t');
     assert.ok(codes(await explain('orphaned', id)).includes('running'));
     await redis.admin.del(`bull:orphaned:${id}:lock`);
-    assert.match((await finding('stalled', 'orphaned')).sentence, /1 active job is held by nobody/);
-    assert.match((await finding('lock-expired', 'orphaned', id)).sentence, /gone-1/);
+    const stalled = await finding('stalled', 'orphaned');
+    assert.match(stalled.sentence, /1 active job is held by nobody/);
+    assert.deepEqual(stalled.values, { jobs: 1 });
+    const lost = await finding('lock-expired', 'orphaned', id);
+    assert.match(lost.sentence, /gone-1/);
+    assert.deepEqual(lost.values, { worker: 'gone-1' });
   });
 
   test('whose priorities wait behind plain jobs', async () => {
@@ -111,7 +117,9 @@ describe('a job', () => {
     for (let i = 0; i < 5; i++) ids.push((await q.add('x', {})).id);
     const urgent = await q.add('y', {}, { priority: 2 });
     assert.deepEqual(await Promise.all([ids[0], ids[3], urgent.id].map(async (id) => (await explain('queueing', id)).ahead)), [0, 3, 5]);
-    assert.match((await finding('in-line', 'queueing', ids[3])).sentence, /3 jobs are before it/);
+    const found = await finding('in-line', 'queueing', ids[3]);
+    assert.match(found.sentence, /3 jobs are before it/);
+    assert.equal(found.values.jobs, 3);
   });
 
   test('that is delayed, after a failure too', async () => {
@@ -122,6 +130,7 @@ describe('a job', () => {
     const { findings: [found] } = await explain('delays', id);
     assert.deepEqual([found.code, found.action], ['delayed', 'promote']);
     assert.match(found.sentence, /after attempt 1 failed: the printer is on fire/);
+    assert.deepEqual({ ...found.values, leftMs: 0 }, { leftMs: 0, attempt: 1, reason: 'the printer is on fire' });
     assert.ok(found.until > Date.now() + 30_000);
   });
 
@@ -132,6 +141,7 @@ describe('a job', () => {
     const { findings } = await explain('ends', id);
     assert.deepEqual([findings.length, findings[0].code], [1, 'ended']);
     assert.match(findings[0].sentence, /after 1 of 1 attempts: no way/);
+    assert.deepEqual(findings[0].values, { made: 1, attempts: 1, reason: 'no way' });
   });
 
   test('that waits for others, or for nobody any more', async () => {
