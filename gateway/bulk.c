@@ -5,10 +5,11 @@
 /* Jobs that one call acts on: it takes Redis 1 to 3 ms. */
 #define AT_ONCE 50
 #define WAITING_AT_ONCE 100 /* they share a walk along their list */
+#define CLEAN_AT_ONCE 100
 
 void bulk_init(struct bulk *b, const struct bulk_spec *spec)
 {
-	*b = (struct bulk){.spec = *spec, .began_ms = clock_wall_ms(), .most = -1};
+	*b = (struct bulk){.spec = *spec, .began_ms = clock_wall_ms(), .most = -1, .clean = {.state = spec->state}};
 }
 
 void bulk_release(struct bulk *b)
@@ -88,6 +89,22 @@ static int begin(struct bq *bq, struct bulk *b, int64_t deadline, struct err *er
 	return rc;
 }
 
+/* What ended, or was added, after it began stays. */
+static int clean_step(struct bq *bq, struct bulk *b, int64_t deadline, struct err *err)
+{
+	int rc = b->most < 0 ? begin(bq, b, deadline, err) : 0;
+
+	b->clean.older_than_ms = b->spec.older_than_ms + clock_wall_ms() - b->began_ms;
+	if (rc == 0)
+		rc = bq_clean_some(bq, b->spec.queue, &b->clean, CLEAN_AT_ONCE, deadline, err);
+	if (rc < 0)
+		return rc;
+	b->counts.scanned = b->clean.seen;
+	b->counts.matched = b->counts.changed = b->clean.removed;
+	b->done = b->clean.done;
+	return 0;
+}
+
 /* The cursor outlives the step's arena. */
 static int keep_cursor(struct bulk *b, struct err *err)
 {
@@ -101,7 +118,8 @@ static int keep_cursor(struct bulk *b, struct err *err)
 	return b->last_id.failed ? err_set(err, ERR_NOMEM, "no memory for a step") : 0;
 }
 
-int bulk_step(struct bq *bq, struct bulk *b, struct arena *a, int64_t deadline, struct err *err)
+/* Looks at the next jobs one by one. */
+static int page_step(struct bq *bq, struct bulk *b, struct arena *a, int64_t deadline, struct err *err)
 {
 	struct bq_place *places = arena_array(a, BULK_STEP, sizeof(*places));
 	struct bq_brief *briefs = arena_array(a, BULK_STEP, sizeof(*briefs));
@@ -130,4 +148,9 @@ int bulk_step(struct bq *bq, struct bulk *b, struct arena *a, int64_t deadline, 
 	/* What comes while it works may make it meet more than there were, but not for ever. */
 	b->done = b->at.done || b->counts.scanned > 2 * b->most + BQ_PAGE_MAX;
 	return keep_cursor(b, err);
+}
+
+int bulk_step(struct bq *bq, struct bulk *b, struct arena *a, int64_t deadline, struct err *err)
+{
+	return b->spec.action == BULK_CLEAN ? clean_step(bq, b, deadline, err) : page_step(bq, b, a, deadline, err);
 }

@@ -6,7 +6,7 @@
  *     bulk_release(&b);
  *
  * Only jobs that were there, or had ended, when it began are met, so it comes to its end however fast retried jobs fail again. A step looks at
- * BULK_STEP jobs. One thread at a time. */
+ * BULK_STEP jobs, of a clean at fewer. One thread at a time. */
 #ifndef SLUICE_GATEWAY_BULK_H
 #define SLUICE_GATEWAY_BULK_H
 
@@ -14,7 +14,13 @@
 
 #define BULK_STEP 200
 
-enum bulk_action { BULK_COUNT, BULK_RETRY, BULK_REMOVE, BULK_PROMOTE }; /* COUNT: how many it would be */
+enum bulk_action {
+	BULK_COUNT, /* how many it would be */
+	BULK_RETRY,
+	BULK_REMOVE,
+	BULK_PROMOTE,
+	BULK_CLEAN, /* REMOVE as the official client's clean does it, many jobs in one script: by state and age only */
+};
 
 struct bulk_spec {
 	const struct bq_queue *queue;
@@ -36,6 +42,7 @@ struct bulk {
 	bool done;
 	/* its own */
 	struct bq_cursor at;
+	struct bq_clean clean;
 	struct buf last_id; /* what the cursor points to between two steps, whose arenas differ; other clients' ids may have any length */
 	int64_t began_ms, most;
 };

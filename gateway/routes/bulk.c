@@ -17,13 +17,14 @@ static const struct {
 	[BULK_RETRY] = {"retry", 1u << BQ_FAILED | 1u << BQ_COMPLETED},
 	[BULK_REMOVE] = {"remove", ~(1u << BQ_ACTIVE)},
 	[BULK_PROMOTE] = {"promote", 1u << BQ_DELAYED},
+	[BULK_CLEAN] = {"clean", ~(1u << BQ_ACTIVE | 1u << BQ_WAITING_CHILDREN)},
 };
 
 static enum bulk_action action_of(struct str word)
 {
 	enum bulk_action a = BULK_RETRY;
 
-	while (a < BULK_PROMOTE && !str_is(word, ACTIONS[a].word))
+	while (a < BULK_CLEAN && !str_is(word, ACTIONS[a].word))
 		a++;
 	return a;
 }
@@ -46,9 +47,14 @@ static bool read_spec(struct request *r, struct response *res, struct bulk_spec 
 	};
 	if (jdoc_int(&r->json, jdoc_get(&r->json, filter, "olderThanMs"), &spec->older_than_ms) < 0)
 		spec->older_than_ms = 0;
-	if (ACTIONS[spec->action].states & 1u << spec->state)
+	bool fits = ACTIONS[spec->action].states & 1u << spec->state, by_more = spec->name.p || spec->error.p;
+	if (fits && !(by_more && spec->action == BULK_CLEAN))
 		return true;
-	response_problem(r, res, PROBLEM_VALIDATION, "jobs that are %s cannot be asked to %s", bq_state_word(spec->state), ACTIONS[spec->action].word);
+	if (fits)
+		response_problem(r, res, PROBLEM_VALIDATION, "clean goes by state and age: to go by name or error, remove");
+	else
+		response_problem(r, res, PROBLEM_VALIDATION, "jobs that are %s cannot be asked to %s", bq_state_word(spec->state),
+				 ACTIONS[spec->action].word);
 	return false;
 }
 
@@ -146,14 +152,15 @@ void jobs_bulk(struct request *r, struct response *res)
 {
 	struct bulk_spec spec;
 	struct queue_ref q;
-	bool dry = body_flag(r, "dryRun");
+	bool dry = body_flag(r, "dryRun"), removes;
 
 	if (!read_spec(r, res, &spec) || queue_ref_or_reply(r, res, r->params[0], &q) < 0)
 		return;
 	spec.queue = q.queue;
+	removes = spec.action == BULK_REMOVE || spec.action == BULK_CLEAN;
 	if (dry)
 		count(r, res, &spec);
-	else if (spec.action != BULK_REMOVE || confirmed_or_reply(r, res, q.queue->name))
+	else if (!removes || confirmed_or_reply(r, res, q.queue->name))
 		begin(r, res, &spec);
 }
 

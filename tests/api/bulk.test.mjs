@@ -139,6 +139,23 @@ describe('a bulk action', () => {
     assert.deepEqual(await redis.admin.lrange('bull:family:wait', 0, -1), ['waits']);
   });
 
+  test('cleans by state and age, and leaves what comes meanwhile', async () => {
+    const queue = await failedJobs('cleaned', 450);
+    assert.equal((await bulk('cleaned', { action: 'clean', filter: { state: 'failed' } })).status, 400, 'not without the name of the queue');
+    const confirm = { confirm: 'cleaned' };
+    assert.equal((await bulk('cleaned', { action: 'clean', filter: { state: 'failed', error: 'timeout' }, ...confirm })).status, 400);
+    assert.deepEqual(await count('cleaned', 'clean', { state: 'failed' }), { matched: 450, scanned: 450, total: 450, complete: true });
+    const aged = await ended((await begin('cleaned', 'clean', { state: 'failed', olderThanMs: 3_599_800 }, confirm)).id);
+    assert.ok(aged.changed >= 200 && aged.changed < 450, JSON.stringify(aged));
+    await redis.admin.zadd('bull:cleaned:failed', Date.now() + 3_600_000, 'f-449'); // ends when the cleaning has begun
+    const { action, state, changed } = await ended((await begin('cleaned', 'clean', { state: 'failed' }, confirm)).id);
+    assert.deepEqual([action, state, changed], ['clean', 'done', 449 - aged.changed]);
+    assert.deepEqual((await queue.getFailed()).map((job) => job.id), ['f-449']);
+    await queue.addBulk(Array.from({ length: 120 }, () => ({ name: 'x', data: {} })));
+    assert.equal((await ended((await begin('cleaned', 'clean', { state: 'waiting' }, confirm)).id)).changed, 120);
+    assert.equal(await queue.getWaitingCount(), 0);
+  });
+
   test('promotes, and passes over what a worker has taken', async () => {
     const queue = open_('promoted');
     await queue.addBulk(Array.from({ length: 30 }, (_, i) => ({ name: 'x', data: {}, opts: { delay: 60_000 + i } })));
@@ -172,7 +189,7 @@ describe('a bulk action', () => {
 
   test('is refused where it makes no sense, and to those who only look', async () => {
     open_('refused');
-    for (const [action, state] of [['retry', 'waiting'], ['promote', 'failed'], ['remove', 'active'], ['explode', 'failed'], ['retry', 'lost']])
+    for (const [action, state] of [['retry', 'waiting'], ['promote', 'failed'], ['remove', 'active'], ['clean', 'active'], ['clean', 'waiting-children'], ['explode', 'failed'], ['retry', 'lost']])
       assert.equal((await bulk('notifications', { action, filter: { state } })).status, 400, `${action} ${state}`);
     assert.equal((await bulk('nobody', { action: 'retry', filter: { state: 'failed' } })).status, 404);
     const viewer = sluice.as({ sub: 'eve', roles: ['viewer'] });
