@@ -1,4 +1,5 @@
-/* `sluice jobs`: those of a queue, one, and what is done to one. */
+/* `sluice jobs`: those of a queue, one, and what is done to one or to all that fit. */
+#include "gateway/cli/jobs_bulk.h"
 #include "gateway/cli/printable.h"
 #include "gateway/cli/sheet.h"
 #include "gateway/cli/steer.h"
@@ -12,8 +13,9 @@
 struct jobs_options {
 	struct client_options common;
 	const char *state, *name, *cursor, *data;
+	const char *queue, *error, *older_than; /* of all that fit */
 	int64_t limit;
-	bool ascending, reset_attempts;
+	bool ascending, reset_attempts, dry_run, yes;
 };
 
 struct job_call {
@@ -276,8 +278,46 @@ static bool is_json(const char *text)
 	return is;
 }
 
+/* ---- all that fit ---- */
+
+/* What is said of one job, or of a list, means nothing here. */
+static enum cli_exit act_on_all(const struct cli *cli, const struct jobs_options *o, const char *verb)
+{
+	const struct steer_option given[] = {{"limit", o->limit != 0, "list"}, {"cursor", o->cursor != NULL, "list"}, {"asc", o->ascending, "list"}, {0}};
+	struct bulk_wish wish = {.action = verb, .queue = o->queue, .state = o->state, .name = o->name, .error = o->error,
+				 .dry_run = o->dry_run, .yes = o->yes, .json = o->common.json};
+	struct client c;
+	enum cli_exit exit = steer_check_options(given, verb);
+
+	if (exit != CLI_OK)
+		return exit;
+	if (o->data || o->reset_attempts)
+		return cli_misuse("--%s is for one job", o->data ? "data" : "reset-attempts");
+	if (o->older_than && steer_parse_span(o->older_than, &wish.older_than_ms) < 0)
+		return cli_misuse("--older-than is a time such as 90s, 15m, 24h or 7d");
+	exit = client_open(&c, cli, &o->common);
+	if (exit == CLI_OK)
+		exit = bulk_do(&c, &wish);
+	client_close(&c);
+	return exit;
+}
+
+static enum cli_exit check_all(const struct cli *cli, const struct jobs_options *o, int arguments, char **argv)
+{
+	if (arguments != 1)
+		return cli_misuse("with --queue: sluice jobs retry|promote|remove --queue QUEUE [options]");
+	for (size_t i = 0; bulk_words[i]; i++)
+		if (strcmp(argv[1], bulk_words[i]) == 0)
+			return act_on_all(cli, o, argv[1]);
+	return steer_unknown(argv[1], bulk_words);
+}
+
+/* ---- the command ---- */
+
 static enum cli_exit check(const struct jobs_options *o, const char *verb)
 {
+	const char *alone = o->error ? "error" : o->older_than ? "older-than" : o->dry_run ? "dry-run" : o->yes ? "yes" : NULL;
+
 	const struct steer_option given[] = {
 		{"state", o->state != NULL, "list"},   {"name", o->name != NULL, "list"}, {"limit", o->limit != 0, "list"},
 		{"cursor", o->cursor != NULL, "list"}, {"asc", o->ascending, "list"},     {"data", o->data != NULL, "retry"},
@@ -287,6 +327,8 @@ static enum cli_exit check(const struct jobs_options *o, const char *verb)
 	enum cli_exit exit = steer_check_options(given, verb);
 	if (exit != CLI_OK)
 		return exit;
+	if (alone)
+		return cli_misuse("--%s is for all jobs that fit: name the queue by --queue", alone);
 	if (o->limit < 0 || o->limit > LIST_MAX)
 		return cli_misuse("--limit is a number from 1 to %d", LIST_MAX);
 	if (o->data && !is_json(o->data))
@@ -298,8 +340,13 @@ enum cli_exit cmd_jobs(const struct cli *cli, int argc, char **argv)
 {
 	struct jobs_options j = {0};
 	const struct option_row rows[] = {
-		{"state", OPTION_STRING, &j.state, "STATE", "list: waiting (as without it), active, completed, failed, delayed, prioritized or waiting-children"},
-		{"name", OPTION_STRING, &j.name, "NAME", "list: only jobs of this name"},
+		{"state", OPTION_STRING, &j.state, "STATE", "waiting (a list's without it), active, completed, failed, delayed, prioritized or waiting-children"},
+		{"name", OPTION_STRING, &j.name, "NAME", "only jobs of this name"},
+		{"queue", OPTION_STRING, &j.queue, "QUEUE", "retry, promote or remove all jobs of this queue that fit"},
+		{"error", OPTION_STRING, &j.error, "TEXT", "all that fit: only with this in the reason of their failure"},
+		{"older-than", OPTION_STRING, &j.older_than, "TIME", "all that fit: only those that ended, or were added, before 24h or 7d"},
+		{"dry-run", OPTION_FLAG, &j.dry_run, NULL, "all that fit: only count them"},
+		{"yes", OPTION_FLAG, &j.yes, NULL, "all that fit: do not ask before removing"},
 		{"limit", OPTION_INT, &j.limit, "N", "list: at most so many (50)"},
 		{"cursor", OPTION_STRING, &j.cursor, "CURSOR", "list: go on where the last one ended"},
 		{"asc", OPTION_FLAG, &j.ascending, NULL, "list: from the other end of the queue"},
@@ -310,9 +357,11 @@ enum cli_exit cmd_jobs(const struct cli *cli, int argc, char **argv)
 		{0},
 	};
 	const struct options o = {
-		.usage = "sluice jobs QUEUE [ID [show|logs|explain|retry|promote|cancel|remove]] [options]",
+		.usage = "sluice jobs QUEUE [ID [show|logs|explain|retry|promote|cancel|remove]] [options]\n"
+			 "       sluice jobs retry|promote|remove --queue QUEUE [--state STATE] [options]",
 		.about = "List the jobs of a queue, look at one and its log, say why it does not run, try it again, let it wait no longer,\n"
-			 "cancel it or remove it.",
+			 "cancel it or remove it. With --queue: retry (failed ones, unless --state says otherwise), promote or remove all that fit,\n"
+			 "with their progress on stderr; Ctrl-C stops it, and what has been done stays done.",
 		.rows = rows,
 		.max_arguments = 3,
 		.arguments = verb_words,
@@ -322,6 +371,8 @@ enum cli_exit cmd_jobs(const struct cli *cli, int argc, char **argv)
 	enum cli_exit exit;
 	if (!cli_options(cli, &o, &j.common.help, argc, argv, &arguments, &exit))
 		return exit;
+	if (j.queue)
+		return check_all(cli, &j, arguments, argv);
 	if (arguments == 0)
 		return cli_misuse("which queue? %s", o.usage);
 	const char *word = arguments == 3 ? argv[3] : arguments == 2 ? "show" : "list";

@@ -147,6 +147,44 @@ describe('jobs', () => {
     assert.equal((await read('jobs', 'waiting.long', 'c', 'cancel')).outcome, 'removed');
   });
 
+  test('are counted, tried again, promoted and removed, all that fit', async () => {
+    const queue = open_('many');
+    await queue.addBulk(Array.from({ length: 60 }, (_, i) => ({ name: i % 3 ? 'often' : 'seldom', data: { i }, opts: { attempts: 1 } })));
+    await work(queue, (job) => { throw new Error(job.data.i % 2 ? 'timeout: slow' : 'refused'); });
+    const all = (verb, ...args) => ['jobs', verb, '--queue', 'many', ...args];
+    assert.match(await ok(...all('retry', '--name', 'often', '--error', 'timeout', '--dry-run')), /^matched +20\nlooked at +60\nof +60$/);
+    assert.deepEqual(await read(...all('retry', '--dry-run', '--older-than', '1h')), { matched: 0, scanned: 60, total: 60, complete: true });
+    assert.match(await ok(...all('retry', '--name', 'often', '--error', 'timeout')), /^queue +many\naction +retry\nstate +done\ndone +20\npassed over +0$/);
+    assert.deepEqual([await queue.getWaitingCount(), await queue.getFailedCount()], [20, 40]);
+    await queue.addBulk(Array.from({ length: 5 }, () => ({ name: 'later', data: {}, opts: { delay: 3_600_000 } })));
+    const promoted = await read(...all('promote'));
+    assert.deepEqual([promoted.state, promoted.changed, promoted.by], ['done', 5, 'ops']);
+    await refused(2, /cannot be undone: add --yes/, all('remove', '--state', 'failed'));
+    assert.match(await ok(...all('remove', '--state', 'failed', '--name', 'seldom', '--yes')), /^done +20$/m);
+    assert.deepEqual([await queue.getWaitingCount(), await queue.getFailedCount(), await queue.getDelayedCount()], [25, 20, 0]);
+  });
+
+  test('on a terminal their progress is seen, and Ctrl-C stops it', async () => {
+    const queue = open_('lengthy');
+    const pipeline = redis.admin.pipeline();
+    await queue.waitUntilReady();
+    for (let i = 0; i < 30_000; i++) {
+      pipeline.hset(`bull:lengthy:f-${i}`, { name: 'x', data: '{}', opts: '{}', timestamp: i, finishedOn: i, failedReason: 'no', atm: 1 });
+      pipeline.zadd('bull:lengthy:failed', i, `f-${i}`);
+    }
+    await pipeline.exec();
+    const terminal = new Terminal([SLUICE, 'jobs', 'retry', '--queue', 'lengthy'], { env: cleanEnvironment(as('operator')), cwd: temporaryFolder() });
+    await eventually(() => /\d+ of 30000 looked at, \d+ done/.test(terminal.output), { timeout: 60_000, what: 'the progress' });
+    terminal.type('\x03');
+    const { code } = await terminal.ended;
+    assert.equal(code, 1);
+    assert.match(terminal.output, /state +cancelled/);
+    const done = Number(/done +(\d+)\r?\n/.exec(terminal.output)[1]);
+    assert.ok(done < 30_000);
+    assert.deepEqual([await queue.getWaitingCount(), await queue.getFailedCount()], [done, 30_000 - done]);
+    await queue.obliterate({ force: true });
+  });
+
   test('of whatever name are that job and no other path', async () => {
     const queue = open_('odd');
     for (const jobId of ['a/b', 'a b%2Fc', '...x', '?x=1', 'ä€😀', '--flag']) {
@@ -166,6 +204,8 @@ describe('exit codes', () => {
     await refused(1, /\(HTTP 404 /, ['queues', 'nowhere']);
     await refused(1, /HTTP 404 .*/, ['jobs', 'orders', 'nobody']);
     await refused(1, /state/, ['queues', 'orders', 'clean', '--yes', '--state', 'lost']);
+    await refused(1, /cannot be asked to promote/, ['jobs', 'promote', '--queue', 'orders', '--state', 'failed']);
+    await refused(1, /\(HTTP 403 /, ['jobs', 'retry', '--queue', 'orders'], as('viewer'));
     const server = createServer((_, response) => response.end('<h1>hello</h1>')).listen(0, '127.0.0.1');
     await new Promise((resolve) => server.once('listening', resolve));
     await refused(1, /no gateway/, ['queues', '--url', `http://127.0.0.1:${server.address().port}`]);
@@ -181,6 +221,13 @@ describe('exit codes', () => {
     await refused(2, /--older-than is a time/, ['queues', 'orders', 'clean', '--yes', '--state', 'failed', '--older-than', 'long']);
     await refused(2, /--data is no JSON/, ['jobs', 'orders', '1', 'retry', '--data', '{']);
     await refused(2, /which queue\?/, ['jobs']);
+    await refused(2, /--dry-run is for all jobs that fit: name the queue by --queue/, ['jobs', 'orders', '--dry-run']);
+    await refused(2, /did you mean retry\?/, ['jobs', 'retri', '--queue', 'orders']);
+    await refused(2, /with --queue:/, ['jobs', 'orders', '1', 'retry', '--queue', 'orders']);
+    await refused(2, /remove needs --state/, ['jobs', 'remove', '--queue', 'orders']);
+    await refused(2, /--limit does not go with retry/, ['jobs', 'retry', '--queue', 'orders', '--limit', '3']);
+    await refused(2, /--data is for one job/, ['jobs', 'retry', '--queue', 'orders', '--data', '{}']);
+    await refused(2, /--older-than is a time/, ['jobs', 'retry', '--queue', 'orders', '--older-than', 'long']);
     await refused(2, /address of the gateway/, ['queues', '--url', 'ftp://x']);
     await refused(2, /address of the gateway/, ['queues', '--url', 'http://127.0.0.1/?a']);
     await refused(2, /no option --states; did you mean --state/, ['jobs', 'orders', '--states', 'failed']);
