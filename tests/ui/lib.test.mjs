@@ -88,6 +88,17 @@ describe('words', () => {
     }
   });
 
+  test('every finding of the server has a sentence, and fills it with what the server tells', () => {
+    const explain = readFileSync(join(ROOT, 'gateway/explain.c'), 'utf8');
+    const codes = [...explain.matchAll(/\{"([a-z0-9-]+)", (?:CRITICAL|WARNING|INFO), /g)].map(([, code]) => code);
+    const told = new Set([...explain.matchAll(/(?:&f->values, |add_known\(f, |\? )"(\w+)"(?: : "(\w+)")?/g)].flatMap(([, ...names]) => names));
+    assert.ok(codes.length > 15 && told.has('jobs') && told.has('moreThan'));
+    for (const code of [...codes, 'ok']) {
+      assert.ok(`finding.${code}` in messages, code);
+      for (const hole of holes(messages[`finding.${code}`][0])) assert.ok(told.has(hole.slice(1, -1)), `${code}: ${hole}`);
+    }
+  });
+
   test('every one that the screens name is there, and none is left over', () => {
     const named = [...sources.matchAll(/'([a-z]+(?:\.[\w-]+)+)'/g)].map((m) => m[1]);
     const called = [...sources.matchAll(/\btn?\('([^']+)'/g)].map((m) => m[1]);

@@ -81,6 +81,11 @@ describe('screens', () => {
     await shoot(page, 'overview-german');
     await page.getByLabel('Sprache').selectOption('en');
     await page.getByText('has no worker').first().waitFor();
+    for (const [path, text] of [['/queues/legacy-import', 'Kein Worker nimmt Jobs dieser Queue, und 2 warten.'], ['/jobs/orders/tomorrow', 'verzögert.'], ['/jobs/orders/held-order', 'Ein Worker hat den Job: warehouse-1.'], ['/jobs/invoices/1', 'Vor ihm ']]) {
+      await page.goto(path);
+      await page.locator('.findings').getByText(text).first().waitFor();
+    }
+    await page.goto('/');
     await page.context().close();
   });
 

@@ -10,15 +10,21 @@ export const language = createSetting('language', wanted);
 if (!(language.get() in LANGUAGES)) language.set('en');
 
 const textOf = (name) => messages[name]?.[order.indexOf(language.get())] ?? name;
-const fill = (text, values) => text.replace(/\{(\w+)\}/g, (_, name) => values[name] ?? '');
+// A part in [brackets] is left out when one of its {words} is not known.
+function fill(text, values) {
+  const kept = text.replace(/\[([^\]]*)\]/g, (_, part) => ([...part.matchAll(/\{(\w+)\}/g)].every(([, name]) => values[name] !== undefined) ? part : ''));
+  return kept.replace(/\{(\w+)\}/g, (_, name) => values[name] ?? '');
+}
 
 // The text of that name; {words} in it are filled in. A name that is not there is shown as it is.
 export const t = (name, values = {}) => fill(textOf(name), values);
 
-// By number: the texts "one | other".
+// By number: the texts "one | other", or "none | one | other".
 export function tn(name, n, values = {}) {
-  const [one, other] = textOf(name).split(' | ');
-  return fill(new Intl.PluralRules(language.get()).select(n) === 'one' ? one : other ?? one, { n: new Intl.NumberFormat(language.get()).format(n), ...values });
+  const forms = textOf(name).split(' | ');
+  const [none, one, other = one] = forms.length > 2 ? forms : [null, ...forms];
+  const isOne = new Intl.PluralRules(language.get()).select(n) === 'one';
+  return fill(n === 0 && none !== null ? none : isOne ? one : other, { n: new Intl.NumberFormat(language.get()).format(n), ...values });
 }
 
 // The browser's own kind of the language: British dates for British English.
