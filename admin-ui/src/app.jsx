@@ -21,6 +21,7 @@ import { Queue } from './screens/queue.jsx';
 import { Records } from './screens/records.jsx';
 import { SignIn } from './screens/signin.jsx';
 import { Status } from './screens/status.jsx';
+import { Task, Tasks } from './screens/tasks.jsx';
 
 const ROUTES = [
   ['/', Overview],
@@ -32,6 +33,8 @@ const ROUTES = [
   ['/records', Records],
   ['/errors', Errors],
   ['/audit', Audit],
+  ['/tasks', Tasks],
+  ['/tasks/:id', Task],
   ['/status', Status],
 ];
 
@@ -41,6 +44,7 @@ export const SCREENS = [
   { href: '/records', word: 'nav.records', key: 'g r', may: () => canRecords('searchRecords') },
   { href: '/errors', word: 'nav.errors', key: 'g e', may: () => canRecords('groupErrors') },
   { href: '/audit', word: 'nav.audit', key: 'g a', may: () => canRecords('listAudit') },
+  { href: '/tasks', word: 'nav.tasks', key: 'g t', may: () => can('listTasks') },
   { href: '/status', word: 'nav.status', key: 'g s' },
 ];
 

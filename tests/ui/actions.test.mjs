@@ -158,6 +158,53 @@ describe('actions', () => {
     await page.context().close();
   });
 
+  test('an action on many jobs goes on without its window, and is found again at its address', async () => {
+    const { greetings } = queues;
+    await greetings.addBulk(Array.from({ length: 4000 }, (_, i) => ({ name: 'later', data: { i }, opts: { delay: 3_600_000 } })));
+    const page = await open('/queues/greetings/jobs?state=delayed', { sub: 'grace' });
+    await button(page, 'Promote all…').click();
+    const dialog = page.getByRole('dialog');
+    await dialog.getByText('Promote 4,000 jobs?').waitFor();
+    await page.route('**/api/tasks/*', async (route) => { // the window is left before the task has ended
+      const answer = await route.fetch();
+      await route.fulfill({ response: answer, json: { ...await answer.json(), state: 'running', endedAt: null } });
+    });
+    await dialog.getByRole('button', { name: 'Promote' }).click();
+    await dialog.getByRole('link', { name: 'Go on in the background' }).click();
+    await page.waitForURL(/\/tasks\/[\w-]+$/);
+    await page.getByRole('heading', { name: 'Promote: Delayed' }).waitFor();
+    await page.unroute('**/api/tasks/*');
+    await page.getByText('4,000 jobs done').waitFor();
+    assert.equal(await greetings.getDelayedCount(), 0);
+    await page.getByRole('link', { name: 'Tasks', exact: true }).first().click();
+    const row = page.locator('tbody tr', { hasText: 'Promote: Delayed' });
+    await row.getByText('Done', { exact: true }).waitFor();
+    for (const text of ['greetings', 'grace', '4,000']) await row.getByText(text, { exact: true }).waitFor();
+    await page.goto('/tasks/none');
+    await page.getByText('This task is not here').waitFor();
+    await greetings.drain(true);
+    await page.context().close();
+  });
+
+  test('a task is stopped from the list', async () => {
+    const held = { id: 'held', queue: 'invoices', action: 'remove', filter: { state: 'failed', name: null, error: 'timeout', olderThanMs: 7_200_000 }, state: 'running', by: 'ops',
+      total: 200, scanned: 50, matched: 50, changed: 40, skipped: 10, createdAt: Date.now() - 5000, startedAt: Date.now() - 5000, endedAt: null, failure: null };
+    let stopped = false;
+    const page = await open('/livez');
+    await page.route('**/api/tasks', (route) => route.fulfill({ json: { items: [{ ...held, state: stopped ? 'cancelled' : 'running' }] } }));
+    await page.route('**/api/tasks/held', (route) => {
+      stopped ||= route.request().method() === 'DELETE';
+      return route.fulfill({ json: held });
+    });
+    await page.goto('/tasks');
+    await page.getByText('Remove: Failed · error with “timeout” · older than 2 h').waitFor();
+    assert.equal(await page.getByRole('progressbar').getAttribute('aria-valuenow'), '25');
+    await button(page, 'Stop').click();
+    await page.getByText('Stopped', { exact: true }).waitFor();
+    assert.equal(await button(page, 'Stop').count(), 0);
+    await page.context().close();
+  });
+
   test('cleaning what failed', async () => {
     const page = await open('/queues/thumbnails');
     await button(page, 'Clean…').click();
@@ -167,6 +214,7 @@ describe('actions', () => {
     await page.getByRole('dialog').getByRole('button', { name: 'Clean' }).click();
     await until('no failed job', async () => (await queues.thumbnails.getFailedCount()) === 0);
     assert.equal(await queues.thumbnails.getCompletedCount(), 20);
+    await page.getByText('10 jobs removed').waitFor();
     await page.context().close();
   });
 

@@ -29,6 +29,7 @@ const SCREENS = [
   ['records', '/records?queue=notifications', 'sent-1'],
   ['errors', '/errors', 'document-processing/lost-'],
   ['audit', '/audit?action=job.create', 'job.create'],
+  ['tasks', '/tasks', 'Retry: Completed'],
   ['status', '/status', 'documents'],
   ['not-found', '/queues/a/b/c', 'There is nothing at this address'],
 ];
@@ -39,6 +40,7 @@ describe('screens', () => {
     browser = await startBrowser();
     stage = await setStage({ records: true });
     await settled(stage);
+    await stage.sluice.as({ sub: 'ops', roles: ['operator'] }).post('/api/queues/orders/bulk', { action: 'retry', filter: { state: 'completed', name: 'none of these', olderThanMs: 90_000_000 } });
   });
   after(async () => {
     try {

@@ -55,6 +55,18 @@ export function State({ name }) {
   );
 }
 
+const TASK_ICONS = { queued: 'waiting', running: 'active', done: 'completed', cancelled: 'removed', failed: 'failed' };
+
+// The same of a task.
+export function TaskState({ name }) {
+  return (
+    <span class={`state state-${TASK_ICONS[name]}`}>
+      <Icon name={TASK_ICONS[name]} />
+      {t(`bulk.state.${name}`)}
+    </span>
+  );
+}
+
 export function Badge({ kind = '', icon, title, children }) {
   return (
     <span class={`badge ${kind}`} title={title}>

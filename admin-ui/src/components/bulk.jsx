@@ -1,48 +1,31 @@
 // One action over all jobs that a filter matches: first how many that are, then the doing, with its progress, until it ends or is stopped.
 import { useEffect, useState } from 'preact/hooks';
-import { get, post, request } from '../lib/api.js';
+import { can, post, request } from '../lib/api.js';
 import { number } from '../lib/format.js';
 import { t, tn } from '../lib/i18n.js';
-import { refreshAll } from '../lib/live.js';
 import { path } from '../lib/router.js';
-import { Button, ProblemBox, Progress } from './basics.jsx';
+import { isOver, shareOf, stopTask, useTask } from '../lib/tasks.js';
+import { Button, LinkButton, ProblemBox, Progress } from './basics.jsx';
 import { Dialog, Field } from './dialogs.jsx';
 
-const ASK_EVERY = 400;
 const HOUR = 3_600_000;
-const isOver = ({ state }) => !['queued', 'running'].includes(state);
 
-// The task at that address until it is over.
-function useTask(address) {
-  const [task, set] = useState(null);
-  const [error, setError] = useState(null);
-  useEffect(() => {
-    let timer;
-    const look = () => get(address).then((found) => {
-      set(found);
-      if (isOver(found)) refreshAll();
-      else timer = setTimeout(look, ASK_EVERY);
-    }, setError);
-    look();
-    return () => clearTimeout(timer);
-  }, [address]);
-  return [task, error];
-}
-
-function Running({ address, close }) {
-  const [task, error] = useTask(address);
+function Running({ id, close }) {
+  const [task, error] = useTask(id);
   const over = task && isOver(task);
   const changed = task?.changed ?? 0;
   return (
     <div class="form">
       <h2>{over ? t(`bulk.state.${task.state}`) : t('bulk.running')}</h2>
       {error && <ProblemBox error={error} />}
-      <Progress value={task?.state === 'done' ? 1 : task?.total ? task.scanned / task.total : 0} label={t('bulk.progress')} />
+      <Progress value={task ? shareOf(task) : 0} label={t('bulk.progress')} />
       <p role="status">{tn('bulk.done', changed)}</p>
       {task?.skipped > 0 && <p class="faint">{tn('bulk.skipped', task.skipped)}</p>}
       {task?.failure && <p class="field-error">{task.failure}</p>}
       <div class="row end">
-        {over || error ? <Button kind="primary" onClick={close}>{t('close')}</Button> : <Button onClick={() => request('DELETE', address).catch(() => {})}>{t('bulk.stop')}</Button>}
+        {!over && !error && can('cancelTask') && <Button onClick={() => stopTask(id)}>{t('bulk.stop')}</Button>}
+        {!over && !error && <LinkButton kind="primary" href={path`/tasks/${id}`}>{t('bulk.leave')}</LinkButton>}
+        {(over || error) && <Button kind="primary" onClick={close}>{t('close')}</Button>}
       </div>
     </div>
   );
@@ -85,11 +68,11 @@ export function Bulk({ about: { queue, action, filter: given }, close }) {
   const start = (event) => {
     event.preventDefault();
     const body = { action, filter, dryRun: false, ...(removes ? { confirm: queue } : {}) };
-    request('POST', address, { body }).then(({ location }) => setTask(location), setRefused);
+    request('POST', address, { body }).then(({ json }) => setTask(json.id), setRefused);
   };
   const error = refused ?? uncounted;
   const some = count && (count.matched > 0 || !count.complete);
-  if (task) return <Dialog title={t(`job.${action}`)} onClose={close}><Running address={task} close={close} /></Dialog>;
+  if (task) return <Dialog title={t(`job.${action}`)} onClose={close}><Running id={task} close={close} /></Dialog>;
   return (
     <Dialog title={t(`job.${action}`)} onClose={close}>
       <form onSubmit={start}>

@@ -86,9 +86,9 @@ export function Toasts() {
   const list = useStore(toasts);
   return (
     <div class="toasts" role="status" aria-live="polite">
-      {list.map(({ id, text, bad }) => (
+      {list.map(({ id, text, href, link, bad }) => (
         <div key={id} class={`toast ${bad ? 'bad' : ''}`}>
-          <span>{text}</span>
+          <span>{text} {href && <a href={href}>{link}</a>}</span>
           <IconButton icon="close" label={t('close')} onClick={() => unsay(id)} />
         </div>
       ))}

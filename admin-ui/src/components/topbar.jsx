@@ -46,7 +46,7 @@ function User() {
 export function TopBar() {
   const { path } = useLocation();
   const chosen = useStore(theme);
-  const isHere = (href) => (href === '/' ? path === '/' || path.startsWith('/queues') || path.startsWith('/jobs') : path === href);
+  const isHere = (href) => (href === '/' ? path === '/' || path.startsWith('/queues') || path.startsWith('/jobs') : path === href || path.startsWith(`${href}/`));
   return (
     <header class="topbar">
       <a class="brand" href="/">Sluice</a>

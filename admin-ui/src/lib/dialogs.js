@@ -17,8 +17,9 @@ export function answer(value) {
 
 const LIFE = 6000;
 
-export function say(text, { bad = false } = {}) {
-  const toast = { id: ++count, text, bad };
+// what: a text, or {text, href, link} with a link behind it.
+export function say(what, { bad = false } = {}) {
+  const toast = { id: ++count, bad, ...(typeof what === 'string' ? { text: what } : what) };
   toasts.set([...toasts.get().slice(-3), toast]);
   setTimeout(() => unsay(toast.id), bad ? 2 * LIFE : LIFE);
 }

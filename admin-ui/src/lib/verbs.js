@@ -5,6 +5,7 @@ import { number } from './format.js';
 import { t, tn } from './i18n.js';
 import { refreshAll } from './live.js';
 import { path } from './router.js';
+import { waitFor } from './tasks.js';
 
 async function act(work, done) {
   try {
@@ -37,13 +38,13 @@ export async function pause(queue) {
 export const resume = (queue) => act(() => send('POST', ofQueue(queue, 'resume')), t('queue.resumed', { name: queue }));
 
 const HOUR = 3_600_000;
-const AT_ONCE = 10_000;
+const PATIENCE = 2000; // until a task is left to itself
 
 // The server removes some jobs in each request; asked again until none is left.
-async function stepwise(queue, verb, body) {
+async function drainAll(queue, body) {
   let removed = 0;
   for (let more = true; more; ) {
-    const { json } = await send('POST', ofQueue(queue, verb), { ...body, confirm: queue });
+    const { json } = await send('POST', ofQueue(queue, 'drain'), { ...body, confirm: queue });
     removed += json.removed;
     more = json.more && json.removed > 0;
     if (more) say(tn('queue.cleaning', removed));
@@ -51,12 +52,19 @@ async function stepwise(queue, verb, body) {
   return { json: { removed } };
 }
 
+// A task, of which the end is told when it comes soon, and otherwise where it can be watched.
+async function cleanAway(queue, filter) {
+  const { json: { id } } = await send('POST', ofQueue(queue, 'bulk'), { action: 'clean', filter, confirm: queue });
+  const task = await waitFor(id, PATIENCE);
+  return { json: { id, removed: task?.state === 'done' ? task.changed : null } };
+}
+
 export async function drain(queue) {
   const given = await ask({
     title: t('queue.drain.title', { name: queue }), text: t('queue.drain.text'), confirm: t('queue.drain'), danger: true, typed: queue,
     fields: [{ name: 'delayed', label: t('queue.drain.delayed'), type: 'checkbox', value: false }],
   });
-  return given && act(() => stepwise(queue, 'drain', { delayed: given.delayed }), ({ removed }) => `${t('queue.drained', { name: queue })}. ${tn('queue.cleaned', removed)}`);
+  return given && act(() => drainAll(queue, { delayed: given.delayed }), ({ removed }) => `${t('queue.drained', { name: queue })}. ${tn('queue.cleaned', removed)}`);
 }
 
 export async function clean(queue, states) {
@@ -67,7 +75,8 @@ export async function clean(queue, states) {
       { name: 'hours', label: t('queue.clean.hours'), type: 'number', min: 0, step: 'any', value: '24' },
     ],
   });
-  return given && act(() => stepwise(queue, 'clean', { state: given.state, olderThanMs: Math.round(Number(given.hours) * HOUR), limit: AT_ONCE }), ({ removed }) => tn('queue.cleaned', removed));
+  const filter = given && { state: given.state, olderThanMs: Math.round(Number(given.hours) * HOUR) };
+  return given && act(() => cleanAway(queue, filter), ({ id, removed }) => (removed === null ? { text: t('queue.cleans', { name: queue }), href: path`/tasks/${id}`, link: t('tasks.watch') } : tn('queue.cleaned', removed)));
 }
 
 // ---- one job ------------------------------------------------------------------------------------------------------------------------

@@ -93,7 +93,7 @@ function useVerbs(queue, detail) {
     can('addJobs') && { key: 'n', label: t('queue.view.new'), run: () => navigate(path`/queues/${queue}/new`) },
     { key: 'l', label: t('queue.view.jobs'), run: () => navigate(path`/queues/${queue}/jobs`) },
     can('drainQueue') && { label: t('queue.drain'), run: () => drain(queue), danger: true },
-    can('cleanQueue') && { label: t('queue.clean'), run: () => clean(queue, CLEANABLE), danger: true },
+    can('bulkJobs') && { label: t('queue.clean'), run: () => clean(queue, CLEANABLE), danger: true },
   ].filter(Boolean);
   useActions(list);
   return list;

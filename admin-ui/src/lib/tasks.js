@@ -1,0 +1,54 @@
+// Tasks: actions on many jobs that the server does in the background.
+import { useEffect, useState } from 'preact/hooks';
+import { get, request } from './api.js';
+import { duration } from './format.js';
+import { t } from './i18n.js';
+import { refreshAll } from './live.js';
+import { path } from './router.js';
+
+const ASK_EVERY = 400;
+const MISSES = 8; // in a row: of several gateways only the one that works on the task knows it
+
+export const isOver = ({ state }) => !['queued', 'running'].includes(state);
+export const addressOf = (id) => path`/api/tasks/${id}`;
+export const shareOf = ({ state, total, scanned }) => (state === 'done' ? 1 : total ? Math.min(1, scanned / total) : 0);
+export const verbOf = (action) => (action === 'clean' ? t('queue.clean') : t(`job.${action}`)).replace('…', '');
+export const stopTask = (id) => request('DELETE', addressOf(id)).catch(() => {}); // it has ended by itself
+
+// What it goes by, in words.
+export const filterOf = ({ state, name, error, olderThanMs }) => [
+  t(`state.${state}`), name && t('tasks.name', { name }), error && t('tasks.error', { error }), olderThanMs > 0 && t('tasks.older', { age: duration(olderThanMs) }),
+].filter(Boolean).join(' · ');
+
+// [the task, the problem]: asked for until it is over.
+export function useTask(id) {
+  const [task, set] = useState(null);
+  const [error, setError] = useState(null);
+  useEffect(() => {
+    let timer;
+    let misses = 0;
+    const again = () => (timer = setTimeout(look, ASK_EVERY));
+    const look = () => get(addressOf(id)).then((found) => {
+      misses = 0;
+      set(found);
+      if (isOver(found)) refreshAll();
+      else again();
+    }, (problem) => {
+      if (problem.status === 404 && ++misses < MISSES) again();
+      else setError(problem);
+    });
+    look();
+    return () => clearTimeout(timer);
+  }, [id]);
+  return [task, error];
+}
+
+// The task when it is over, or as it is after about so much time.
+export async function waitFor(id, patience) {
+  const until = performance.now() + patience;
+  for (;;) {
+    const task = await get(addressOf(id)).catch(() => null);
+    if ((task && isOver(task)) || performance.now() > until) return task;
+    await new Promise((resolve) => setTimeout(resolve, ASK_EVERY / 2));
+  }
+}
