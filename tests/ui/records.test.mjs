@@ -61,6 +61,24 @@ describe('records', () => {
     await page.context().close();
   });
 
+  test('are asked once for a job that Redis has no more', async () => {
+    const page = await open('/livez', { clock: true });
+    await page.route('**/api/events*', (route) => route.abort()); // without a stream it is time that asks again
+    const seen = [];
+    await page.goto('/jobs/notifications/sent-1');
+    await page.getByText('From the records').waitFor();
+    await page.getByText('succeeded').waitFor();
+    page.on('request', (request) => seen.push(new URL(request.url()).pathname));
+    await page.clock.runFor(30_000);
+    await page.goto('/jobs/notifications/sent-2');
+    await page.getByText('succeeded').waitFor();
+    assert.ok(!seen.includes('/api/queues/notifications/jobs/sent-1'), `asked again: ${seen}`);
+    seen.length = 0;
+    await page.clock.runFor(10_000);
+    await eventually(() => seen.includes('/api/queues/notifications/jobs/sent-2'), { what: 'a look at one that Redis has' });
+    await page.context().close();
+  });
+
   test('are not spoken of where none are kept', async () => {
     const without = await setStage({ busy: false });
     const page = await browser.open(without.sluice, '/');

@@ -28,7 +28,7 @@ export function Sparkline({ values, label }) {
   return (
     <svg class="sparkline" viewBox={`0 0 ${width} ${height}`} width={width} height={height} role="img" aria-label={label} preserveAspectRatio="none">
       <path class="spark-base" d={`M0 ${height - 0.5}H${width}`} />
-      <path d={line(values, x, y)} />
+      {values.some(Boolean) && <path d={line(values, x, y)} />}
     </svg>
   );
 }

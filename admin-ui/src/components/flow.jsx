@@ -5,10 +5,10 @@ import { useResource } from '../lib/resource.js';
 import { path } from '../lib/router.js';
 import { Card } from './basics.jsx';
 
-const BOX = { width: 190, height: 40, right: 34, down: 12 };
-const CHARACTERS = 25;
+const BOX = { width: 220, height: 40, right: 34, down: 12 };
+const CHARACTERS = { large: 29, small: 36 };
 
-const cut = (text) => visible(text.length > CHARACTERS ? `${text.slice(0, CHARACTERS - 1)}…` : text);
+const cut = (text, most) => visible(text.length > most ? `${text.slice(0, most - 1)}…` : text);
 
 // Places: depth to the right; leaves one below the other, and each parent at the middle of its children.
 function layout(nodes) {
@@ -46,15 +46,15 @@ function Node({ node, here }) {
         <title>{label}</title>
         <rect width={BOX.width} height={BOX.height} rx="5" />
         <rect class="node-mark" width="4" height={BOX.height} rx="2" />
-        <text x="12" y="16">{cut(node.name ?? node.id)}</text>
-        <text class="node-small" x="12" y="31">{cut(`${t(`state.${state}`)} · ${node.queue}`)}</text>
+        <text x="12" y="16">{cut(node.name ?? node.id, CHARACTERS.large)}</text>
+        <text class="node-small" x="12" y="31">{cut(`${t(`state.${state}`)} · ${node.queue}`, CHARACTERS.small)}</text>
       </g>
     </a>
   );
 }
 
-export function Flow({ queue, id }) {
-  const { data } = useResource(path`/api/queues/${queue}/jobs/${id}/flow`, { queue, every: 5000 });
+export function Flow({ queue, id, every }) {
+  const { data } = useResource(path`/api/queues/${queue}/jobs/${id}/flow`, { queue, every });
   if (!data || data.nodes.length < 2) return null;
   const { placed, rows, depth } = layout(data.nodes);
   const width = (depth + 1) * (BOX.width + BOX.right) - BOX.right + 2;

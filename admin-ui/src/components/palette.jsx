@@ -6,6 +6,7 @@ import { t } from '../lib/i18n.js';
 import { useResource } from '../lib/resource.js';
 import { navigate, path } from '../lib/router.js';
 import { createStore, useStore } from '../lib/store.js';
+import { IconButton } from './basics.jsx';
 import { Dialog } from './dialogs.jsx';
 
 const SHOWN = 12;
@@ -73,11 +74,14 @@ function Choices({ close }) {
   );
 }
 
-function KeyList() {
+function KeyList({ close }) {
   const list = useStore(actions).filter(({ key }) => key);
   return (
     <div class="pad">
-      <h2>{t('keys.title')}</h2>
+      <div class="row">
+        <h2 class="grow">{t('keys.title')}</h2>
+        <IconButton icon="close" label={t('close')} onClick={close} />
+      </div>
       <dl class="key-list">
         {list.map(({ key, label }) => (
           <div key={key}>
@@ -96,7 +100,7 @@ export function Palette() {
   if (!which) return null;
   return (
     <Dialog class="palette" title={t(which === 'keys' ? 'keys.title' : 'palette.hint')} onClose={close}>
-      {which === 'keys' ? <KeyList /> : <Choices close={close} />}
+      {which === 'keys' ? <KeyList close={close} /> : <Choices close={close} />}
     </Dialog>
   );
 }

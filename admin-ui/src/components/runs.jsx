@@ -25,9 +25,10 @@ export function Runs({ queue, id, job }) {
   const { data } = useResource(path`/api/records/${queue}/${id}`, { every: 0, version: `${job.attemptsMade}-${job.finishedOn}` });
   const runs = data?.items[0]?.runs ?? [];
   if (!runs.length) return null;
+  const before = Math.max(0, job.attemptsMade - runs.length); // attempts that nobody has recorded
   return (
     <Card title={t('runs')}>
-      <ol class="timeline">{runs.map((run, i) => <Run key={run.start} run={run} n={i + 1} />)}</ol>
+      <ol class="timeline">{runs.map((run, i) => <Run key={run.start} run={run} n={before + i + 1} />)}</ol>
     </Card>
   );
 }

@@ -1,4 +1,5 @@
 // Where one is, how fresh what one sees is, and who one is.
+import { useEffect, useRef } from 'preact/hooks';
 import { screens } from '../app.jsx';
 import { signOut, session } from '../lib/api.js';
 import { say } from '../lib/dialogs.js';
@@ -43,14 +44,22 @@ function User() {
   );
 }
 
+// Where one is stays in sight where the screens do not fit beside each other.
+function useInSight(path) {
+  const ref = useRef();
+  useEffect(() => ref.current.querySelector('[aria-current]')?.scrollIntoView({ block: 'nearest', inline: 'center' }), [path]);
+  return ref;
+}
+
 export function TopBar() {
   const { path } = useLocation();
+  const nav = useInSight(path);
   const chosen = useStore(theme);
   const isHere = (href) => (href === '/' ? path === '/' || path.startsWith('/queues') || path.startsWith('/jobs') : path === href || path.startsWith(`${href}/`));
   return (
     <header class="topbar">
       <a class="brand" href="/">Sluice</a>
-      <nav aria-label={t('nav')}>
+      <nav ref={nav} aria-label={t('nav')}>
         {screens().map(({ href, word }) => <a key={href} href={href} aria-current={isHere(href) ? 'page' : undefined}>{t(word)}</a>)}
       </nav>
       <button type="button" class="search" aria-label={t('palette.hint')} onClick={() => openPalette()}>

@@ -44,5 +44,5 @@ export const utc = (ms) => new Date(ms).toISOString();
 export function relative(ms, now = Date.now()) {
   const difference = ms - now;
   const [name, size] = UNITS.find(([, each]) => Math.abs(difference) >= each) ?? ['second', 1000];
-  return formatter('RelativeTimeFormat', { numeric: 'auto', style: 'narrow' }).format(Math.trunc(difference / size), name);
+  return formatter('RelativeTimeFormat', { numeric: 'auto', style: 'short' }).format(Math.trunc(difference / size), name);
 }

@@ -23,7 +23,7 @@ function Change({ row: { seq, before, after } }) {
   if (before === null && after === null) return null;
   return (
     <details>
-      <summary>{t('audit.change')}</summary>
+      <summary>{t('audit.show')}</summary>
       <Json text={JSON.stringify({ before, after })} file={`audit-${seq}.json`} />
     </details>
   );
@@ -34,8 +34,8 @@ function Row({ row }) {
     <tr>
       <th scope="row"><Time at={row.at} /></th>
       <td data-label={t('audit.action')} class="mono">{row.action}</td>
-      <td data-label={t('audit.target')} class="mono break">{visible(row.target ?? '')}{row.count > 1 && <span class="faint"> ×{number(row.count)}</span>}</td>
-      <td data-label={t('audit.sub')} class="break">{visible(row.sub ?? '')} <span class="faint">{row.org}</span></td>
+      <td data-label={t('audit.target')} class="mono break"><span>{visible(row.target ?? '')}{row.count > 1 && <span class="faint"> ×{number(row.count)}</span>}</span></td>
+      <td data-label={t('audit.sub')} class="break"><span>{visible(row.sub ?? '')} <span class="faint">{row.org}</span></span></td>
       <td data-label={t('audit.status')} class="number">{row.status}</td>
       <td><Change row={row} /></td>
     </tr>

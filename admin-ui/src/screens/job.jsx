@@ -1,5 +1,5 @@
 // One job: what it is, where it stands, what became of each attempt, and what can be done about it.
-import { useEffect, useMemo } from 'preact/hooks';
+import { useEffect, useMemo, useState } from 'preact/hooks';
 import { Badge, Button, Card, Copy, Empty, Facts, LinkButton, Loaded, LongText, ProblemBox, Progress, Skeleton, State, Time } from '../components/basics.jsx';
 import { Findings } from '../components/findings.jsx';
 import { Flow } from '../components/flow.jsx';
@@ -10,7 +10,7 @@ import { Runs } from '../components/runs.jsx';
 import { Timeline } from '../components/timeline.jsx';
 import { useActions } from '../lib/actions.js';
 import { can, canRecords } from '../lib/api.js';
-import { duration, number, visible } from '../lib/format.js';
+import { duration, number, percent, visible } from '../lib/format.js';
 import { t } from '../lib/i18n.js';
 import { member } from '../lib/json.js';
 import { useResource } from '../lib/resource.js';
@@ -18,6 +18,7 @@ import { navigate, path } from '../lib/router.js';
 import { cancelJob, changeJob, promoteJob, removeJob, retryJob, retryWithData } from '../lib/verbs.js';
 
 const ENDED = ['completed', 'failed'];
+const EVERY = 2000;
 const EDITABLE_BYTES = 200_000; // more than a text field is good for
 
 function useVerbs(queue, id, job, payload) {
@@ -55,16 +56,16 @@ function Figures({ queue, job }) {
   return (
     <Facts items={[
       [t('job.attempts'), `${job.attemptsMade} / ${job.attempts}`],
-      [t('job.priority'), job.priority ? number(job.priority) : null],
-      [t('job.delay'), job.delay ? duration(job.delay) : null],
-      [t('job.worker'), job.processedBy && <span class="mono break">{job.processedBy}</span>],
+      job.priority > 0 && [t('job.priority'), number(job.priority)],
+      job.delay > 0 && [t('job.delay'), duration(job.delay)],
+      job.processedBy && [t('job.worker'), <span class="mono break">{job.processedBy}</span>],
       job.lock && [t('job.lock'), t(job.lock.sluice ? 'job.lock.sluice' : 'job.lock.bullmq', { left: job.lock.endsInMs === null ? '–' : duration(job.lock.endsInMs) })],
       job.stalledCount > 0 && [t('job.stalled'), number(job.stalledCount)],
       job.pendingChildren > 0 && [t('job.pendingChildren'), number(job.pendingChildren)],
       job.parent && [t('job.parent'), <a class="mono break" href={path`/jobs/${job.parent.queue}/${job.parent.id}`}>{job.parent.queue}/{job.parent.id}</a>],
       job.scheduler && [t('job.scheduler'), <span class="mono">{job.scheduler}</span>],
       [t('job.org'), job.org],
-      [t('job.submittedBy'), job.submittedBy],
+      job.submittedBy && [t('job.submittedBy'), <span class="break">{visible(job.submittedBy)}</span>],
       [t('job.created'), <Time at={job.timestamp} bare />],
       [t('job.queue'), <a href={path`/queues/${queue}`}>{queue}</a>],
     ]} />
@@ -89,6 +90,12 @@ function Failure({ job, payload }) {
   );
 }
 
+// As a share of a hundred, or whatever else the worker says of it.
+function Progressing({ progress, file }) {
+  if (typeof progress === 'number') return <div class="row"><Progress value={progress / 100} label={t('job.progress')} /><span class="number">{percent(Math.min(1, progress / 100))}</span></div>;
+  return progress && <Card title={t('job.progress')}><Json text={JSON.stringify(progress)} file={file} /></Card>;
+}
+
 function Payload({ queue, id, payload, state }) {
   const part = (name) => payload.text && member(payload.text, name);
   const parts = useMemo(() => ({ data: part('data'), result: part('returnvalue'), opts: part('opts') }), [payload.text]);
@@ -105,8 +112,11 @@ function Payload({ queue, id, payload, state }) {
 export function Job({ queue, id }) {
   const address = path`/api/queues/${queue}/jobs/${id}`;
   // Also of a job that only its record knows.
-  const shown = useResource(`${address}?data=0`, { queue, every: 2000 });
+  const [settled, settle] = useState(false);
+  const shown = useResource(`${address}?data=0`, { queue, every: settled ? 0 : EVERY });
   const job = shown.data;
+  // What only its record knows, or nobody any more, will not change.
+  useEffect(() => settle(job?.source === 'archive' || shown.error?.status === 410), [job?.source, shown.error?.status]);
   // The payload is asked for once, and again when the job has ended or was tried anew.
   const payload = useResource(job ? address : null, { every: 0, raw: true, version: `${job?.attemptsMade}-${job?.finishedOn}` });
   const data = useMemo(() => payload.text && member(payload.text, 'data'), [payload.text]);
@@ -127,10 +137,10 @@ export function Job({ queue, id }) {
         {() => (
           <div class="columns">
             <div class="stack">
-              {job.state === 'active' && typeof job.progress === 'number' && <Progress value={job.progress / 100} label={t('job.progress')} />}
+              {job.state === 'active' && <Progressing progress={job.progress} file={`${queue}-${id}-progress.json`} />}
               <Failure job={job} payload={payload} />
               {!ENDED.includes(job.state) && can('explainJob') && <Findings queue={queue} id={id} />}
-              <Flow queue={queue} id={id} />
+              <Flow queue={queue} id={id} every={settled ? 0 : 5000} />
               <Payload queue={queue} id={id} payload={payload} state={job.state} />
               <Logs address={`${address}/logs`} queue={queue} total={job.logs} />
             </div>

@@ -59,10 +59,10 @@ function Row({ queue, state, job, row, chosen, toggle }) {
     <tr {...row} class={chosen ? 'chosen' : ''}>
       {toggle && <td class="check"><input type="checkbox" checked={chosen} aria-label={t('jobs.choose', { id: job.id })} onClick={(e) => toggle(job.id, e.shiftKey)} /></td>}
       <th scope="row"><a class="mono break" href={path`/jobs/${queue}/${job.id}`}>{job.id}</a></th>
-      <td data-label={t('job.name')} class="break">{visible(job.name)}</td>
-      <td data-label={t(`jobs.time.${state}`)}><Time at={timeOf(job, state)} /></td>
-      <td data-label={t('job.attempts')} class="number">{job.attemptsMade}/{job.attempts}</td>
-      <td data-label={t('jobs.outcome')}><Outcome job={job} state={state} /></td>
+      <td data-label={t('job.name')} class="plain break">{visible(job.name)}</td>
+      <td data-label={t(`jobs.time.${state}`)} class="plain when"><Time at={timeOf(job, state)} /></td>
+      <td data-label={t('job.attempts')} class={job.attemptsMade > 1 ? 'tries number' : 'tries number nil'}>{job.attemptsMade}/{job.attempts}</td>
+      <td data-label={t('jobs.outcome')} class="plain outcome"><Outcome job={job} state={state} /></td>
     </tr>
   );
 }
@@ -95,8 +95,8 @@ function Many({ queue, state, selection, filter, setBulk }) {
   return (
     <div class="actionbar">
       <span>{n ? tn('jobs.chosen', n) : t('jobs.chosen.none')}</span>
-      {verbs.map((verb) => (
-        <Button key={verb} kind={verb === 'remove' ? 'danger-text' : ''} disabled={!n} onClick={() => eachJob(queue, selection.chosen, verb).then((done) => done && selection.none())}>{t(`job.${verb}`)}</Button>
+      {n > 0 && verbs.map((verb) => (
+        <Button key={verb} kind={verb === 'remove' ? 'danger-text' : ''} onClick={() => eachJob(queue, selection.chosen, verb).then((done) => done && selection.none())}>{t(`job.${verb}`)}</Button>
       ))}
       {can('bulkJobs') && (
         <span class="row grow end">

@@ -46,7 +46,7 @@ function Head({ order }) {
         </th>
       ))}
       <th scope="col" class="number">{t('column.failing')}</th>
-      <th scope="col">{t('column.hour')}</th>
+      <th scope="col" class="spark-column">{t('column.hour')}</th>
     </tr>
   );
 }
@@ -85,19 +85,20 @@ function Row({ queue, row }) {
 function Cells({ queue, row }) {
   const { name, counts, rates } = queue;
   const share = failureShare(queue);
-  const cell = (column, content) => <td class="number" data-label={t(`column.${column}`)}>{content ?? <span class="faint">–</span>}</td>;
+  // What is nothing has no place on a phone.
+  const cell = (column, content, n = 1) => <td class={n ? 'number' : 'number nil'} data-label={t(`column.${column}`)}>{content ?? <span class="faint">–</span>}</td>;
   return (
     <tr {...row} class={queue.alarms[0] ? `attention ${queue.alarms[0].severity}` : ''}>
       <th scope="row"><Name queue={queue} /></th>
-      {cell('waiting', <Count queue={name} state={counts.waiting || !counts.prioritized ? 'waiting' : 'prioritized'} n={waitingOf(queue)} />)}
-      {cell('active', <Count queue={name} state="active" n={counts.active} />)}
-      {cell('delayed', <Count queue={name} state="delayed" n={counts.delayed} />)}
-      {cell('failed', <Count queue={name} state="failed" n={counts.failed} />)}
-      {cell('completed', <Count queue={name} state="completed" n={counts.completed} />)}
-      {cell('in', <Rate value={rates.in} />)}
-      {cell('out', <Rate value={rates.out} />)}
-      {cell('oldest', <Duration ms={queue.oldestWaitingAgeMs} />)}
-      {cell('failing', share === null ? null : share === 0 ? <span class="faint">0</span> : percent(share))}
+      {cell('waiting', <Count queue={name} state={counts.waiting || !counts.prioritized ? 'waiting' : 'prioritized'} n={waitingOf(queue)} />, waitingOf(queue))}
+      {cell('active', <Count queue={name} state="active" n={counts.active} />, counts.active)}
+      {cell('delayed', <Count queue={name} state="delayed" n={counts.delayed} />, counts.delayed)}
+      {cell('failed', <Count queue={name} state="failed" n={counts.failed} />, counts.failed)}
+      {cell('completed', <Count queue={name} state="completed" n={counts.completed} />, counts.completed)}
+      {cell('in', <Rate value={rates.in} />, rates.in)}
+      {cell('out', <Rate value={rates.out} />, rates.out)}
+      {cell('oldest', <Duration ms={queue.oldestWaitingAgeMs} />, queue.oldestWaitingAgeMs)}
+      {cell('failing', share === null ? null : share === 0 ? <span class="faint">0</span> : percent(share), share)}
       <td class="spark-column"><Hour name={name} /></td>
     </tr>
   );

@@ -49,7 +49,7 @@ function Workers({ queue }) {
               {items.map((worker, i) => (
                 <tr key={i}>
                   <th scope="row"><Badge>{t(`workers.kind.${worker.kind}`)}</Badge></th>
-                  <td class="mono break" data-label={t('workers.name')}>{worker.name ?? '–'}{worker.sub && <span class="faint"> {worker.org}/{worker.sub}</span>}</td>
+                  <td class="mono break" data-label={t('workers.name')}><span>{worker.name ?? '–'}{worker.sub && <span class="faint"> {worker.org}/{worker.sub}</span>}</span></td>
                   <td class="mono break" data-label={t('workers.where')}>{worker.address ?? '–'}</td>
                   <td class="number" data-label={t('workers.active')}>{worker.active ?? '–'}</td>
                   <td data-label={t('workers.seen')}><Time at={worker.lastSeen ?? worker.since} /></td>
@@ -77,7 +77,7 @@ const Figures = ({ detail }) => (
     [t('column.in'), perSecond(detail.rates.in)],
     [t('column.out'), perSecond(detail.rates.out) ?? <span class="faint">{t('notreported')}</span>],
     [t('column.oldest'), detail.oldestWaitingAgeMs === null ? null : duration(detail.oldestWaitingAgeMs)],
-    [t('queue.processor'), detail.processor ?? null],
+    [t('queue.processor'), detail.processor === 'none' ? t('queue.processor.none') : detail.processor],
     [t('queue.concurrency'), detail.concurrency ? number(detail.concurrency) : null],
     detail.limiter?.max && [t('queue.limiter'), t('queue.limiter.value', { max: number(detail.limiter.max), duration: duration(detail.limiter.duration) })],
     [t('queue.added'), number(detail.added)],

@@ -51,7 +51,7 @@ export function Status() {
     <>
       <h1>{t('nav.status')}</h1>
       {!state ? <Skeleton rows={3} /> : (
-        <Card title={t(state.ready ? 'status.ready' : state.unreachable ? 'status.unreachable' : 'status.notready')} actions={<Button onClick={again}>{t('retry.load')}</Button>}>
+        <Card title={t(state.ready ? 'status.ready' : state.unreachable ? 'status.unreachable' : 'status.notready')} actions={<Button onClick={again}>{t('status.again')}</Button>}>
           <TableFrame label={t('status.check')}><table class="table">
             <thead><tr><th>{t('status.check')}</th><th>{t('status.state')}</th><th>{t('status.detail')}</th></tr></thead>
             <tbody>{state.checks.map((check) => <Check key={check.name} {...check} />)}</tbody>
