@@ -74,6 +74,25 @@ describe('screens', () => {
     });
   }
 
+  // 320 pixels are a window of 1280 enlarged to 400 %.
+  for (const [what, look] of [['enlarged to 400 %', { width: 320, height: 256 }], ['in German on a small desk', { width: 1000, height: 760, language: 'de-DE' }]]) {
+    test(`nothing is cut off: ${what}`, async () => {
+      const page = await browser.open(stage.sluice, '/livez', look);
+      for (const [name, path] of SCREENS.filter(([each]) => !['queue-paused', 'jobs-empty', 'job-delayed', 'job-archived', 'job-gone', 'not-found'].includes(each))) {
+        await page.goto(path);
+        await page.locator('h1').waitFor();
+        await page.locator('.skeleton').first().waitFor({ state: 'detached' });
+        assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), `${name} is wider than the window`);
+        const hidden = await page.evaluate(() => {
+          const here = document.querySelector('.topbar [aria-current]')?.getBoundingClientRect();
+          return here && (here.left < 0 || here.right > innerWidth);
+        });
+        assert.ok(!hidden, `${name}: where one is cannot be seen`);
+      }
+      await page.context().close();
+    });
+  }
+
   test('German', async () => {
     const page = await browser.open(stage.sluice, '/queues/invoices', { language: 'de-DE' });
     await page.getByRole('button', { name: 'Fortsetzen' }).first().waitFor();
@@ -81,13 +100,13 @@ describe('screens', () => {
     await page.goto('/');
     await page.getByText('hat keinen Worker').first().waitFor();
     await shoot(page, 'overview-german');
-    await page.getByLabel('Sprache').selectOption('en');
-    await page.getByText('has no worker').first().waitFor();
     for (const [path, text] of [['/queues/legacy-import', 'Kein Worker nimmt Jobs dieser Queue, und 2 warten.'], ['/jobs/orders/tomorrow', 'verzögert.'], ['/jobs/orders/held-order', 'Ein Worker hat den Job: warehouse-1.'], ['/jobs/invoices/1', 'Vor ihm ']]) {
       await page.goto(path);
       await page.locator('.findings').getByText(text).first().waitFor();
     }
     await page.goto('/');
+    await page.getByLabel('Sprache').selectOption('en');
+    await page.getByText('has no worker').first().waitFor();
     await page.context().close();
   });
 
