@@ -1,12 +1,13 @@
 #include "lib/json/jtext.h"
 
+#include <endian.h>
 #include <stdint.h>
 
 #define ONES UINT64_C(0x0101010101010101)
 #define HIGH UINT64_C(0x8080808080808080)
 
 /* The high bit of a byte is set where the byte is a quote, a backslash, a control character or past ASCII. A borrow can set
- * further bits, but only above a byte that is set rightly, so zero means zero. */
+ * further bits, but only above a byte that is set rightly: the lowest bit that is set is right, and zero means zero. */
 static uint64_t stops(uint64_t w)
 {
 	uint64_t quote = w ^ (ONES * '"');
@@ -14,21 +15,29 @@ static uint64_t stops(uint64_t w)
 	return ((quote - ONES) | (backslash - ONES) | (w - ONES * 0x20) | w) & HIGH;
 }
 
-static bool is_plain(char c)
+/* How many bytes at p come before the first that stops; 8: all. */
+static size_t plain_bytes(const char *p)
 {
-	return (unsigned char)c >= 0x20 && (unsigned char)c < 0x80 && c != '"' && c != '\\';
+	uint64_t w;
+	memcpy(&w, p, sizeof(w));
+	uint64_t at = stops(le64toh(w));
+	return at ? (size_t)__builtin_ctzll(at) / 8 : sizeof(w);
 }
+
+static const bool is_plain[256] = {[' '... '!'] = true, ['#'... '['] = true, [']'... 0x7f] = true};
 
 const char *jtext_skip_plain(const char *p, const char *end)
 {
+	const char *start = p;
 	while (end - p >= 8) {
-		uint64_t w;
-		memcpy(&w, p, sizeof(w));
-		if (stops(w))
-			break;
-		p += 8;
+		size_t n = plain_bytes(p);
+		p += n;
+		if (n < 8)
+			return p;
 	}
-	while (p < end && is_plain(*p))
+	if (p < end && end - start >= 8) /* the rest, with bytes ahead of it that are known to be plain */
+		return end - 8 + plain_bytes(end - 8);
+	while (p < end && is_plain[(unsigned char)*p])
 		p++;
 	return p;
 }
