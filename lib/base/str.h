@@ -41,7 +41,11 @@ static inline struct str str_sub(struct str s, size_t from, size_t n)
 
 bool str_starts(struct str s, struct str prefix);
 bool str_ends(struct str s, struct str suffix);
-bool str_ieq(struct str a, struct str b); /* ASCII letters compare without case */
+bool str_same_letters(const char *a, const char *b, size_t n); /* ASCII letters compare without case */
+static inline bool str_ieq(struct str a, struct str b)
+{
+	return a.n == b.n && str_same_letters(a.p, b.p, a.n);
+}
 bool str_ieqz(const char *a, const char *b); /* the same of texts that end in NUL; most differ at once */
 struct str str_trim(struct str s);        /* without spaces and tabs at both ends */
 
