@@ -2,6 +2,8 @@
  * buffer that is used again. */
 #include "lib/redis/rmux.h"
 
+#define ARG_FRAME_BYTES (1 + STR_U64_SIZE + 2 + 2) /* what stands around an argument */
+
 static void add_header(struct buf *b, char kind, size_t n)
 {
 	buf_addc(b, kind);
@@ -15,11 +17,22 @@ void rcmd_begin(struct rcmd *c, size_t n_args)
 	c->commands++;
 }
 
+/* Nearly all of a command goes through here, so there is one look at the room for the whole of an argument. */
 void rcmd_arg(struct rcmd *c, struct str s)
 {
-	add_header(&c->wire, '$', s.n);
-	buf_adds(&c->wire, s);
-	buf_add(&c->wire, "\r\n", 2);
+	char room[STR_U64_SIZE];
+	struct str size = str_of_u64(room, s.n);
+	struct buf *b = &c->wire;
+	buf_reserve(b, s.n + ARG_FRAME_BYTES);
+	if (b->failed)
+		return;
+	char *at = b->p + b->n;
+	*at++ = '$';
+	at = mempcpy(at, size.p, size.n);
+	at = mempcpy(at, "\r\n", 2);
+	at = s.n ? mempcpy(at, s.p, s.n) : at;
+	at = mempcpy(at, "\r\n", 3); /* and the NUL */
+	b->n = (size_t)(at - b->p) - 1;
 }
 
 void rcmd_argz(struct rcmd *c, const char *z)
