@@ -47,10 +47,9 @@ static bool is_for_page(const struct request *r)
 static bool step_route(struct request *r, struct response *res)
 {
 	struct server *s = r->x_->worker->server;
-	const struct route_table *t = r->deps->routes;
 	const struct route *route = NULL;
 	bool options = str_is(r->method, "OPTIONS");
-	enum route_match m = route_find(t, r->method, r->path, r->arena, &route, r->params, r->x_->allow, sizeof(r->x_->allow));
+	enum route_match m = route_find(&s->router, r->method, r->path, r->arena, &route, r->params, r->x_->allow, sizeof(r->x_->allow));
 	if (m == ROUTE_NO_METHOD && options)
 		return answer_options(r, res);
 	if (atomic_load(&s->phase) == SERVER_REFUSING && !(route && route->flags & ROUTE_PROBE)) {
@@ -75,7 +74,7 @@ static bool step_route(struct request *r, struct response *res)
 		return false;
 	}
 	r->route = route;
-	r->x_->route_state = &s->routes[route - t->rows];
+	r->x_->route_state = &s->routes[route - r->deps->routes->rows];
 	return true;
 }
 

@@ -56,6 +56,18 @@ struct route_table {
 
 extern const struct route_table ROUTES; /* gateway/routes/routes.def */
 
+#define ROUTE_PATTERN_MAX 255 /* bytes */
+
+/* The table with what makes finding quick. */
+struct router {
+	const struct route_table *table;
+	unsigned char *literal; /* of each row: the bytes ahead of its first parameter */
+};
+
+/* The table must outlive it. 0 or ERR_NOMEM; after success router_release. */
+int router_init(struct router *router, const struct route_table *t) MUST_CHECK;
+void router_release(struct router *router);
+
 enum route_match { ROUTE_FOUND, ROUTE_NO_PATH, ROUTE_NO_METHOD, ROUTE_BAD_PATH };
 
 #define ROUTE_ALLOW_SIZE 64
@@ -63,7 +75,7 @@ enum route_match { ROUTE_FOUND, ROUTE_NO_PATH, ROUTE_NO_METHOD, ROUTE_BAD_PATH }
 /* Matches the raw path segment by segment; a decoded "%2F" is data inside its segment; "%00", control characters, "." and ".." segments,
  * empty segments and bad escapes are ROUTE_BAD_PATH. Where two patterns fit, the one whose first difference is a literal segment
  * wins. HEAD finds GET's row. On ROUTE_NO_METHOD `allow` gets "GET, HEAD, POST". Any thread. */
-enum route_match route_find(const struct route_table *t, struct str method, struct str raw_path, struct arena *a, const struct route **out,
+enum route_match route_find(const struct router *router, struct str method, struct str raw_path, struct arena *a, const struct route **out,
 			    struct str params[REQUEST_MAX_PARAMS], char *allow, size_t allow_size);
 
 #endif

@@ -33,7 +33,7 @@ static int prepare_routes(struct server *s, struct err *err)
 {
 	const struct http_deps *d = &s->deps;
 	s->routes = calloc(d->routes->count + 1, sizeof(*s->routes));
-	if (!s->routes)
+	if (!s->routes || router_init(&s->router, d->routes) < 0)
 		return err_set(err, ERR_NOMEM, "no memory for the routes");
 	for (unsigned i = 0; i < d->routes->count; i++) {
 		const struct route *row = &d->routes->rows[i];
@@ -194,6 +194,7 @@ void server_stop(struct server *s)
 	ratelimit_free(s->rate);
 	cond_release(&s->idle);
 	lock_release(&s->mu);
+	router_release(&s->router);
 	free(s->routes);
 	free(s);
 }

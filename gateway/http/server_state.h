@@ -7,6 +7,7 @@
 
 #include "gateway/http/exchange.h"
 #include "gateway/http/ratelimit.h"
+#include "gateway/http/route.h"
 #include "gateway/http/server.h"
 #include "lib/base/lock.h"
 #include "lib/metrics/metrics.h"
@@ -36,6 +37,7 @@ struct server {
 	unsigned threads;
 	unsigned port;
 	int listener;               /* civetweb's listening socket; -1: not known */
+	struct router router;
 	struct route_state *routes; /* deps.routes->count + 1 */
 	struct ratelimit *rate;     /* NULL: off */
 	struct lateness *lateness;

@@ -17,8 +17,10 @@ struct look {
 
 static struct look look(struct arena *a, struct str method, struct str path)
 {
+	static struct router router;
 	struct look l = {0};
-	l.match = route_find(&ROUTES, method, path, a, &l.route, l.params, l.allow, sizeof(l.allow));
+	bug_on(!router.table && router_init(&router, &ROUTES) < 0);
+	l.match = route_find(&router, method, path, a, &l.route, l.params, l.allow, sizeof(l.allow));
 	return l;
 }
 

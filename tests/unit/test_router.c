@@ -27,6 +27,7 @@ static const struct route rows[] = {
 static const struct route_table table = {rows, ARRAY_LEN(rows)};
 
 struct fixture {
+	struct router router;
 	struct arena a;
 	const struct route *route;
 	struct str params[REQUEST_MAX_PARAMS];
@@ -38,7 +39,7 @@ static enum route_match find(struct fixture *f, const char *method, const char *
 	memset(f->params, 0, sizeof(f->params));
 	f->route = NULL;
 	f->allow[0] = '\0';
-	return route_find(&table, str_from(method), str_from(path), &f->a, &f->route, f->params, f->allow, sizeof(f->allow));
+	return route_find(&f->router, str_from(method), str_from(path), &f->a, &f->route, f->params, f->allow, sizeof(f->allow));
 }
 
 static void test_find(void **state)
@@ -98,12 +99,14 @@ static int setup(void **state)
 	static struct fixture f;
 	arena_init(&f.a, 0);
 	*state = &f;
-	return 0;
+	return router_init(&f.router, &table);
 }
 
 static int teardown(void **state)
 {
-	arena_release(&((struct fixture *)*state)->a);
+	struct fixture *f = *state;
+	router_release(&f->router);
+	arena_release(&f->a);
 	return 0;
 }
 
