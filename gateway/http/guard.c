@@ -5,9 +5,27 @@
 
 #define CONTENT_LENGTH_DIGITS 10
 
-/* Fields that mean something else when they come twice. */
-static const char *const single_fields[] = {"Host",   "Content-Length", "Transfer-Encoding", "Authorization", "Content-Type", "Content-Encoding",
-					    "Expect", "Origin",         "Idempotency-Key",   "Cookie"};
+/* The fields that are looked at here, and those that mean something else when they come twice. */
+enum field {
+	HOST, CONTENT_LENGTH, TRANSFER_ENCODING, CONNECTION, UPGRADE,
+	AUTHORIZATION, CONTENT_TYPE, CONTENT_ENCODING, EXPECT, ORIGIN, IDEMPOTENCY_KEY, COOKIE,
+	FIELD_COUNT
+};
+
+static const struct {
+	const char *name;
+	bool may_repeat;
+} FIELDS[FIELD_COUNT] = {
+	[HOST] = {"Host", false}, [CONTENT_LENGTH] = {"Content-Length", false}, [TRANSFER_ENCODING] = {"Transfer-Encoding", false},
+	[CONNECTION] = {"Connection", true}, [UPGRADE] = {"Upgrade", true}, [AUTHORIZATION] = {"Authorization", false},
+	[CONTENT_TYPE] = {"Content-Type", false}, [CONTENT_ENCODING] = {"Content-Encoding", false}, [EXPECT] = {"Expect", false},
+	[ORIGIN] = {"Origin", false}, [IDEMPOTENCY_KEY] = {"Idempotency-Key", false}, [COOKIE] = {"Cookie", false},
+};
+
+struct examined {
+	const struct guard_request *in;
+	struct str fields[FIELD_COUNT]; /* the first of each, trimmed; STR_NONE: it did not come */
+};
 
 static int refuse(struct guard_facts *out, enum problem p, const char *reason)
 {
@@ -35,51 +53,64 @@ static bool is_token(const char *z)
 	return *p == '\0' && p != z;
 }
 
-static bool has_control(const char *z)
+#define ONES UINT64_C(0x0101010101010101)
+#define HIGH UINT64_C(0x8080808080808080)
+
+/* Eight bytes at a time: may one of them be a control character? A tab is taken for one; what is above ASCII is none. */
+static bool may_have_control(uint64_t w)
 {
-	for (; *z; z++)
-		if (((unsigned char)*z < 0x20 && *z != '\t') || *z == 0x7f)
+	uint64_t rubout = w ^ (ONES * 0x7f);
+	return (((w - ONES * 0x20) & ~w) | ((rubout - ONES) & ~rubout)) & HIGH;
+}
+
+static bool has_control(struct str s)
+{
+	size_t i = 0;
+	for (uint64_t w; s.n - i >= sizeof(w); i += sizeof(w)) {
+		memcpy(&w, s.p + i, sizeof(w));
+		if (may_have_control(w))
+			break;
+	}
+	for (; i < s.n; i++)
+		if (((unsigned char)s.p[i] < 0x20 && s.p[i] != '\t') || s.p[i] == 0x7f)
 			return true;
 	return false;
 }
 
-static struct str field(const struct guard_request *in, const char *name)
+/* FIELD_COUNT: none of them. */
+static enum field field_of(const char *name)
 {
-	for (unsigned i = 0; i < in->n_headers; i++)
-		if (str_ieqz(in->headers[i].name, name))
-			return str_trim(str_from(in->headers[i].value));
-	return STR_NONE;
+	unsigned f = 0;
+	while (f < FIELD_COUNT && !((name[0] | 0x20) == (FIELDS[f].name[0] | 0x20) && str_ieqz(name, FIELDS[f].name)))
+		f++;
+	return f;
 }
 
-/* The bit of a single field; 0 for others. */
-static unsigned single_bit(const char *name)
+static int check_fields(struct examined *e, struct guard_facts *out)
 {
-	for (unsigned i = 0; i < ARRAY_LEN(single_fields); i++)
-		if ((name[0] | 0x20) == (single_fields[i][0] | 0x20) && str_ieqz(name, single_fields[i]))
-			return 1u << i;
-	return 0;
-}
-
-static int check_fields(const struct guard_request *in, struct guard_facts *out)
-{
-	if (in->n_headers >= GUARD_MAX_HEADERS)
+	if (e->in->n_headers >= GUARD_MAX_HEADERS)
 		return refuse(out, PROBLEM_HEADERS_TOO_LARGE, "more than 63 header fields");
-	unsigned seen = 0;
-	for (unsigned i = 0; i < in->n_headers; i++) {
-		unsigned single = single_bit(in->headers[i].name);
-		if (!is_token(in->headers[i].name))
+	for (unsigned i = 0; i < e->in->n_headers; i++) {
+		const struct guard_header *h = &e->in->headers[i];
+		struct str value = str_from(h->value);
+		if (!is_token(h->name))
 			return refuse(out, PROBLEM_BAD_REQUEST, "a header field's name has characters that are not allowed");
-		if (has_control(in->headers[i].value))
+		if (has_control(value))
 			return refuse(out, PROBLEM_BAD_REQUEST, "a header field's value has control characters");
-		if (seen & single)
+		enum field f = field_of(h->name);
+		if (f == FIELD_COUNT)
+			continue;
+		if (!e->fields[f].p)
+			e->fields[f] = str_trim(value);
+		else if (!FIELDS[f].may_repeat)
 			return refuse(out, PROBLEM_BAD_REQUEST, "a header field that may come once came twice");
-		seen |= single;
 	}
 	return 0;
 }
 
-static int check_method(const struct guard_request *in, struct guard_facts *out)
+static int check_method(struct examined *e, struct guard_facts *out)
 {
+	const struct guard_request *in = e->in;
 	if (!is_token(in->method))
 		return refuse(out, PROBLEM_BAD_REQUEST, "the method is not a token");
 	if (str_is(str_from(in->method), "CONNECT") || str_is(str_from(in->method), "TRACE"))
@@ -87,10 +118,10 @@ static int check_method(const struct guard_request *in, struct guard_facts *out)
 	return 0;
 }
 
-static int check_version(const struct guard_request *in, struct guard_facts *out)
+static int check_version(struct examined *e, struct guard_facts *out)
 {
-	out->http10 = str_is(str_from(in->version), "1.0");
-	if (!out->http10 && !str_is(str_from(in->version), "1.1"))
+	out->http10 = str_is(str_from(e->in->version), "1.0");
+	if (!out->http10 && !str_is(str_from(e->in->version), "1.1"))
 		return refuse(out, PROBLEM_NOT_IMPLEMENTED, "the HTTP version is neither 1.0 nor 1.1");
 	return 0;
 }
@@ -103,9 +134,9 @@ static bool is_authority(struct str s)
 	return s.n > 0;
 }
 
-static int check_host(const struct guard_request *in, struct guard_facts *out)
+static int check_host(struct examined *e, struct guard_facts *out)
 {
-	struct str host = field(in, "Host");
+	struct str host = e->fields[HOST];
 	if (!host.p)
 		return out->http10 ? 0 : refuse(out, PROBLEM_BAD_REQUEST, "the Host header is missing");
 	return is_authority(host) ? 0 : refuse(out, PROBLEM_BAD_REQUEST, "the Host header is not a host");
@@ -125,10 +156,10 @@ static int parse_length(struct str s, struct guard_facts *out)
 	return 0;
 }
 
-static int check_framing(const struct guard_request *in, struct guard_facts *out)
+static int check_framing(struct examined *e, struct guard_facts *out)
 {
-	struct str coding = field(in, "Transfer-Encoding");
-	struct str length = field(in, "Content-Length");
+	struct str coding = e->fields[TRANSFER_ENCODING];
+	struct str length = e->fields[CONTENT_LENGTH];
 	out->chunked = coding.p != NULL;
 	out->content_length = out->chunked ? -1 : 0;
 	if (!coding.p)
@@ -142,46 +173,47 @@ static int check_framing(const struct guard_request *in, struct guard_facts *out
 	return 0;
 }
 
-static int check_target(const struct guard_request *in, struct guard_facts *out)
+static int check_target(struct examined *e, struct guard_facts *out)
 {
-	struct str uri = str_from(in->uri);
+	struct str uri = str_from(e->in->uri);
 	if (str_starts(uri, STR("http://"))) {
 		struct str path = str_sub(uri, 7, uri.n - 7);
 		struct str authority = str_cut(&path, '/');
-		if (!str_ieq(authority, field(in, "Host")))
+		if (!str_ieq(authority, e->fields[HOST]))
 			return refuse(out, PROBLEM_BAD_REQUEST, "the request target names another host than the Host header");
 		uri = path.p ? (struct str){path.p - 1, path.n + 1} : STR("/");
 	}
 	const char *reason = uri_path_fault(uri);
-	if (!reason && in->query)
-		reason = uri_query_fault(str_from(in->query));
+	if (!reason && e->in->query)
+		reason = uri_query_fault(str_from(e->in->query));
 	out->path = uri;
 	return reason ? refuse(out, PROBLEM_BAD_REQUEST, reason) : 0;
 }
 
 /* Mirrors how the server library decides; when it says no, the connection is closed whatever we answered. */
-static int note_keep_alive(const struct guard_request *in, struct guard_facts *out)
+static int note_keep_alive(struct examined *e, struct guard_facts *out)
 {
-	struct str options = field(in, "Connection");
+	struct str options = e->fields[CONNECTION];
 	out->keep_alive = !options.p && !out->http10;
 	while (options.p) {
 		struct str option = str_trim(str_cut(&options, ','));
 		if (str_ieq(option, STR("keep-alive")))
 			out->keep_alive = true;
 	}
-	if (field(in, "Upgrade").p)
+	if (e->fields[UPGRADE].p)
 		out->keep_alive = false;
 	return 0;
 }
 
 int guard_check(const struct guard_request *in, struct guard_facts *out)
 {
-	typedef int check_fn(const struct guard_request *in, struct guard_facts *out);
+	typedef int check_fn(struct examined *e, struct guard_facts *out);
 	static check_fn *const checks[] = {check_fields,  check_method, check_version,  check_host,
 					   check_framing, check_target, note_keep_alive};
+	struct examined e = {.in = in};
 	*out = (struct guard_facts){0};
 	for (unsigned i = 0; i < ARRAY_LEN(checks); i++) {
-		int rc = checks[i](in, out);
+		int rc = checks[i](&e, out);
 		if (rc < 0) {
 			out->keep_alive = false;
 			return rc;

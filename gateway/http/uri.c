@@ -53,10 +53,17 @@ static bool utf8_step(struct utf8_run *u, unsigned char c)
 	return true;
 }
 
+/* Bytes of a request target that need no further look. */
+static const bool unremarkable[256] = {['!'... '"'] = true, ['$'] = true, ['&'... '~'] = true};
+
 static const char *text_fault(struct str raw)
 {
 	struct utf8_run utf8 = {0};
 	for (size_t i = 0; i < raw.n;) {
+		if (!utf8.left && unremarkable[(unsigned char)raw.p[i]]) {
+			i++;
+			continue;
+		}
 		unsigned char plain = (unsigned char)raw.p[i];
 		if (plain <= 0x20 || plain >= 0x7f || plain == '#')
 			return "the request target has characters that must be percent-encoded";
