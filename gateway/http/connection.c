@@ -12,7 +12,7 @@
 #include "lib/log/log.h"
 
 #define ARENA_KEPT_BYTES (64 << 10)
-#define BODY_KEPT_BYTES (64 << 10)
+#define BUFFER_KEPT_BYTES (64 << 10)
 
 /* ---- one request ------------------------------------------------------------------------------------------------------ */
 
@@ -116,20 +116,20 @@ static void enter(struct worker *w, const struct mg_request_info *info)
 	atomic_fetch_add(&w->server->in_flight, 1);
 }
 
+static void keep_or_release(struct buf *kept, struct buf used)
+{
+	if (used.cap > BUFFER_KEPT_BYTES)
+		buf_release(&used);
+	*kept = used;
+}
+
 void exchange_clean(struct worker *w)
 {
-	buf_release(&w->response.headers);
+	keep_or_release(&w->headers, w->response.headers);
 	if (w->arena.used > ARENA_KEPT_BYTES)
 		arena_release(&w->arena);
 	else
 		arena_reset(&w->arena);
-}
-
-static void keep_or_release(struct buf *kept, struct buf used)
-{
-	if (used.cap > BODY_KEPT_BYTES)
-		buf_release(&used);
-	*kept = used;
 }
 
 void exchange_leave(struct worker *w)
@@ -195,7 +195,8 @@ static int on_request(struct mg_connection *conn)
 	}
 	enter(w, info);
 	*x = (struct exchange){.worker = w, .conn = conn, .info = info, .started_us = clock_mono_us(), .arrived = wire_received()};
-	w->response = (struct response){.file_fd = -1, .content_type = "application/json", .body = w->body};
+	w->response = (struct response){.file_fd = -1, .content_type = "application/json", .headers = w->headers, .body = w->body};
+	buf_clear(&w->response.headers);
 	buf_clear(&w->response.body);
 	if (fill_request(&w->request, x) < 0)
 		response_problem(&w->request, &w->response, PROBLEM_INTERNAL, "There was not enough memory for the request.");
@@ -322,6 +323,7 @@ static void on_thread_end(const struct mg_context *context, int type, void *poin
 	arena_release(&w->arena);
 	buf_release(&w->head);
 	buf_release(&w->body);
+	buf_release(&w->headers);
 	free(w);
 }
 

@@ -74,6 +74,7 @@ struct worker {
 	struct response response;
 	struct buf head;              /* header lines of the response */
 	struct buf body;              /* body of the response */
+	struct buf headers;           /* the handler's header lines */
 	struct late_answer late;
 	const char *receive_buffer;   /* civetweb's, learnt from the requests seen */
 	char date[32];                /* of date_s */
