@@ -298,12 +298,15 @@ static int line_up(struct bq *bq, struct waiter *w)
 	return lane ? 0 : ERR_NOMEM;
 }
 
+#define ARGS_ROOM 512 /* what the arguments of most jobs take beside their data */
+
 static int send_one(struct bq *bq, struct waiter *w, struct err *err)
 {
 	int rc = bq_add_check(w->job, err);
 
 	if (rc < 0)
 		return rc;
+	buf_reserve(&w->args.wire, w->job->data.n + ARGS_ROOM);
 	w->text = bq_add_encode(&w->args, w->queue, w->job);
 	bq_add_place(&w->text, 1, &w->args);
 	rc = w->args.wire.failed ? ERR_NOMEM : line_up(bq, w);

@@ -9,6 +9,8 @@
 #define ARGS_ALIKE 6
 #define ARGS_OWN 2
 
+#define OPTS_ROOM 384 /* bytes that most jobs' options have as JSON */
+
 /* Outcomes of add.lua. */
 enum outcome {
 	OUTCOME_CREATED = 1,
@@ -130,6 +132,7 @@ static void put_json_opts(struct rcmd *cmd, const struct bq_add *job)
 	struct buf b = BUF_INIT;
 	struct jwrite w = jwrite_into(&b);
 
+	buf_reserve(&b, OPTS_ROOM);
 	bq_opts_write_stored(&w, &job->opts);
 	bq_arg_packed(cmd, &b);
 }
