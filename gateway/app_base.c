@@ -4,6 +4,7 @@
 
 #include <openssl/crypto.h>
 
+#include "gateway/creations.h"
 #include "gateway/declared.h"
 #include "gateway/openapi/openapi.h"
 #include "gateway/sample.h"
@@ -121,13 +122,20 @@ int queues_start(struct app *a, struct err *err)
 	int rc = declared_load(&a->queues, a->cfg, err);
 	if (rc < 0)
 		return rc;
+	a->creations = creations_new(a->services.metrics, &a->queues);
+	if (!a->creations) {
+		declarations_release(&a->queues);
+		return app_no_memory(err);
+	}
 	a->services.queues = &a->queues;
+	a->services.creations = a->creations;
 	a->services.prefix = a->cfg->bullmq_prefix;
 	return 0;
 }
 
 void queues_stop(struct app *a)
 {
+	creations_free(a->creations);
 	declarations_release(&a->queues);
 }
 

@@ -11,6 +11,7 @@ struct auth;
 struct bq;
 struct config;
 struct counts;
+struct creations;
 struct declarations;
 struct docstore;
 struct hub;
@@ -32,6 +33,7 @@ struct services {
 	struct auth *auth;
 	struct bq *bq;
 	const struct declarations *queues;
+	const struct creations *creations; /* counts what is created */
 	struct docstore *documents;
 	struct counts *counts;         /* of declared queues */
 	struct hub *hub;               /* waits for jobs' events */

@@ -4,7 +4,6 @@
 #include "gateway/http/server.h"
 #include "lib/base/digest.h"
 #include "lib/config/config.h"
-#include "lib/metrics/metrics.h"
 
 #define IDEMPOTENCY_KEY_MAX 255
 
@@ -179,11 +178,4 @@ void creation_add_problem(struct jwrite *w, struct response *item)
 	jw_kraw(w, "problem", buf_str(&item->body));
 	buf_release(&item->body);
 	buf_release(&item->headers);
-}
-
-void creation_count(const struct services *s, const struct bq_queue *q, const struct bq_added *added)
-{
-	metrics_add(s->metrics, added->created && !added->replayed ? M_JOBS_ENQUEUED : M_JOBS_DEDUPLICATED, 1, (struct str[]){q->name});
-	if (added->replayed)
-		metrics_add(s->metrics, M_IDEMPOTENCY_REPLAYS, 1, (struct str[]){STR("replayed")});
 }

@@ -1,4 +1,4 @@
-/* What every route that creates jobs does in the same way: options, idempotency, counting. A request's thread; results are in its arena. */
+/* What every route that creates jobs does in the same way: options, idempotency. A request's thread; results are in its arena. */
 #ifndef SLUICE_GATEWAY_ROUTES_CREATION_H
 #define SLUICE_GATEWAY_ROUTES_CREATION_H
 
@@ -43,8 +43,6 @@ void creation_set_key(struct bq_add *job, struct idempotency idem);
 /* In an answer that goes item by item, what stands for one that was not added: "problem" with the members of a problem of its own. `item`, which
  * response_invalid, _problem or _error has filled, is emptied. */
 void creation_add_problem(struct jwrite *w, struct response *item);
-
-void creation_count(const struct services *s, const struct bq_queue *q, const struct bq_added *added);
 
 /* May jobs of this queue (NULL: not declared) carry the data at `data`? What is wrong goes into the report. */
 bool creation_payload_fits(const struct declaration *decl, const struct jdoc *doc, uint32_t data, struct str prefix,

@@ -1,5 +1,6 @@
 /* Creating jobs: the three endpoints of the guide, and the general one. */
 #include "gateway/admission.h"
+#include "gateway/creations.h"
 #include "gateway/http/audit.h"
 #include "gateway/http/route.h"
 #include "gateway/routes/access.h"
@@ -24,6 +25,9 @@ static bool read_query_options(struct request *r, struct bq_opts *out, struct sc
 	struct jdoc_fault fault;
 	uint32_t given = 0;
 
+	bq_opts_init(out);
+	if (r->query.n == 0)
+		return true;
 	jw_open(&w, '{');
 	for (size_t i = 0; i < ARRAY_LEN(IN_QUERY); i++) {
 		struct str value = request_query(r, IN_QUERY[i].name);
@@ -39,7 +43,6 @@ static bool read_query_options(struct request *r, struct bq_opts *out, struct sc
 	jw_close(&w, '}');
 	struct str copy = arena_dup(r->arena, buf_str(&text));
 	buf_release(&text);
-	bq_opts_init(out);
 	if (!copy.p || jdoc_parse(&doc, r->arena, copy, &JDOC_LIMITS, &fault) < 0 || doc.nodes[JDOC_ROOT].count != given) {
 		schema_report_add(report, STR("?"), "delay, priority and attempts must be numbers, lifo true or false");
 		return false;
@@ -71,7 +74,7 @@ static void answer_created(const struct creation *c, const struct bq_added *adde
 	struct request *r = c->r;
 	struct str url = status_url(r, c->q.queue->name, added->id);
 
-	creation_count(app_services(r->app), c->q.queue, added);
+	creations_count(app_services(r->app)->creations, c->q.queue, c->q.decl, added);
 	note_created(r, c->q.queue, added);
 	struct jwrite w = response_json(c->res, added->created ? 201 : 200);
 	jw_open(&w, '{');

@@ -1,4 +1,5 @@
 /* An array of jobs, added and answered item by item. It goes to Redis in parts: the first is on its way while the next is read. */
+#include "gateway/creations.h"
 #include "gateway/routes/jobs_array.h"
 
 #include "gateway/admission.h"
@@ -128,7 +129,7 @@ static void write_items(struct request *r, struct response *res, const struct qu
 		const struct bq_add_result *result = it->place[i] == SIZE_MAX ? NULL : &it->results[it->place[i]];
 		jw_open(&w, '{');
 		if (result && result->rc == 0) {
-			creation_count(s, q->queue, &result->added);
+			creations_count(s->creations, q->queue, q->decl, &result->added);
 			jw_kstr(&w, "jobId", result->added.id);
 			jw_kbool(&w, "created", result->added.created);
 		} else {

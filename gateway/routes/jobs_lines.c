@@ -3,6 +3,7 @@
  * Two windows of lines take turns: while Redis adds the one, the other is read. A window goes when it is full, or when no further line has
  * come yet, so a slow sender's lines do not wait for one another. What a window needs is in an arena of its own; the answers
  * go into a file when there are many, so memory does not grow with the lines. */
+#include "gateway/creations.h"
 #include "gateway/routes/jobs_lines.h"
 
 #include "gateway/admission.h"
@@ -161,7 +162,7 @@ static void write_answer(struct intake *in, struct window *w, const struct line_
 	jw_open(&j, '{');
 	jw_kint(&j, "line", (int64_t)answer->line);
 	if (accepted) {
-		creation_count(in->s, in->q->queue, &result->added);
+		creations_count(in->s->creations, in->q->queue, in->q->decl, &result->added);
 		in->created += result->added.created && !result->added.replayed;
 		jw_kstr(&j, "jobId", result->added.id);
 		jw_kbool(&j, "created", result->added.created);

@@ -3,6 +3,7 @@
  * A document is processed, then analysed, then its user is told. In BullMQ's words each step is the child of the next: the notification
  * waits for the analysis, which waits for the processing. */
 #include "gateway/admission.h"
+#include "gateway/creations.h"
 #include "gateway/http/audit.h"
 #include "gateway/http/server.h"
 #include "gateway/routes/access.h"
@@ -217,7 +218,7 @@ void workflow_document_upload(struct request *r, struct response *res)
 		return;
 	}
 	for (size_t i = 0; i < STEP_COUNT; i++)
-		creation_count(s, jobs[i].queue, &added.root);
+		creations_count(s->creations, jobs[i].queue, declarations_find(s->queues, str_from(STEPS[i].queue)), &added.root);
 	note_created(r, &added);
 	answer(r, res, &added);
 }
