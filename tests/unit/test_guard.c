@@ -82,6 +82,8 @@ static const struct sample samples[] = {
 	{"overlong UTF-8", "GET", "/%c0%af", NULL, "1.1", {HOST}, PROBLEM_BAD_REQUEST},
 	{"a surrogate", "GET", "/%ed%a0%80", NULL, "1.1", {HOST}, PROBLEM_BAD_REQUEST},
 	{"cut UTF-8", "GET", "/%c3", NULL, "1.1", {HOST}, PROBLEM_BAD_REQUEST},
+	{"cut UTF-8 before a letter", "GET", "/%c3a", NULL, "1.1", {HOST}, PROBLEM_BAD_REQUEST},
+	{"two of what may repeat", "GET", "/a", NULL, "1.1", {HOST, "Connection", "a", "Connection", "b", "Upgrade", "a", "Upgrade", "b"}, OK},
 	{"NUL in the query", "GET", "/a", "x=%00", "1.1", {HOST}, PROBLEM_BAD_REQUEST},
 	{"broken escape in the query", "GET", "/a", "x=%", "1.1", {HOST}, PROBLEM_BAD_REQUEST},
 	{"absolute, same host", "GET", "http://h/a", NULL, "1.1", {HOST}, OK},
@@ -102,6 +104,26 @@ static void test_samples(void **state)
 		if (rc < 0) {
 			assert_non_null(facts.reason);
 			assert_false(facts.keep_alive);
+		}
+	}
+}
+
+/* Values are looked at eight bytes at a time: every byte is found, or passed, at every place of a value of any length. */
+static void test_each_byte_of_a_value(void **state)
+{
+	(void)state;
+	char value[26];
+	for (size_t n = 1; n < sizeof(value); n++) {
+		for (size_t at = 0; at < n; at++) {
+			for (int byte = 1; byte < 256; byte++) {
+				struct guard_facts facts;
+				memset(value, 'a', n);
+				value[n] = '\0';
+				value[at] = (char)byte;
+				const struct sample s = {"", "GET", "/a", NULL, "1.1", {HOST, "X", value}, OK};
+				bool allowed = byte == '\t' || (byte >= 0x20 && byte != 0x7f);
+				assert_int_equal(check(&s, &facts), allowed ? 0 : ERR_INVALID);
+			}
 		}
 	}
 }
@@ -190,7 +212,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_samples), cmocka_unit_test(test_too_many_headers), cmocka_unit_test(test_facts),
-		cmocka_unit_test(test_traces),	cmocka_unit_test(test_query),
+		cmocka_unit_test(test_traces),	cmocka_unit_test(test_query),		   cmocka_unit_test(test_each_byte_of_a_value),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
