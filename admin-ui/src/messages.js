@@ -124,6 +124,7 @@ export default {
   'alarm.late': ['the next job has waited for {age}', 'der nächste Job wartet seit {age}'],
   'alarm.failing': ['{share} of the jobs that ended lately failed', '{share} der zuletzt beendeten Jobs sind fehlgeschlagen'],
   'alarm.limited': ['is held back by its rate limit', 'wird durch ihre Rate begrenzt'],
+  'alarm.more': ['and {n} more | and {n} more', 'und {n} weitere | und {n} weitere'],
   'alarm.look': ['Failed jobs', 'Fehlgeschlagene Jobs'],
 
   // one queue

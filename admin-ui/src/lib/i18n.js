@@ -19,12 +19,15 @@ function fill(text, values) {
 // The text of that name; {words} in it are filled in. A name that is not there is shown as it is.
 export const t = (name, values = {}) => fill(textOf(name), values);
 
+const rules = {};
+const rulesOf = (code) => (rules[code] ??= { plural: new Intl.PluralRules(code), number: new Intl.NumberFormat(code) }); // slow to make
+
 // By number: the texts "one | other", or "none | one | other".
 export function tn(name, n, values = {}) {
   const forms = textOf(name).split(' | ');
   const [none, one, other = one] = forms.length > 2 ? forms : [null, ...forms];
-  const isOne = new Intl.PluralRules(language.get()).select(n) === 'one';
-  return fill(n === 0 && none !== null ? none : isOne ? one : other, { n: new Intl.NumberFormat(language.get()).format(n), ...values });
+  const { plural, number } = rulesOf(language.get());
+  return fill(n === 0 && none !== null ? none : plural.select(n) === 'one' ? one : other, { n: number.format(n), ...values });
 }
 
 // The browser's own kind of the language: British dates for British English.

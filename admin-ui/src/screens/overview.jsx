@@ -1,11 +1,12 @@
 // All queues at a glance, what is wrong with them first.
-import { useEffect, useMemo } from 'preact/hooks';
+import { useEffect, useMemo, useState } from 'preact/hooks';
 import { Badge, Button, Duration, Empty, LinkButton, Loaded, TableFrame } from '../components/basics.jsx';
 import { Sparkline } from '../components/charts.jsx';
 import { Icon } from '../components/icons.jsx';
 import { can } from '../lib/api.js';
 import { useSeries } from '../lib/series.js';
-import { number, percent, short } from '../lib/format.js';
+import { duration, number, percent, short } from '../lib/format.js';
+import { useGrowing } from '../lib/growing.js';
 import { t, tn } from '../lib/i18n.js';
 import { alarmsOf, failureShare, ORDERS, perSecond, waitingOf, workersOf } from '../lib/queues.js';
 import { useResource } from '../lib/resource.js';
@@ -15,14 +16,17 @@ import { resume } from '../lib/verbs.js';
 
 const COLUMNS = ['name', 'waiting', 'active', 'delayed', 'failed', 'completed', 'in', 'out', 'oldest'];
 
+const ALARMS = 8; // the others stand first in the table all the same
+
 function Alarms({ queues }) {
+  const [whole, setWhole] = useState(false);
   const list = queues.flatMap((queue) => queue.alarms.filter(({ severity }) => severity !== 'info').map((alarm) => ({ ...alarm, queue })));
   if (!list.length) return <p class="calm"><Icon name="completed" />{tn('alarm.none', queues.length)}</p>;
   return (
     <section class="alarms" aria-label={t('alarms')}>
       <h2 class="sr">{t('alarms')}</h2>
       <ul>
-        {list.map(({ severity, text, action, queue }) => (
+        {(whole ? list : list.slice(0, ALARMS)).map(({ severity, text, action, queue }) => (
           <li key={queue.name + text} class={`alarm ${severity}`}>
             <Icon name={severity} />
             <span class="sr">{t(`severity.${severity}`)}</span>
@@ -33,6 +37,7 @@ function Alarms({ queues }) {
           </li>
         ))}
       </ul>
+      {!whole && list.length > ALARMS && <Button kind="small" onClick={() => setWhole(true)}>{tn('alarm.more', list.length - ALARMS)}</Button>}
     </section>
   );
 }
@@ -76,10 +81,11 @@ function Hour({ name }) {
   return <span ref={ref} class="spark-cell">{values && <Sparkline values={values} label={t('column.hour.label', { name, now: perSecond(values.at(-1) ?? 0) })} />}</span>;
 }
 
-// Drawn anew when its figures or its mark have changed, not whenever another row has.
+// Drawn anew when what it shows or its mark has changed, not whenever another row has.
 function Row({ queue, row }) {
+  const shown = JSON.stringify({ ...queue, oldestWaitingAgeMs: queue.oldestWaitingAgeMs === null ? null : duration(queue.oldestWaitingAgeMs) });
   const here = row['data-at'];
-  return useMemo(() => <Cells queue={queue} row={row} />, [queue, here]);
+  return useMemo(() => <Cells queue={queue} row={row} />, [shown, here]);
 }
 
 function Cells({ queue, row }) {
@@ -111,6 +117,7 @@ function Queues({ items }) {
   const judged = useMemo(() => items.map((item) => ({ ...item, alarms: alarmsOf(item) })), [items]);
   const queues = useMemo(() => judged.filter(({ name }) => name.toLowerCase().includes(filter)).sort(ORDERS[order] ?? ORDERS.attention), [judged, filter, order]);
   const rows = useRows(queues.map(({ name }) => path`/queues/${name}`));
+  const drawn = useGrowing(queues.length);
   const alarmed = queues.filter(({ alarms }) => alarms.some(({ severity }) => severity !== 'info')).length;
   useEffect(() => {
     document.title = `${alarmed ? `(${alarmed}) ` : ''}Sluice`;
@@ -127,7 +134,7 @@ function Queues({ items }) {
         <table class="table cards">
           <caption class="sr">{t('nav.queues')}</caption>
           <thead><Head order={order} /></thead>
-          <tbody>{queues.map((queue, i) => <Row key={queue.name} queue={queue} row={rows.row(i)} />)}</tbody>
+          <tbody>{queues.slice(0, drawn).map((queue, i) => <Row key={queue.name} queue={queue} row={rows.row(i)} />)}</tbody>
         </table>
       </TableFrame>
       {!queues.length && <Empty title={t('queues.none')}><p>{t(filter ? 'queues.none.filter' : 'queues.none.text')}</p></Empty>}
