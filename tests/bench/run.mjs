@@ -1,7 +1,7 @@
 // The benchmark: starts everything itself, measures Sluice and its peers in turns, prints the figures as Markdown. A full run writes
 // them into docs/performance.md, between its markers, and the chart into docs/img/.
 //
-//     node tests/bench/run.mjs [part ...]      parts: submit disk arrays lines reading running workers latency idle costs records search limits startup; all by default
+//     node tests/bench/run.mjs [part ...]      parts: submit disk arrays lines reading running workers latency idle costs records search admin limits startup; all by default
 //     QUICK=1                                  fewer rounds, shorter, the most telling cases; writes nothing
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -11,6 +11,7 @@ const root = resolve(import.meta.dirname, '../..');
 process.env.SLUICE_BIN ??= resolve(root, 'build/sluice');
 process.env.SLUICE_BUILD ??= resolve(root, 'build');
 const { costs, idle, latency } = await import('./parts/alone.mjs');
+const { admin } = await import('./parts/admin.mjs');
 const { chart } = await import('./parts/chart.mjs');
 const { markdown } = await import('./parts/report.mjs');
 const { limits } = await import('./parts/limits.mjs');
@@ -24,11 +25,12 @@ const FULL = {
   rounds: 4, seconds: 2, connections: [1, 50, 200], disk: ['everysec', 'always'], lines: 100_000, backlogs: [1000, 100_000, 1_000_000],
   concurrencies: [1, 10, 100], emptyJobs: 30_000, leases: [1, 100], leased: 80_000, lengths: [0, 100_000, 500_000], sizes: [200, 10_000, 500_000],
   queues: [3, 100, 1000], startups: 15, searched: 2_000_000,
+  admin: { queues: 200, jobs: 500_000, visits: 9, seconds: 10, listeners: 300 },
 };
 const QUICK = {
   rounds: 1, seconds: 1, connections: [50], disk: ['always'], lines: 100_000, backlogs: [1000, 100_000],
   concurrencies: [1, 100], emptyJobs: 10_000, leases: [100], leased: 40_000, lengths: [100_000], sizes: [200, 500_000],
-  queues: [3, 1000], startups: 3,
+  queues: [3, 1000], startups: 3, admin: { queues: 200, jobs: 50_000, visits: 3, seconds: 3, listeners: 300 },
 };
 const plan = quick ? QUICK : FULL;
 
@@ -53,6 +55,7 @@ const ALONE = {
   costs: () => costs(plan),
   records: () => records(plan),
   search: () => (plan.searched ? searching(plan) : undefined),
+  admin: () => admin(plan.admin),
   limits: () => limits(plan),
   startup: () => execFileSync(process.execPath, [resolve(import.meta.dirname, 'startup.mjs'), String(plan.startups)], { encoding: 'utf8' }),
 };

@@ -14,7 +14,7 @@ function goal(title, reached, measured, limit) {
 }
 
 // A row for each goal whose cases were measured.
-export function goals({ versus = [], limits = [], search = [] }) {
+export function goals({ versus = [], limits = [], search = [], admin }) {
   const results = (id) => versus.find((row) => row.id === id)?.results;
   const limit = (id) => limits.find((row) => row.id === id);
   const rows = [];
@@ -67,6 +67,7 @@ export function goals({ versus = [], limits = [], search = [] }) {
     const slowest = search.toSorted((a, b) => b.p50Ms - a.p50Ms)[0];
     add('Searching records by indexed fields: under 200 ms', slowest.p50Ms < 200, `${slowest.p50Ms.toFixed(1)} ms (${slowest.title})`, 'PostgreSQL with 16 MB of shared buffers');
   }
+  if (admin) addAdmin(add, admin);
   const largest = versus.filter((row) => row.results.sluice.residentMiB).toSorted((a, b) => b.results.sluice.residentMiB - a.results.sluice.residentMiB)[0];
   if (largest) {
     const megabytes = largest.results.sluice.residentMiB * 1.048576;
@@ -88,4 +89,22 @@ function addReading(add, results, versus, http) {
   }
   const stats = results('stats');
   if (stats) add('Stats: 2 × Fastify', stats.fastify.ratio >= 2, times(stats.fastify.ratio), http(stats, 'fastify'));
+}
+
+function addAdmin(add, { page, meanwhile, listening }) {
+  const ms = (n) => `${n.toFixed(1)} ms`;
+  const [first, ...steps] = page;
+  const slowest = steps.toSorted((a, b) => b.ms - a.ms)[0];
+  const thread = ({ cpuMs }) => `the page's thread: ${ms(cpuMs)} of CPU`;
+  add('The page: first paint under 300 ms', first.ms < 300, ms(first.ms), thread(first));
+  add('The page: every interaction under 100 ms', slowest.ms < 100, `${ms(slowest.ms)} (${slowest.title})`, thread(slowest));
+  const alone = meanwhile.find(({ id }) => id === 'alone');
+  for (const [id, title] of [['clean', 'Cleaning'], ['bulk', 'Acting by a filter']]) {
+    const worst = meanwhile.filter((row) => row.id === id).toSorted((a, b) => b.p99Ms - a.p99Ms)[0];
+    add(`${title}: p99 of other requests under 20 ms`, worst.p99Ms < 20, `${ms(worst.p99Ms)} (${worst.title})`, `with nothing else: ${ms(alone.p99Ms)}`);
+  }
+  const [none, many] = listening;
+  add(`${many.listeners} listeners: one connection to Redis`, many.readers === 1, String(many.readers), '');
+  add(`${many.listeners} listeners: p99 of other requests within 2 ms of that without`, many.p99Ms - none.p99Ms <= 2, `${ms(many.p99Ms)}, without ${ms(none.p99Ms)}`,
+    `CPU a request: ${many.serverMicros.toFixed(0)} µs, without ${none.serverMicros.toFixed(0)}; the listeners themselves run on the same cores`);
 }

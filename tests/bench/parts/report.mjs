@@ -37,6 +37,22 @@ function searchTable(searches) {
   return table(['records that are searched for', 'first ms', 'p50 ms', 'longest ms'], searches.map((r) => [r.title, tenths(r.firstMs), tenths(r.p50Ms), tenths(r.worstMs)]));
 }
 
+const seconds = (n) => (n === undefined ? '' : n.toFixed(1));
+
+function adminTables({ page, meanwhile, listening }, { queues, jobs }) {
+  const others = 'other requests: p50 ms';
+  return [
+    `### The web page with ${count(queues)} queues and ${count(jobs)} jobs`,
+    table(['what', 'ms', 'longest ms', "CPU ms of the page's thread"], page.map((r) => [r.title, tenths(r.ms), tenths(r.worstMs), tenths(r.cpuMs)])),
+    `### What others notice of ${count(jobs)} jobs that are cleaned or acted on (200 requests a second: submit, status, counts)`,
+    table(['meanwhile', 'jobs', 'seconds', 'Redis CPU µs a job', others, 'p99 ms', 'longest ms'], meanwhile.map((r) => [
+      r.title, r.jobs ? count(r.jobs) : '', seconds(r.seconds), tenths(r.redisMicros), tenths(r.p50Ms), tenths(r.p99Ms), tenths(r.worstMs)])),
+    '### What others notice of listeners to all events (the same requests; 100 jobs a second)',
+    table(['listeners', 'connections to Redis for them', 'told, MiB a second', 'CPU µs a request', 'Redis CPU µs a request', others, 'p99 ms', 'longest ms'], listening.map((r) => [
+      count(r.listeners), r.readers, tenths(r.bytesPerSecond / 1048576), tenths(r.serverMicros), tenths(r.redisMicros), tenths(r.p50Ms), tenths(r.p99Ms), tenths(r.worstMs)])),
+  ];
+}
+
 function latencyTable({ results }) {
   return table(['submitted through', 'p50 ms', 'p99 ms'], Object.entries(results).map(([name, r]) => [NAMES[name], tenths(r.p50Ms), tenths(r.p99Ms)]));
 }
@@ -51,7 +67,7 @@ export function machine() {
   return `${availableParallelism()} cores of ${cpus()[0].model}, Linux ${release()}, Redis ${redis}, Node ${process.versions.node}, load average ${readFileSync('/proc/loadavg', 'utf8').split(' ')[0]} at the end`;
 }
 
-// parts: {versus, latency, idle, costs, records, search, limits, startup}; what was not measured is left out.
+// parts: {versus, latency, idle, costs, records, search, admin, limits, startup}; what was not measured is left out.
 export function markdown(parts, plan) {
   const out = [`Machine: ${machine()}. ${plan.rounds} round${plan.rounds > 1 ? 's' : ''} of ${plan.seconds} s for each figure; medians.`];
   const reached = goals(parts);
@@ -62,6 +78,7 @@ export function markdown(parts, plan) {
   if (parts.costs) out.push('### What the cost of a job depends on (POST, 50 connections)', ownTable('with', parts.costs));
   if (parts.records) out.push('### What records cost, until the last one is written', recordsTable(parts.records));
   if (parts.search) out.push(`### Searching ${count(plan.searched)} records: GET /api/records, 50 at a time`, searchTable(parts.search));
+  if (parts.admin) out.push(...adminTables(parts.admin, plan.admin));
   if (parts.limits) out.push('### What the machine allows', ownTable('who does only this', parts.limits));
   if (parts.startup) out.push('### Start and rest', `\`\`\`\n${parts.startup.trim()}\n\`\`\``);
   return out.join('\n\n');

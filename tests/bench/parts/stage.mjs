@@ -12,7 +12,7 @@ const REDIS_MODES = {
 export const PEERS = join(import.meta.dirname, '../peers');
 export const SLUICE_BUILD = BUILD;
 
-// {redis, targets: {sluice, ...peers}, empty(), stop()}; a target is {url, pid, token}.
+// {redis, targets: {sluice, ...peers}, empty(), stop()}; a target is {url, pid, token}, and sluice's as(claims) makes other tokens.
 export async function startStage({ mode = 'memory', peers = [], env = {} } = {}) {
   const redis = await startStore(mode);
   const targets = { sluice: await startGateway(redis, env) };
@@ -43,7 +43,8 @@ export async function startGateway(redis, env, program = SLUICE) {
     }),
   });
   await eventually(async () => (await fetch(`${url}/readyz`)).ok, { what: `${program} being ready` });
-  return { url, pid: child.pid, token: makeToken(secret, { roles: ['producer', 'operator'] }), stop: () => end(child) };
+  const as = (claims) => makeToken(secret, claims);
+  return { url, pid: child.pid, token: as({ roles: ['producer', 'operator'] }), as, stop: () => end(child) };
 }
 
 // The peer "jwt" is the one in Fastify, which then verifies a token of each request.
