@@ -80,16 +80,6 @@ static void tell_supervisor(struct app *a, const char *state)
 		LOG(a->services.log, LOG_WARN, "supervisor_not_told", log_strz("state", state), log_err(&err));
 }
 
-/* SIGHUP: the files of keys are read again. */
-static void reload(struct app *a)
-{
-	struct err err = {0};
-	if (keys_reload(a, &err) < 0)
-		LOG(a->services.log, LOG_ERROR, "keys_not_reloaded", log_err(&err));
-	else
-		LOG(a->services.log, LOG_INFO, "keys_reloaded");
-}
-
 /* The signal to end; until then the process is kept small, and the supervisor told that it runs, at least twice in its patience. */
 static int await_signal(struct app *a, int signals)
 {
@@ -106,7 +96,7 @@ static int await_signal(struct app *a, int signals)
 		int signal = read_signal(signals);
 		if (signal != SIGHUP)
 			return signal;
-		reload(a);
+		reload(a); /* SIGHUP */
 	}
 }
 

@@ -15,7 +15,8 @@ struct config;
  *
  * The first signal makes readiness fail, lets the requests and (for SLUICE_DRAIN_GRACE) the jobs in flight finish, and puts back what is
  * still running; the second ends the process at once, which loses no job either: its locks run out.
- * SIGHUP reads the files of token keys again; where one is not right, the keys that were there stay, and the log says so.
+ * SIGHUP reads the files of token keys and of queue declarations again (reload.h); where one is not right, what was there stays, and the log
+ * says so.
  * The main thread, before any other thread exists. Changes the process's signal mask and umask. */
 int app_run(const struct config *cfg, struct err *err) MUST_CHECK;
 

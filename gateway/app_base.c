@@ -7,6 +7,7 @@
 #include "gateway/creations.h"
 #include "gateway/declared.h"
 #include "gateway/openapi/openapi.h"
+#include "gateway/openapi/page.h"
 #include "gateway/sample.h"
 #include "gateway/settings.h"
 #include "gateway/version.h"
@@ -77,11 +78,13 @@ static void wipe(struct buf *secret)
 	buf_release(secret);
 }
 
-/* The secret of tokens without a kid: the setting's, else the one made at the first start. */
+/* The secret of tokens without a kid: the setting's, by its file as that is now, else the one made at the first start. */
 static int read_secret(const struct config *cfg, struct buf *secret, struct err *err)
 {
 	int rc = 0;
-	if (*cfg->jwt_secret)
+	if (cfg->file[CONFIG_KEY_jwt_secret])
+		rc = config_read_secret(cfg->file[CONFIG_KEY_jwt_secret], secret, err);
+	else if (*cfg->jwt_secret)
 		buf_addz(secret, cfg->jwt_secret);
 	else
 		rc = secret_file_ensure(cfg->data_dir, SECRET_FILE_TOKENS, secret, err);
@@ -144,19 +147,28 @@ int schemas_start(struct app *a, struct err *err)
 	a->schemas = declared_schemas(&a->queues, err);
 	if (!a->schemas)
 		return ERR_INVALID;
-	int rc = openapi_write(&ROUTES, a->schemas, SLUICE_VERSION, &a->openapi, err);
-	if (rc == 0 && a->openapi.failed)
+	a->services.openapi = api_page_new();
+	int rc = a->services.openapi ? openapi_show(a, err) : app_no_memory(err);
+	if (rc < 0)
+		schemas_stop(a);
+	return rc;
+}
+
+int openapi_show(struct app *a, struct err *err)
+{
+	struct buf text = BUF_INIT;
+	int rc = openapi_write(&ROUTES, a->schemas, SLUICE_VERSION, &text, err);
+	if (rc == 0 && text.failed)
 		rc = app_no_memory(err);
-	if (rc < 0) {
-		buf_release(&a->openapi);
-		schemas_free(a->schemas);
-	}
+	if (rc == 0)
+		api_page_show(a->services.openapi, &text);
+	buf_release(&text);
 	return rc;
 }
 
 void schemas_stop(struct app *a)
 {
-	buf_release(&a->openapi);
+	api_page_free(a->services.openapi);
 	schemas_free(a->schemas);
 }
 

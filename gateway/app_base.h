@@ -19,6 +19,7 @@ void keys_stop(struct app *a);
 int queues_start(struct app *a, struct err *err);
 void queues_stop(struct app *a);
 int schemas_start(struct app *a, struct err *err);
+int openapi_show(struct app *a, struct err *err); /* the document of the schemas as they are now */
 void schemas_stop(struct app *a);
 int documents_start(struct app *a, struct err *err);
 void documents_stop(struct app *a);

@@ -130,7 +130,7 @@ static void admission_end(struct app *a)
 
 static int counts_make(struct app *a, struct err *err)
 {
-	a->services.counts = counts_new(a->services.bq, a->services.queues);
+	a->services.counts = counts_new(a->services.bq);
 	return a->services.counts ? 0 : err_set(err, ERR_NOMEM, "out of memory");
 }
 
@@ -351,6 +351,7 @@ static int http_start(struct app *a, struct err *err)
 	health_add(&a->health, "redis-data", redis_data, a);
 	health_add(&a->health, "redis-disk", redis_disk, a);
 	health_add(&a->health, "documents", documents_readable, a);
+	health_add_note(&a->health, "reload", reload_note, &a->reload);
 	if (a->services.pg)
 		health_add_note(&a->health, "records", app_records_note, a);
 	struct http_deps deps = {
@@ -366,7 +367,6 @@ static int http_start(struct app *a, struct err *err)
 		.page = ui_serve,
 		.health = &a->health,
 		.audit = a->services.audit,
-		.openapi = buf_str(&a->openapi),
 	};
 	a->server = server_start(&deps, err);
 	if (!a->server)
@@ -382,10 +382,24 @@ static void http_stop(struct app *a)
 	buf_release(&a->url);
 }
 
+/* ---- the list -------------------------------------------------------------------------------------------------------------------- */
+
+static int reload_start(struct app *a, struct err *err UNUSED)
+{
+	reload_init(&a->reload);
+	return 0;
+}
+
+static void reload_stop(struct app *a)
+{
+	reload_release(&a->reload);
+}
+
 /* What must exist before something is connected or started stands above it: the multiplexer tells the runtime of its state, so the runtime is
  * made before the connection starts and freed after it has stopped. */
 const struct app_part APP_PARTS[] = {
 	{"log", log_start, log_stop},
+	{"reload", reload_start, reload_stop},
 	{"metrics", metrics_start, metrics_stop},
 	{"keys", keys_start, keys_stop},
 	{"queues", queues_start, queues_stop},

@@ -9,6 +9,7 @@
 #include "gateway/openapi/schemas.h"
 #include "gateway/realtime/hub.h"
 #include "gateway/realtime/lease.h"
+#include "gateway/reload.h"
 #include "gateway/routes/health.h"
 #include "gateway/services.h"
 #include "gateway/sweeper.h"
@@ -37,9 +38,10 @@ struct app {
 	struct fetcher *fetcher;
 	struct sweeper *sweeper;  /* NULL: documents are kept for ever */
 	struct health health;
-	struct buf openapi;
 	struct server *server;
 	struct services services;
+
+	struct reload reload;
 
 	size_t started; /* parts of the list that run; the main thread */
 	int drained_fd; /* eventfd: the drain is over */

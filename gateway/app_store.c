@@ -73,7 +73,7 @@ int app_records_make(struct app *a, struct err *err)
 	if (!queues)
 		return err_set(err, ERR_NOMEM, "out of memory");
 	for (size_t i = 0; i < a->queues.count; i++) {
-		struct declaration *d = &a->queues.items[i];
+		struct declaration *d = a->queues.items[i];
 		queues[i] = (struct records_queue){.queue = &d->queue, .policy = d->record, .adds = d->processor == NULL};
 	}
 	struct records_options o = {

@@ -19,38 +19,51 @@ struct slot {
 struct counts {
 	/* set before start */
 	struct bq *bq;
-	const struct declarations *queues;
-	struct slot *slots; /* one for each declared queue, in their order */
+	/* any thread */
+	struct slot *_Atomic slots[DECLARATIONS_MAX]; /* by the queues' index, each made when it is first asked for */
 };
 
-struct counts *counts_new(struct bq *bq, const struct declarations *queues)
+struct counts *counts_new(struct bq *bq)
 {
 	struct counts *c = calloc(1, sizeof(*c));
 
-	if (!c || !(c->slots = calloc(queues->count + 1, sizeof(*c->slots)))) {
-		free(c);
-		return NULL;
-	}
-	c->bq = bq;
-	c->queues = queues;
-	for (size_t i = 0; i < queues->count; i++) {
-		lock_init(&c->slots[i].mu);
-		cond_init(&c->slots[i].answered);
-		c->slots[i].asked_mono_ms = INT64_MIN / 2;
-	}
+	if (c)
+		c->bq = bq;
 	return c;
+}
+
+static void slot_free(struct slot *s)
+{
+	if (!s)
+		return;
+	cond_release(&s->answered);
+	lock_release(&s->mu);
+	free(s);
 }
 
 void counts_free(struct counts *c)
 {
 	if (!c)
 		return;
-	for (size_t i = 0; i < c->queues->count; i++) {
-		cond_release(&c->slots[i].answered);
-		lock_release(&c->slots[i].mu);
-	}
-	free(c->slots);
+	for (size_t i = 0; i < DECLARATIONS_MAX; i++)
+		slot_free(c->slots[i]);
 	free(c);
+}
+
+/* NULL: no memory. */
+static struct slot *slot_of(struct counts *c, size_t index)
+{
+	struct slot *there = c->slots[index], *made;
+
+	if (there || !(made = calloc(1, sizeof(*made))))
+		return there;
+	lock_init(&made->mu);
+	cond_init(&made->answered);
+	made->asked_mono_ms = INT64_MIN / 2;
+	if (atomic_compare_exchange_strong(&c->slots[index], &there, made))
+		return made;
+	slot_free(made);
+	return there;
 }
 
 static int answer(const struct slot *s, struct bq_counts *out, struct err *err)
@@ -95,9 +108,11 @@ static int ask(struct counts *c, struct slot *s, const struct bq_queue *q, struc
 
 int counts_get(struct counts *c, const struct declaration *queue, struct bq_counts *out, int64_t deadline_mono_ms, struct err *err)
 {
-	struct slot *s = &c->slots[queue - c->queues->items];
+	struct slot *s = slot_of(c, queue->index);
 	int rc = 0;
 
+	if (!s)
+		return err_set(err, ERR_NOMEM, "out of memory");
 	lock_take(&s->mu);
 	if (clock_mono_ms() - s->asked_mono_ms < COUNTS_FRESH_MS)
 		*out = s->counts;

@@ -10,7 +10,7 @@
 
 struct counts;
 
-struct counts *counts_new(struct bq *bq, const struct declarations *queues); /* NULL: no memory */
+struct counts *counts_new(struct bq *bq); /* NULL: no memory */
 void counts_free(struct counts *c);
 
 /* As bq_counts; what is given was true at most COUNTS_FRESH_MS ago, or was asked for by another request just now. */

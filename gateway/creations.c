@@ -8,20 +8,21 @@ static const enum metric_id METRICS[FATE_COUNT] = {[ENQUEUED] = M_JOBS_ENQUEUED,
 
 struct creations {
 	struct metrics *metrics;
-	const struct declarations *queues;
-	struct series *declared[][FATE_COUNT]; /* in the order of queues->items */
+	size_t n;
+	struct series *declared[][FATE_COUNT]; /* by the queues' index: n of them */
 };
 
 struct creations *creations_new(struct metrics *m, const struct declarations *d)
 {
-	struct creations *c = calloc(1, sizeof(*c) + d->count * sizeof(c->declared[0]));
+	size_t n = d->count;
+	struct creations *c = calloc(1, sizeof(*c) + n * sizeof(c->declared[0]));
 	if (!c)
 		return NULL;
 	c->metrics = m;
-	c->queues = d;
-	for (size_t i = 0; i < d->count; i++)
+	c->n = n;
+	for (size_t i = 0; i < n; i++)
 		for (unsigned f = 0; f < FATE_COUNT; f++)
-			c->declared[i][f] = metrics_series(m, METRICS[f], &d->items[i].queue.name);
+			c->declared[i][f] = metrics_series(m, METRICS[f], &d->items[i]->queue.name);
 	return c;
 }
 
@@ -33,8 +34,8 @@ void creations_free(struct creations *c)
 void creations_count(const struct creations *c, const struct bq_queue *q, const struct declaration *decl, const struct bq_added *added)
 {
 	enum fate fate = added->created && !added->replayed ? ENQUEUED : DEDUPLICATED;
-	if (decl)
-		series_add(c->declared[decl - c->queues->items][fate], 1);
+	if (decl && decl->index < c->n)
+		series_add(c->declared[decl->index][fate], 1);
 	else
 		metrics_add(c->metrics, METRICS[fate], 1, &q->name);
 	if (added->replayed)

@@ -1,4 +1,4 @@
-/* Counts the jobs that are created here, by queue. What declared queues count to is found once, at the start; others are looked up each time.
+/* Counts the jobs that are created here, by queue. What queues count to that are declared at the start is found once; others are looked up each time.
  * Any thread. */
 #ifndef SLUICE_GATEWAY_CREATIONS_H
 #define SLUICE_GATEWAY_CREATIONS_H
@@ -9,7 +9,7 @@
 
 struct creations;
 
-/* Both must outlive it; creations_free. NULL without memory. */
+/* m must outlive it; creations_free. NULL without memory. */
 struct creations *creations_new(struct metrics *m, const struct declarations *d);
 void creations_free(struct creations *c);
 

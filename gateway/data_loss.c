@@ -7,12 +7,13 @@
 struct data_loss {
 	const struct declarations *queues;
 	char run_id[REDIS_RUN_ID_SIZE]; /* of the process that was asked last; "": none yet */
-	int64_t given_out[];            /* ids of each declared queue */
+	size_t asked;                   /* queues, the last time */
+	int64_t given_out[DECLARATIONS_MAX]; /* ids of each declared queue */
 };
 
 struct data_loss *data_loss_new(const struct declarations *queues)
 {
-	struct data_loss *l = calloc(1, sizeof(*l) + queues->count * sizeof(l->given_out[0]));
+	struct data_loss *l = calloc(1, sizeof(*l));
 
 	if (l)
 		l->queues = queues;
@@ -24,12 +25,13 @@ void data_loss_free(struct data_loss *l)
 	free(l);
 }
 
-void data_loss_ask(const struct data_loss *l, struct rcmd *cmd)
+void data_loss_ask(struct data_loss *l, struct rcmd *cmd)
 {
-	for (size_t i = 0; i < l->queues->count; i++) {
+	l->asked = l->queues->count;
+	for (size_t i = 0; i < l->asked; i++) {
 		rcmd_begin(cmd, 2);
 		rcmd_argz(cmd, "GET");
-		rcmd_arg(cmd, l->queues->items[i].queue.keys[BQ_KEY_ID]);
+		rcmd_arg(cmd, l->queues->items[i]->queue.keys[BQ_KEY_ID]);
 	}
 }
 
@@ -37,7 +39,7 @@ bool data_loss_read(struct data_loss *l, const char *run_id, const struct rrepli
 {
 	bool other = l->run_id[0] && strcmp(l->run_id, run_id) != 0, lost = false;
 
-	for (size_t i = 0; i < l->queues->count; i++) {
+	for (size_t i = 0; i < l->asked; i++) {
 		int64_t now = 0, before = l->given_out[i];
 		if (!rreply_int(replies->items[first + i], &now))
 			now = 0;
@@ -46,7 +48,7 @@ bool data_loss_read(struct data_loss *l, const char *run_id, const struct rrepli
 			err_set(what, ERR_NOT_FOUND,
 				"Redis was started anew without some of its data: queue %.*s had given out %lld ids and now %lld; jobs are "
 				"lost, and their ids are given out again",
-				STR_ARG(l->queues->items[i].name), (long long)before, (long long)now);
+				STR_ARG(l->queues->items[i]->name), (long long)before, (long long)now);
 		}
 		l->given_out[i] = now;
 	}

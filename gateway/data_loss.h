@@ -17,7 +17,7 @@ struct data_loss *data_loss_new(const struct declarations *queues); /* NULL: no 
 void data_loss_free(struct data_loss *l);                           /* NULL: nothing */
 
 /* Appends a command for each declared queue; their replies stand from items[first] on. */
-void data_loss_ask(const struct data_loss *l, struct rcmd *cmd);
+void data_loss_ask(struct data_loss *l, struct rcmd *cmd);
 /* true: something was lost since the last look; *what has a sentence that names one of the queues. */
 bool data_loss_read(struct data_loss *l, const char *run_id, const struct rreplies *replies, size_t first, struct err *what);
 

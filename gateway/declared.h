@@ -13,5 +13,7 @@ int declared_load(struct declarations *d, const struct config *cfg, struct err *
 
 /* The program's schemas, with each queue's payload as "payload-<queue>". *d must outlive them; schemas_free. NULL on failure. */
 struct schemas *declared_schemas(const struct declarations *d, struct err *err);
+/* After declarations_adopt: the payloads that are in force now take the place of those before. */
+int declared_schemas_again(struct schemas *s, const struct declarations *d, struct err *err) MUST_CHECK;
 
 #endif

@@ -6,7 +6,7 @@ struct bq_limiter limiter_in_force(const struct bq_facts *f, const struct declar
 {
 	struct bq_limiter none = {0};
 
-	return f->limiter.max > 0 ? f->limiter : decl ? decl->limiter : none;
+	return f->limiter.max > 0 ? f->limiter : decl ? decl->terms->limiter : none;
 }
 
 /* Whoever limits by hand writes a number that is above any limit. */

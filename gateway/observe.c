@@ -22,7 +22,7 @@ static void show_counts(struct metrics *m, struct str queue, const struct bq_cou
 /* The limiter counts jobs in its window; at the limit (the queue's own in Redis, else the declared one) it holds back. */
 static bool is_limited(const struct declaration *d, const struct bq_facts *f)
 {
-	int64_t max = f->limiter.max > 0 ? f->limiter.max : d->limiter.max;
+	int64_t max = f->limiter.max > 0 ? f->limiter.max : d->terms->limiter.max;
 
 	return max > 0 && f->limit_used >= max;
 }
@@ -52,11 +52,11 @@ static int observe_queues(const struct services *s, struct arena *a, int64_t dea
 	if (!queues || !facts)
 		return err_set(err, ERR_NOMEM, "out of memory");
 	for (size_t i = 0; i < n; i++)
-		queues[i] = &s->queues->items[i].queue;
+		queues[i] = &s->queues->items[i]->queue;
 	int rc = bq_facts(s->bq, queues, n, a, facts, deadline, err);
 	int64_t now = clock_wall_ms();
 	for (size_t i = 0; rc == 0 && i < n; i++)
-		show_queue(s->metrics, &s->queues->items[i], &facts[i], now);
+		show_queue(s->metrics, s->queues->items[i], &facts[i], now);
 	return rc;
 }
 
@@ -68,7 +68,7 @@ static int observe_workers(const struct services *s, struct arena *a, int64_t de
 	if (rc < 0 || clients.refused)
 		return rc;
 	for (size_t i = 0; i < s->queues->count; i++) {
-		struct str name = s->queues->items[i].name;
+		struct str name = s->queues->items[i]->name;
 		unsigned n = 0;
 		for (size_t c = 0; c < clients.n; c++)
 			n += str_eq(clients.items[c].queue, name);

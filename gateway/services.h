@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 struct admission;
+struct api_page;
 struct app;
 struct audit;
 struct auth;
@@ -32,8 +33,9 @@ struct services {
 	struct metrics *metrics;
 	struct auth *auth;
 	struct bq *bq;
-	const struct declarations *queues;
+	const struct declarations *queues; /* their terms change, and their number grows (declaration.h) */
 	const struct creations *creations; /* counts what is created */
+	struct api_page *openapi;      /* /openapi.json */
 	struct docstore *documents;
 	struct counts *counts;         /* of declared queues */
 	struct hub *hub;               /* waits for jobs' events */

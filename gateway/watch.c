@@ -41,6 +41,7 @@ struct watch {
 	struct thread thread;
 
 	/* the thread's */
+	size_t declared;                /* of the declared queues, those that are among the watched */
 	struct search search;
 	struct bq_clients clients;
 	struct arena clients_arena;
@@ -85,6 +86,25 @@ static int watch_add(struct watch *w, struct str name, const struct declaration 
 	}
 	if (rc < 0)
 		watched_free(q);
+	return rc;
+}
+
+/* Queues may be declared while the program serves, also such as were found before. */
+static int add_declared(struct watch *w)
+{
+	size_t n = w->o.queues->count;
+	int rc = 0;
+
+	for (; rc == 0 && w->declared < n; w->declared += rc == 0) {
+		const struct declaration *decl = w->o.queues->items[w->declared];
+		struct watched *q = table_get(&w->queues, decl->name);
+		if (!q) {
+			rc = watch_add(w, decl->name, decl);
+			continue;
+		}
+		q->decl = decl;
+		q->queue = &decl->queue;
+	}
 	return rc;
 }
 
@@ -291,7 +311,8 @@ static struct watch_view *make_view(struct watch *w, struct err *err)
 	v->refs = 1;
 	v->mono_ms = clock_mono_ms();
 	v->wall_ms = clock_wall_ms();
-	if (search_on(w, SCAN_STEPS_FIRST, err) < 0 || look_at_clients(w, err) < 0 || fill_view(w, v, err) < 0) {
+	int rc = add_declared(w) < 0 ? err_set(err, ERR_NOMEM, "no memory for the queues' facts") : 0;
+	if (rc < 0 || search_on(w, SCAN_STEPS_FIRST, err) < 0 || look_at_clients(w, err) < 0 || fill_view(w, v, err) < 0) {
 		view_free(v);
 		return NULL;
 	}
@@ -383,12 +404,10 @@ struct watch *watch_new(const struct watch_options *o, struct err *err)
 	cond_init(&w->told);
 	table_init(&w->queues);
 	arena_init(&w->clients_arena, 0);
-	for (size_t i = 0; i < o->queues->count; i++) {
-		if (watch_add(w, o->queues->items[i].name, &o->queues->items[i]) < 0) {
-			err_set(err, ERR_NOMEM, "no memory for the watch");
-			watch_free(w);
-			return NULL;
-		}
+	if (add_declared(w) < 0) {
+		err_set(err, ERR_NOMEM, "no memory for the watch");
+		watch_free(w);
+		return NULL;
 	}
 	return w;
 }

@@ -13,7 +13,7 @@ static const struct {
 	{"queues", doctor_queues},       {"keys", doctor_keys},   {"redis", doctor_redis},
 	{"records", doctor_records}, {"documents", doctor_documents}, {"tools", doctor_tools}, {"sandbox", doctor_sandbox},
 	{"rules", doctor_rules},
-	{"descriptors", doctor_descriptors}, {"clock", doctor_clock},
+	{"descriptors", doctor_descriptors}, {"clock", doctor_clock}, {"gateway", doctor_gateway},
 };
 
 static const char *const level_words[] = {[DOCTOR_OK] = "ok", [DOCTOR_WARN] = "warn", [DOCTOR_FAIL] = "fail"};

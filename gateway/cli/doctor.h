@@ -47,5 +47,6 @@ void doctor_sandbox(struct doctor *d);
 void doctor_rules(struct doctor *d);
 void doctor_descriptors(struct doctor *d);
 void doctor_clock(struct doctor *d);
+void doctor_gateway(struct doctor *d);
 
 #endif

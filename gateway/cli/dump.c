@@ -57,27 +57,28 @@ static int write_defaults(struct jwrite *w, const struct bq_opts *opts, struct e
 
 static int write_queue(struct jwrite *w, const struct declaration *d, struct err *err)
 {
+	const struct queue_terms *t = d->terms;
 	jw_open(w, '{');
 	jw_kstr(w, "name", d->name);
-	jw_kstr(w, "jobName", d->job_name);
+	jw_kstr(w, "jobName", t->job_name);
 	jw_kstr(w, "processor", d->processor_name);
-	jw_kint(w, "concurrency", d->concurrency);
-	int rc = write_defaults(w, &d->defaults, err);
-	jw_kint(w, "lockDuration", d->lock_ms);
-	jw_kint(w, "stalledInterval", d->stalled_interval_ms);
-	jw_kint(w, "maxStalledCount", d->max_stalled);
-	if (d->limiter.max > 0) {
+	jw_kint(w, "concurrency", t->concurrency);
+	int rc = write_defaults(w, &t->defaults, err);
+	jw_kint(w, "lockDuration", t->lock_ms);
+	jw_kint(w, "stalledInterval", t->stalled_interval_ms);
+	jw_kint(w, "maxStalledCount", t->max_stalled);
+	if (t->limiter.max > 0) {
 		jw_key(w, "limiter");
 		jw_open(w, '{');
-		jw_kint(w, "max", d->limiter.max);
-		jw_kint(w, "duration", d->limiter.duration_ms);
+		jw_kint(w, "max", t->limiter.max);
+		jw_kint(w, "duration", t->limiter.duration_ms);
 		jw_close(w, '}');
 	}
-	jw_kint(w, "timeout", d->timeout_ms);
-	if (d->max_waiting > 0)
-		jw_kint(w, "maxWaiting", d->max_waiting);
-	if (d->payload)
-		jw_kraw(w, "payload", schema_text(d->payload));
+	jw_kint(w, "timeout", t->timeout_ms);
+	if (t->max_waiting > 0)
+		jw_kint(w, "maxWaiting", t->max_waiting);
+	if (t->payload)
+		jw_kraw(w, "payload", schema_text(t->payload));
 	jw_close(w, '}');
 	return rc;
 }
@@ -91,7 +92,7 @@ static int write_queues(const struct declarations *d, struct buf *out, struct er
 	jw_key(&w, "queues");
 	jw_open(&w, '[');
 	for (size_t i = 0; rc == 0 && i < d->count; i++)
-		rc = write_queue(&w, &d->items[i], err);
+		rc = write_queue(&w, d->items[i], err);
 	jw_close(&w, ']');
 	jw_close(&w, '}');
 	return rc;

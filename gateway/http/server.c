@@ -50,6 +50,14 @@ static int prepare_routes(struct server *s, struct err *err)
 	return 0;
 }
 
+void server_schemas_changed(struct server *s)
+{
+	const struct http_deps *d = &s->deps;
+	for (unsigned i = 0; i < d->routes->count; i++)
+		if (d->routes->rows[i].body_schema)
+			s->routes[i].schema = d->schema(d->schemas, d->routes->rows[i].body_schema);
+}
+
 /* Only plain ports: TLS in this library crashes on its first use. */
 static int listen_address(const struct config *c, char *out, size_t size, struct err *err)
 {

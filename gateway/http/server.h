@@ -47,7 +47,6 @@ struct http_deps {
 	void (*observe)(struct app *app); /* brings what is only measured on demand up to date, for /metrics; may be NULL */
 	page_fn *page;               /* answers paths that no row has; may be NULL */
 	const struct health *health; /* for the health routes */
-	struct str openapi;          /* the text of /openapi.json */
 };
 
 struct server;
@@ -55,6 +54,8 @@ struct server;
 /* NULL with a sentence in err: a route without its schema, an address that cannot be listened on, too few file descriptors. */
 struct server *server_start(const struct http_deps *deps, struct err *err);
 unsigned server_port(const struct server *s);
+/* Looks the schemas of the routes' bodies up anew: those before must stay until server_stop. The thread that has started it. */
+void server_schemas_changed(struct server *s);
 void server_drain_begin(struct server *s);
 /* From now on new connections are refused, and new requests on those that exist (the health routes apart) get 503. Waits until none is
  * in flight: true, or false when the deadline has passed. */

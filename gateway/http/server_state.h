@@ -25,7 +25,7 @@ enum server_phase {
 /* What is kept for a row of the route table; the last one is for requests that match none. */
 struct route_state {
 	const struct route *route;    /* NULL: no row */
-	const struct schema *schema;  /* of the body; NULL: none */
+	const struct schema *_Atomic schema; /* of the body; NULL: none. Another one may come at any time */
 	struct series *seconds;
 	struct series *_Atomic requests[STATUS_LAST - STATUS_FIRST + 1]; /* by status, made when first seen */
 };

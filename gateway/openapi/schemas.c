@@ -159,6 +159,21 @@ int schemas_add(struct schemas *s, struct str name, const struct schema *schema,
 	return put(s, name, schema, err);
 }
 
+int schemas_replace(struct schemas *s, struct str name, const struct schema *schema, struct err *err)
+{
+	lock_take(&s->mu);
+	for (struct added *a = s->added; a; a = a->next)
+		if (str_eq(a->name, name)) {
+			int rc = put(s, name, schema, err);
+			a->schema = rc == 0 ? schema : a->schema;
+			lock_give(&s->mu);
+			return rc;
+		}
+	int rc = schemas_add(s, name, schema, err);
+	lock_give(&s->mu);
+	return rc;
+}
+
 bool schemas_has(const struct schemas *s, const char *name)
 {
 	return table_get(&s->by_name, str_from(name)) || jdoc_get(&s->document, s->all, name) != JDOC_NONE;

@@ -38,7 +38,7 @@ static void answer(struct cancelling *c, const char *outcome)
 static int signal_holder(struct cancelling *c, struct err *err)
 {
 	struct request *r = c->r;
-	int64_t lock_ms = c->q.decl ? c->q.decl->lock_ms : DECLARATION_LOCK_MS;
+	int64_t lock_ms = c->q.decl ? c->q.decl->terms->lock_ms : DECLARATION_LOCK_MS;
 	struct str token;
 	int rc = bq_holder(c->s->bq, c->q.queue, c->id, r->arena, &token, r->deadline_mono_ms, err);
 

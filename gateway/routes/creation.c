@@ -69,8 +69,10 @@ bool creation_read_options(struct request *r, const struct jdoc *doc, uint32_t n
 bool creation_payload_fits(const struct declaration *decl, const struct jdoc *doc, uint32_t data, struct str prefix,
 			   struct schema_report *report)
 {
-	if (decl && decl->payload)
-		return schema_check(decl->payload, doc, data, prefix, report) == 0;
+	const struct queue_terms *t = decl ? decl->terms : NULL;
+
+	if (t && t->payload)
+		return schema_check(t->payload, doc, data, prefix, report) == 0;
 	if (decl && jdoc_type(doc, data) != J_OBJECT) {
 		schema_report_add(report, prefix, "must be an object");
 		return false;
@@ -84,7 +86,7 @@ struct bq_add creation_job(const struct declaration *decl, struct str name, stru
 			       .data = data,
 			       .idem_key = STR_NONE,
 			       .idem_fingerprint = STR_NONE,
-			       .max_waiting = decl ? decl->max_waiting : 0};
+			       .max_waiting = decl ? decl->terms->max_waiting : 0};
 }
 
 bool creation_read_item(struct request *r, const struct declaration *decl, const struct jdoc *doc, uint32_t node, struct str prefix,
@@ -97,12 +99,12 @@ bool creation_read_item(struct request *r, const struct declaration *decl, const
 
 	*job = creation_job(decl, jdoc_string(doc, name, r->arena), data == JDOC_NONE ? STR("{}") : jdoc_raw(doc, data));
 	if (!job->name.p && decl)
-		job->name = decl->job_name;
+		job->name = decl->terms->job_name;
 	if (!job->name.p) {
 		schema_report_add(report, prefix, "name is needed: the queue is not declared");
 		ok = false;
 	}
-	if (data == JDOC_NONE && decl && decl->payload) {
+	if (data == JDOC_NONE && decl && decl->terms->payload) {
 		schema_report_add(report, data_at, "is needed");
 		ok = false;
 	} else if (data != JDOC_NONE && !creation_payload_fits(decl, doc, data, data_at, report)) {
@@ -121,7 +123,7 @@ void creation_options(struct request *r, const struct declaration *decl, struct 
 	const struct services *s = app_services(r->app);
 
 	if (decl)
-		bq_opts_merge(o, &decl->defaults);
+		bq_opts_merge(o, &decl->terms->defaults);
 	bq_opts_merge(o, &s->queues->defaults);
 	o->org = str_from(r->who.org);
 	o->sub = str_from(r->who.sub);

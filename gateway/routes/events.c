@@ -83,11 +83,12 @@ static int read_queues(struct request *r, struct response *res, struct str names
 static int take_declared(struct request *r, struct response *res, struct wish *w)
 {
 	const struct declarations *d = app_services(r->app)->queues;
+	size_t n = d->count;
 
-	if (d->count > QUEUES_MAX)
+	if (n > QUEUES_MAX)
 		return invalid(r, res, "queue: there are too many queues to follow all; name some.");
-	for (size_t i = 0; i < d->count; i++)
-		w->queues[w->n++] = &d->items[i].queue;
+	for (size_t i = 0; i < n; i++)
+		w->queues[w->n++] = &d->items[i]->queue;
 	return 0;
 }
 

@@ -133,7 +133,7 @@ void jobs_create(struct request *r, struct response *res)
 		return;
 	}
 	q.queue = &q.decl->queue;
-	struct bq_add job = creation_job(q.decl, q.decl->job_name, jdoc_raw(&r->json, JDOC_ROOT));
+	struct bq_add job = creation_job(q.decl, q.decl->terms->job_name, jdoc_raw(&r->json, JDOC_ROOT));
 	if (!read_query_options(r, &job.opts, &report)) {
 		response_invalid(r, res, &report);
 		return;

@@ -1,7 +1,9 @@
 /* The routes about the process itself: health, metrics, the API's description, the meaning of its errors. */
 #include "gateway/http/server.h"
+#include "gateway/openapi/page.h"
 #include "gateway/routes/handlers.h"
 #include "gateway/routes/health.h"
+#include "gateway/services.h"
 #include "lib/metrics/metrics.h"
 
 void meta_live(struct request *r, struct response *res)
@@ -66,8 +68,11 @@ void meta_metrics(struct request *r, struct response *res)
 
 void meta_openapi(struct request *r, struct response *res)
 {
-	if (!response_etag(r, res, r->deps->openapi))
-		buf_adds(&res->body, r->deps->openapi);
+	struct str text = api_page_copy(app_services(r->app)->openapi, r->arena);
+	if (!text.p)
+		response_problem(r, res, PROBLEM_INTERNAL, "out of memory");
+	else if (!response_etag(r, res, text))
+		buf_adds(&res->body, text);
 }
 
 static void add_html(struct buf *b, const char *text)

@@ -44,19 +44,20 @@ void write_declaration(struct jwrite *w, const char *key, const struct declarati
 		jw_null(w);
 		return;
 	}
+	const struct queue_terms *t = d->terms;
 	jw_open(w, '{');
 	jw_kstr(w, "name", d->name);
-	jw_kstr(w, "jobName", d->job_name);
+	jw_kstr(w, "jobName", t->job_name);
 	jw_kstr(w, "processor", d->processor_name);
-	jw_kint(w, "concurrency", d->concurrency);
+	jw_kint(w, "concurrency", t->concurrency);
 	jw_key(w, "options");
-	bq_opts_write(w, &d->defaults);
-	jw_kint(w, "lockDuration", d->lock_ms);
-	jw_kint(w, "stalledInterval", d->stalled_interval_ms);
-	jw_kint(w, "maxStalledCount", d->max_stalled);
-	jw_kint(w, "timeout", d->timeout_ms);
-	jw_kint(w, "maxWaiting", d->max_waiting);
-	jw_kraw(w, "payload", d->payload ? schema_text(d->payload) : STR("null"));
+	bq_opts_write(w, &t->defaults);
+	jw_kint(w, "lockDuration", t->lock_ms);
+	jw_kint(w, "stalledInterval", t->stalled_interval_ms);
+	jw_kint(w, "maxStalledCount", t->max_stalled);
+	jw_kint(w, "timeout", t->timeout_ms);
+	jw_kint(w, "maxWaiting", t->max_waiting);
+	jw_kraw(w, "payload", t->payload ? schema_text(t->payload) : STR("null"));
 	jw_close(w, '}');
 }
 

@@ -270,16 +270,16 @@ void stats_queue(struct request *r, struct response *res)
 	}
 }
 
-static void write_all_counts(struct response *res, const struct declarations *d, const struct bq_counts *counts)
+static void write_all_counts(struct response *res, const struct bq_queue *const *queues, size_t n, const struct bq_counts *counts)
 {
-	struct bq_counts totals = {.paused = d->count > 0}; /* paused: all of them are */
+	struct bq_counts totals = {.paused = n > 0}; /* paused: all of them are */
 	struct jwrite w = response_json(res, 200);
 
 	jw_open(&w, '{');
 	jw_key(&w, "queues");
 	jw_open(&w, '{');
-	for (size_t i = 0; i < d->count; i++) {
-		jw_keys(&w, d->items[i].name);
+	for (size_t i = 0; i < n; i++) {
+		jw_keys(&w, queues[i]->name);
 		jw_open(&w, '{');
 		write_counts(&w, &counts[i]);
 		jw_close(&w, '}');
@@ -308,9 +308,9 @@ void stats_all(struct request *r, struct response *res)
 		return;
 	}
 	for (size_t i = 0; i < n; i++)
-		queues[i] = &s->queues->items[i].queue;
+		queues[i] = &s->queues->items[i]->queue;
 	if (bq_counts_many(s->bq, queues, n, counts, r->deadline_mono_ms, &err) < 0)
 		response_error(r, res, &err);
 	else
-		write_all_counts(res, s->queues, counts);
+		write_all_counts(res, queues, n, counts);
 }

@@ -112,16 +112,17 @@ static struct str write_data(struct request *r, enum step step)
 /* The queue's own schema may ask for more than the route's does. */
 static bool data_fits(struct request *r, const struct declaration *decl, struct str data, struct schema_report *report)
 {
+	const struct schema *payload = decl->terms->payload;
 	struct jdoc doc;
 	struct jdoc_fault fault;
 
-	if (!decl->payload)
+	if (!payload)
 		return true;
 	if (jdoc_parse(&doc, r->arena, data, &JDOC_LIMITS, &fault) < 0) {
 		schema_report_add(report, STR(""), "%s", fault.reason);
 		return false;
 	}
-	return schema_check(decl->payload, &doc, JDOC_ROOT, STR(""), report) == 0;
+	return schema_check(payload, &doc, JDOC_ROOT, STR(""), report) == 0;
 }
 
 /* ---- the flow ---- */
@@ -148,7 +149,7 @@ static int plan_or_reply(struct request *r, struct response *res, struct bq_flow
 		}
 		jobs[i] = (struct bq_flow_job){
 			.queue = &decl->queue,
-			.add = {.name = decl->job_name, .data = data, .max_waiting = decl->max_waiting},
+			.add = {.name = decl->terms->job_name, .data = data, .max_waiting = decl->terms->max_waiting},
 			.parent = i == 0 ? BQ_FLOW_ROOT : i - 1,
 		};
 		bq_opts_init(&jobs[i].add.opts);

@@ -111,25 +111,34 @@ static void hear_env_file(struct loader *l, const char *path)
 	buf_release(&text);
 }
 
-/* The content of the file that NAME_FILE names, without one newline at its end; NULL after a problem. */
-static const char *secret_of_file(struct loader *l, const struct config_row *row, const char *path)
+int config_read_secret(const char *path, struct buf *out, struct err *err)
+{
+	size_t before = out->n;
+	int rc = fs_read_file(path, FILE_MAX, out, err);
+	if (rc < 0)
+		return rc;
+	if (out->n > before && out->p[out->n - 1] == '\n')
+		out->n--;
+	if (out->n == before)
+		return err_set(err, ERR_INVALID, "%s is empty", path);
+	if (memchr(out->p + before, '\0', out->n - before))
+		return err_set(err, ERR_INVALID, "%s contains a NUL byte", path);
+	return 0;
+}
+
+/* The content of the file that NAME_FILE names; NULL after a problem. */
+static const char *secret_of_file(struct loader *l, size_t key, const char *path)
 {
 	struct buf text = BUF_INIT;
 	struct err err = {0};
 	const char *secret = NULL;
-	if (fs_read_file(path, FILE_MAX, &text, &err) < 0) {
-		buf_addf(l->problems, "%s" FILE_SUFFIX ": %s.\n", row->name, err.text);
-		return buf_release(&text), NULL;
+	if (config_read_secret(path, &text, &err) < 0) {
+		buf_addf(l->problems, "%s" FILE_SUFFIX ": %s.\n", config_rows[key].name, err.text);
+	} else {
+		secret = arena_dupz(&l->cfg->memory, buf_str(&text));
+		l->cfg->file[key] = arena_dupz(&l->cfg->memory, str_from(path));
+		l->no_memory |= !secret || !l->cfg->file[key];
 	}
-	struct str s = buf_str(&text);
-	if (s.n && s.p[s.n - 1] == '\n')
-		s.n--;
-	if (s.n == 0)
-		buf_addf(l->problems, "%s" FILE_SUFFIX ": %s is empty.\n", row->name, path);
-	else if (memchr(s.p, '\0', s.n))
-		buf_addf(l->problems, "%s" FILE_SUFFIX ": %s contains a NUL byte.\n", row->name, path);
-	else
-		l->no_memory |= !(secret = arena_dupz(&l->cfg->memory, s));
 	buf_release(&text);
 	return secret;
 }
@@ -148,7 +157,7 @@ static const char *decide(struct loader *l, size_t key)
 	if (!chosen->value)
 		return NULL;
 	l->cfg->origin[key] = chosen->origin;
-	return by_file ? secret_of_file(l, &config_rows[key], file->value) : value->value;
+	return by_file ? secret_of_file(l, key, file->value) : value->value;
 }
 
 /* The value as far as it fits into a line for people. */

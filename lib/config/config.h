@@ -20,6 +20,7 @@
 #include "lib/base/arena.h"
 #include "lib/base/attr.h"
 #include "lib/base/buf.h"
+#include "lib/base/err.h"
 
 /* The values of ENUM fields: the positions of their words in config.def. That of log_level is an enum log_level (lib/log/log.h). */
 enum config_role { CONFIG_ROLE_API, CONFIG_ROLE_WORKER, CONFIG_ROLE_ALL };
@@ -57,6 +58,7 @@ struct config {
 #include "lib/config/config.def"
 #undef X
 	enum config_origin origin[CONFIG_KEYS];
+	const char *file[CONFIG_KEYS]; /* of a secret that NAME_FILE names; else NULL */
 	struct arena memory; /* of the strings above */
 };
 
@@ -72,6 +74,9 @@ struct config_sources {
  * SLUICE_PORT_…). *cfg is fit for config_release in either case. */
 int config_load(struct config *cfg, const struct config_sources *from, struct buf *problems) MUST_CHECK;
 void config_release(struct config *cfg);
+
+/* Appends what the file at `path` holds now, by the rules for secrets. err does not name the setting. */
+int config_read_secret(const char *path, struct buf *out, struct err *err) MUST_CHECK;
 
 /* The table for people, as --help shows it. */
 void config_help(struct buf *out);

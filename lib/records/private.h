@@ -50,11 +50,14 @@ struct rec_queue {
 struct records {
 	/* set before start */
 	struct records_options o;
-	struct rec_queue *queues;
-	size_t n_queues;
+	struct rec_queue *queues; /* room for RECORDS_QUEUES_MAX */
 	struct thread thread;
 	struct rconn *redis; /* the writer's */
 	struct pglink *link; /* the writer's */
+	/* the owner's thread; then any */
+	_Atomic size_t n_admitted; /* of the queues */
+	/* the writer's thread; any may read */
+	_Atomic size_t n_queues;   /* of them, those that the writer knows of */
 	/* the writer's thread */
 	struct arena arena;        /* of the batch that is being drained */
 	struct arena events_arena; /* of the events that are being looked at, during which batches are drained */

@@ -23,7 +23,7 @@ static void init_queue(struct records *rec, struct rec_queue *q, const struct re
 	struct metrics *m = rec->o.metrics;
 
 	*q = (struct rec_queue){.rec = rec, .queue = o->queue, .policy = o->policy, .batch = FIRST_BATCH, .waiting = true};
-	records_choose_caps(q, false);
+	records_choose_caps(q, atomic_load(&rec->is_slim));
 	q->adds = o->adds;
 	atomic_store(&q->outbox.adds, o->adds);
 	q->outbox.wake = wake;
@@ -42,7 +42,7 @@ struct records *records_new(const struct records_options *o, struct err *err)
 	struct records *rec = calloc(1, sizeof(*rec));
 
 	if (rec)
-		rec->queues = calloc(o->n_queues + 1, sizeof(*rec->queues));
+		rec->queues = calloc(RECORDS_QUEUES_MAX, sizeof(*rec->queues));
 	if (!rec || !rec->queues) {
 		free(rec);
 		err_set(err, ERR_NOMEM, "out of memory");
@@ -54,8 +54,11 @@ struct records *records_new(const struct records_options *o, struct err *err)
 	arena_init(&rec->arena, 0);
 	arena_init(&rec->events_arena, 0);
 	for (size_t i = 0; i < o->n_queues; i++)
-		if (!o->queues[i].policy.off)
-			init_queue(rec, &rec->queues[rec->n_queues++], &o->queues[i]);
+		if (records_admit(rec, &o->queues[i], err) < 0) {
+			records_free(rec);
+			return NULL;
+		}
+	rec->n_queues = rec->n_admitted;
 	rec->redis = rconn_new(o->redis, "sluice:records", err);
 	rec->link = rec->redis ? pglink_new(o->pg, err) : NULL;
 	if (!rec->link) {
@@ -63,6 +66,17 @@ struct records *records_new(const struct records_options *o, struct err *err)
 		return NULL;
 	}
 	return rec;
+}
+
+int records_admit(struct records *rec, const struct records_queue *q, struct err *err)
+{
+	if (q->policy.off)
+		return 0;
+	if (rec->n_admitted == RECORDS_QUEUES_MAX)
+		return err_set(err, ERR_LIMIT, "records are kept of at most %d queues", RECORDS_QUEUES_MAX);
+	init_queue(rec, &rec->queues[rec->n_admitted], q);
+	rec->n_admitted++; /* behind the queue itself: the writer counts first */
+	return 0;
 }
 
 int records_start(struct records *rec, struct err *err)
@@ -85,7 +99,7 @@ void records_free(struct records *rec)
 {
 	if (!rec)
 		return;
-	for (size_t i = 0; i < rec->n_queues; i++) {
+	for (size_t i = 0; i < rec->n_admitted; i++) {
 		records_forget_added(&rec->queues[i]);
 		table_release(&rec->queues[i].added);
 		rec->queues[i].queue->outbox = NULL;

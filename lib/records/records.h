@@ -32,6 +32,8 @@ struct records_queue {
 	bool adds;                    /* others work on its jobs: they are written down when they are added */
 };
 
+#define RECORDS_QUEUES_MAX 1000
+
 struct records_options {
 	struct pg *pg;
 	struct bq *bq;
@@ -50,6 +52,8 @@ struct records_options {
 
 struct records *records_new(const struct records_options *o, struct err *err) MUST_CHECK;
 int records_start(struct records *rec, struct err *err) MUST_CHECK;
+/* One more queue, before it is used; the thread that has started it. ERR_LIMIT. */
+int records_admit(struct records *rec, const struct records_queue *q, struct err *err) MUST_CHECK;
 void records_stop(struct records *rec);
 void records_free(struct records *rec); /* NULL: nothing */
 

@@ -116,6 +116,7 @@ static bool run_once(struct records *rec, int64_t until_mono_ms)
 	struct err err = {0};
 	int rc = 0;
 
+	rec->n_queues = rec->n_admitted;
 	if (is_due(&rec->look_mono_ms, LOOK_MS))
 		rc = records_look(rec, &err);
 	if (rc == 0)

@@ -121,7 +121,7 @@ struct str job_token(const struct job_context *ctx)
 
 int64_t job_lock_ms(const struct job_context *ctx)
 {
-	return ctx->q->decl->lock_ms;
+	return ctx->q->decl->terms->lock_ms;
 }
 
 int64_t job_added_wall_ms(const struct job_context *ctx)

@@ -9,7 +9,6 @@ EMBED_FILE(builtin_queues, "processors/runtime/queues.json");
 EMBED_FILE(queues_schema, "processors/runtime/queues.schema.json");
 
 #define MAX_FILE_BYTES ((size_t)4 << 20)
-#define MAX_QUEUES 1000
 
 #define METRICS_POINTS 20160 /* of metrics:*, minutes: two weeks, as BullMQ's documentation suggests */
 
@@ -36,11 +35,11 @@ struct number_field {
 };
 
 static const struct number_field NUMBERS[] = {
-	{"lockDuration", offsetof(struct declaration, lock_ms)},
-	{"stalledInterval", offsetof(struct declaration, stalled_interval_ms)},
-	{"maxStalledCount", offsetof(struct declaration, max_stalled)},
-	{"timeout", offsetof(struct declaration, timeout_ms)},
-	{"maxWaiting", offsetof(struct declaration, max_waiting)},
+	{"lockDuration", offsetof(struct queue_terms, lock_ms)},
+	{"stalledInterval", offsetof(struct queue_terms, stalled_interval_ms)},
+	{"maxStalledCount", offsetof(struct queue_terms, max_stalled)},
+	{"timeout", offsetof(struct queue_terms, timeout_ms)},
+	{"maxWaiting", offsetof(struct queue_terms, max_waiting)},
 };
 
 static int fail(const struct loader *l, struct str queue, const char *what)
@@ -48,59 +47,49 @@ static int fail(const struct loader *l, struct str queue, const char *what)
 	return err_set(l->err, ERR_INVALID, "%s: queue \"%.*s\": %s", l->origin, STR_ARG(queue), what);
 }
 
-/* Only while loading, when the items still move; afterwards the index finds them. */
+/* Only while loading, when there is no index yet. */
 static struct declaration *find(const struct declarations *d, struct str name)
 {
 	for (size_t i = 0; i < d->count; i++)
-		if (str_eq(d->items[i].name, name))
-			return &d->items[i];
+		if (str_eq(d->items[i]->name, name))
+			return d->items[i];
 	return NULL;
-}
-
-static int grow(struct declarations *d)
-{
-	if ((d->count & (d->count - 1)) != 0)
-		return 0; /* doubled at every power of two */
-	size_t capacity = d->count ? 2 * d->count : 1;
-	struct declaration *items = realloc(d->items, capacity * sizeof(*items));
-	if (!items)
-		return ERR_NOMEM;
-	d->items = items;
-	return 0;
 }
 
 static struct declaration *add(struct loader *l, struct str name)
 {
 	struct declarations *d = l->d;
 
-	if (d->count == MAX_QUEUES) {
-		err_set(l->err, ERR_LIMIT, "%s: more than %d queues", l->origin, MAX_QUEUES);
+	if (d->count == DECLARATIONS_MAX) {
+		err_set(l->err, ERR_LIMIT, "%s: more than %d queues", l->origin, DECLARATIONS_MAX);
 		return NULL;
 	}
-	if (grow(d) < 0) {
+	struct declaration *q = arena_zalloc(&d->arena, sizeof(*q));
+	if (!q) {
 		err_set(l->err, ERR_NOMEM, "out of memory");
 		return NULL;
 	}
-	struct declaration *q = &d->items[d->count];
-	*q = (struct declaration){0};
 	if (bq_queue_init(&q->queue, l->prefix, name, l->err) < 0)
 		return NULL;
-	d->count++;
+	q->index = d->count;
+	d->items[d->count++] = q;
+	d->own++;
 	q->name = q->queue.name;
-	q->job_name = q->name;
 	q->processor_name = STR("none");
-	q->concurrency = DEFAULT_CONCURRENCY;
-	q->lock_ms = DECLARATION_LOCK_MS;
-	q->stalled_interval_ms = DEFAULT_STALLED_INTERVAL_MS;
-	q->max_stalled = DEFAULT_MAX_STALLED;
-	q->timeout_ms = DEFAULT_TIMEOUT_MS;
-	q->max_waiting = DEFAULT_MAX_WAITING;
 	q->record = (struct records_policy){.data.all = true, .result.all = true, .days = RECORDS_DEFAULT_DAYS};
-	bq_opts_init(&q->defaults);
+	q->loaded = (struct queue_terms){.job_name = q->name,
+					 .concurrency = DEFAULT_CONCURRENCY,
+					 .lock_ms = DECLARATION_LOCK_MS,
+					 .stalled_interval_ms = DEFAULT_STALLED_INTERVAL_MS,
+					 .max_stalled = DEFAULT_MAX_STALLED,
+					 .timeout_ms = DEFAULT_TIMEOUT_MS,
+					 .max_waiting = DEFAULT_MAX_WAITING};
+	bq_opts_init(&q->loaded.defaults);
+	q->terms = &q->loaded;
 	return q;
 }
 
-static void read_numbers(const struct loader *l, uint32_t node, struct declaration *q)
+static void read_numbers(const struct loader *l, uint32_t node, struct queue_terms *q)
 {
 	int64_t v;
 
@@ -143,13 +132,13 @@ static int read_payload(struct loader *l, uint32_t node, struct declaration *q)
 	uint32_t payload = jdoc_get(&l->doc, node, "payload");
 	struct str text = payload != JDOC_NONE ? jdoc_raw(&l->doc, payload) : STR_NONE;
 
-	if (!text.p && q->processor && !q->payload && q->processor->payload_schema)
+	if (!text.p && q->processor && !q->loaded.payload && q->processor->payload_schema)
 		text = q->processor->payload_schema();
 	if (!text.p)
 		return 0;
-	schema_free(q->payload);
-	q->payload = schema_compile(text, &why);
-	if (!q->payload)
+	schema_free(q->loaded.payload);
+	q->loaded.payload = schema_compile(text, &why);
+	if (!q->loaded.payload)
 		return err_set(l->err, why.code, "%s: queue \"%.*s\": payload: %s", l->origin, STR_ARG(q->name), why.text);
 	return 0;
 }
@@ -198,8 +187,8 @@ static int read_options(struct loader *l, uint32_t node, struct declaration *q)
 	if (bq_opts_read(&given, &l->doc, node, &l->d->arena, false, &why) < 0)
 		return fail(l, q->name, why.text);
 	given.rest = STR_NONE;
-	bq_opts_merge(&given, &q->defaults);
-	q->defaults = given;
+	bq_opts_merge(&given, &q->loaded.defaults);
+	q->loaded.defaults = given;
 	return 0;
 }
 
@@ -214,8 +203,8 @@ static int read_queue(struct loader *l, uint32_t node)
 		return l->err ? l->err->code : ERR_INVALID;
 	struct str job_name = jdoc_string(&l->doc, jdoc_get(&l->doc, node, "jobName"), &l->d->arena);
 	if (job_name.p)
-		q->job_name = job_name;
-	read_numbers(l, node, q);
+		q->loaded.job_name = job_name;
+	read_numbers(l, node, &q->loaded);
 	int rc = read_processor(l, node, q);
 	read_settings(l, node, q);
 	if (rc == 0)
@@ -252,6 +241,7 @@ static int load_text(struct loader *l, struct str text)
 	text = arena_dup(&l->d->arena, text);
 	if (!text.p)
 		return err_set(l->err, ERR_NOMEM, "%s: out of memory", l->origin);
+	l->d->text = text;
 	if (jdoc_parse(&l->doc, &l->d->arena, text, &JDOC_LIMITS, &fault) < 0)
 		return err_set(l->err, ERR_INVALID, "%s: byte %u: %s", l->origin, fault.offset, fault.reason);
 	int rc = check_shape(l);
@@ -298,46 +288,59 @@ int declarations_load(struct declarations *d, struct str prefix, const char *fil
 {
 	struct loader l = {.d = d, .prefix = prefix, .origin = "built-in queues", .lookup = lookup, .err = err};
 
-	*d = (struct declarations){0};
+	*d = (struct declarations){.items = calloc(DECLARATIONS_MAX, sizeof(struct declaration *))};
 	arena_init(&d->arena, 0);
-	table_init(&d->by_name);
-	int rc = load_default_options(d, default_opts, err);
+	table_init(&d->index);
+	d->by_name = &d->index;
+	int rc = d->items ? load_default_options(d, default_opts, err) : err_set(err, ERR_NOMEM, "out of memory");
 	if (rc == 0)
 		rc = load_text(&l, EMBEDDED(builtin_queues));
 	if (rc == 0 && file && *file)
 		rc = load_file(&l, file);
 	for (size_t i = 0; rc == 0 && workers && i < d->count; i++)
-		d->items[i].concurrency = workers;
+		d->items[i]->loaded.concurrency = workers;
 	for (size_t i = 0; rc == 0 && i < d->count; i++)
-		rc = table_put(&d->by_name, d->items[i].name, &d->items[i]);
+		rc = table_put(&d->index, d->items[i]->name, d->items[i]);
 	if (rc < 0)
 		declarations_release(d);
 	return rc;
 }
 
-void declarations_release(struct declarations *d)
+static void release_one(struct declarations *d)
 {
-	for (size_t i = 0; i < d->count; i++) {
-		schema_free(d->items[i].payload);
-		bq_queue_release(&d->items[i].queue);
+	for (size_t i = 0; i < d->own; i++) {
+		schema_free(d->items[i]->loaded.payload);
+		bq_queue_release(&d->items[i]->queue);
 	}
 	free(d->items);
-	table_release(&d->by_name);
+	table_release(&d->index);
 	arena_release(&d->arena);
+}
+
+void declarations_release(struct declarations *d)
+{
+	for (struct declarations *later = d->adopted, *before; later; later = before) {
+		before = later->adopted;
+		release_one(later);
+		free(later);
+	}
+	release_one(d);
 	*d = (struct declarations){0};
 }
 
 const struct declaration *declarations_find(const struct declarations *d, struct str name)
 {
-	return table_get(&d->by_name, name);
+	return table_get(d->by_name, name);
 }
 
 struct bq_worker declaration_worker(const struct declaration *decl, struct str name)
 {
+	const struct queue_terms *t = decl->terms;
+
 	return (struct bq_worker){.name = name,
-				  .lock_ms = decl->lock_ms,
-				  .limiter = decl->limiter,
-				  .keep_completed = decl->defaults.remove_on_complete,
-				  .keep_failed = decl->defaults.remove_on_fail,
+				  .lock_ms = t->lock_ms,
+				  .limiter = t->limiter,
+				  .keep_completed = t->defaults.remove_on_complete,
+				  .keep_failed = t->defaults.remove_on_fail,
 				  .metrics_points = METRICS_POINTS};
 }

@@ -16,7 +16,7 @@
 
 static bool worth_a_second_call(const struct rqueue *q)
 {
-	return q->n_ended >= WORTH_A_SECOND_CALL || q->n_ended * 2 >= q->decl->concurrency;
+	return q->n_ended >= WORTH_A_SECOND_CALL || q->n_ended * 2 >= q->concurrency;
 }
 
 static bool may_call(const struct rqueue *q, unsigned idle)
@@ -53,7 +53,7 @@ static struct exchange_call *board(struct rqueue *q)
 	if (!q->ended)
 		q->ended_end = &q->ended;
 	c->under_way = true;
-	c->told_frees = !draining;
+	c->told_frees = !draining && q->n_working <= q->concurrency;
 	c->told_idle = draining ? 0 : at_most_per_call(idle);
 	q->n_calls++;
 	q->promised += c->told_idle;
@@ -70,8 +70,9 @@ static void send(struct exchange_call *c)
 	const struct bq_end_args *endings[BQ_WORK_PER_CALL];
 	struct rcmd cmd = RCMD_INIT;
 	char stem[BQ_TOKEN_SIZE]; /* the script puts a number behind it for each job */
+	const struct bq_worker as = rqueue_worker(q);
 	struct bq_work work = {
-		.queue = &q->decl->queue, .worker = &q->as_worker, .free = c->told_idle, .frees = c->told_frees, .endings = endings};
+		.queue = &q->decl->queue, .worker = &as, .free = c->told_idle, .frees = c->told_frees, .endings = endings};
 
 	bq_token(stem);
 	work.token_stem = str_from(stem);
@@ -240,7 +241,8 @@ int exchange_end(struct worker *w, const struct bq_ending *e, enum bq_failed *ho
 	struct rqueue *q = w->q;
 	struct exchange_call *call;
 
-	bq_end_encode(&w->ending, &q->as_worker, &w->ctx.job, e, how);
+	const struct bq_worker as = rqueue_worker(q);
+	bq_end_encode(&w->ending, &as, &w->ctx.job, e, how);
 	if (w->ending.wire.wire.failed)
 		return err_set(err, ERR_NOMEM, "no memory to tell how a job ended");
 	w->parker = (struct parker){0};
@@ -257,7 +259,16 @@ int exchange_end(struct worker *w, const struct bq_ending *e, enum bq_failed *ho
 	return w->rc < 0 ? err_set(err, w->rc, "%s", w->err.text) : 0;
 }
 
-/* Stands in the list of the idle; false when the runtime is draining. */
+/* mu is held. */
+static void rest(struct rqueue *q, struct worker *w)
+{
+	w->beside = q->resting;
+	w->rested = true;
+	q->resting = w;
+	q->n_working--;
+}
+
+/* Stands in the list of the idle, or of those that rest; false when the runtime is draining. */
 static bool stand_idle(struct worker *w, bool look)
 {
 	struct rqueue *q = w->q;
@@ -268,7 +279,13 @@ static bool stand_idle(struct worker *w, bool look)
 	w->parker = (struct parker){0};
 	lock_take(&rt->mu);
 	stays = !atomic_load(&rt->draining);
-	if (stays) {
+	if (stays && q->n_working > q->concurrency) {
+		rest(q, w);
+		if (look) { /* for the others */
+			q->look = true;
+			call = board(q);
+		}
+	} else if (stays) {
 		w->beside = q->idle;
 		q->idle = w;
 		q->n_idle++;
@@ -289,7 +306,8 @@ bool exchange_take(struct worker *w, bool look)
 		if (!stand_idle(w, look))
 			return false;
 		(void)parker_wait_until(&w->parker, PARKER_FOREVER);
-		look = false;
+		look = w->rested; /* jobs may have gathered */
+		w->rested = false;
 	}
 	return true;
 }
@@ -323,6 +341,27 @@ void exchange_look_at(struct rqueue *q, int64_t mono_ms)
 
 void exchange_dismiss(struct rqueue *q)
 {
+	struct worker *resting = q->resting;
+
 	if (!q->promised)
 		wake(take_all_idle(q));
+	q->resting = NULL;
+	wake(resting);
+}
+
+void exchange_resize(struct rqueue *q)
+{
+	while (q->n_working > q->concurrency && q->n_idle > q->promised) {
+		struct worker *w = q->idle;
+		q->idle = w->beside;
+		q->n_idle--;
+		rest(q, w);
+	}
+	while (q->n_working < q->concurrency && q->resting) {
+		struct worker *w = q->resting;
+		q->resting = w->beside;
+		q->n_working++;
+		w->beside = NULL;
+		wake(w);
+	}
 }

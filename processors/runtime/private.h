@@ -55,12 +55,14 @@ struct worker {
 	int rc;                 /* of the ending */
 	struct err err;
 	bool looked;            /* with the ending it was asked for a next job */
+	bool rested;            /* when it was woken last, it had been resting */
 	bool has_next;
 	struct bq_job next;     /* taken for this worker, which has not begun with it */
 	struct arena next_arena;
 	char next_token[BQ_TOKEN_SIZE];
 	/* protected by runtime.mu */
 	struct worker *beside;  /* the next one of the list in which it waits */
+	struct worker *sibling; /* the next one of the queue */
 };
 
 /* A call to Redis by which workers tell how their jobs ended and get the next ones. */
@@ -83,11 +85,15 @@ struct rqueue {
 	const struct declaration *decl;
 	void *processor_state;
 	void *settings;         /* the processor's, for this queue */
-	struct bq_worker as_worker;
+	bool runs;              /* its jobs are run here */
 	char worker_name[64];
-	struct worker *workers; /* decl->concurrency of them, NULL when no job is run here */
 	struct series *m_run_seconds, *m_wait_seconds, *m_busy, *m_slots;
 	/* protected by runtime.mu */
+	struct worker *workers; /* all of them; those that are there stay */
+	unsigned n_workers;
+	unsigned concurrency;   /* how many may work */
+	unsigned n_working;     /* how many do or would: the others rest */
+	struct worker *resting; /* since there are more than the declaration says now */
 	struct worker *idle;    /* those that wait for a job, the last one first: its memory is warm */
 	unsigned n_idle;
 	unsigned promised;      /* of the idle, those for whom a call under way takes */
@@ -111,8 +117,8 @@ struct runtime {
 	const struct declarations *decls;
 	bool run_jobs;
 	int64_t redis_timeout_ms;
-	struct rqueue *queues;
-	size_t n_queues;
+	struct rqueue *queues;    /* room for DECLARATIONS_MAX */
+	_Atomic size_t n_queues;  /* grows under mu */
 	struct thread watcher_thread, upkeep_thread;
 	struct rblock watch;      /* the watcher's connection */
 	/* any thread */
@@ -125,6 +131,12 @@ struct runtime {
 	struct cond idle_changed; /* a worker became idle or busy (drain waits) */
 	int64_t promote_hint_wall_ms; /* a delayed job is due then, as a marker told; 0: none */
 };
+
+/* What the queue is to Redis, by the terms in force. */
+static inline struct bq_worker rqueue_worker(const struct rqueue *q)
+{
+	return declaration_worker(q->decl, str_from(q->worker_name));
+}
 
 static inline int64_t runtime_deadline(const struct runtime *rt)
 {
@@ -145,6 +157,8 @@ bool exchange_look(struct rqueue *q);
 void exchange_look_at(struct rqueue *q, int64_t mono_ms);
 /* The runtime is draining: sends the idle workers home. mu is held. */
 void exchange_dismiss(struct rqueue *q);
+/* q->concurrency has changed: workers rest, or go on. mu is held. */
+void exchange_resize(struct rqueue *q);
 /* context.c */
 void context_init(struct job_context *ctx, struct rqueue *q);
 void context_release(struct job_context *ctx);

@@ -12,19 +12,6 @@
 
 /* ---- building ---- */
 
-static int init_workers(struct rqueue *q, struct err *err)
-{
-	q->workers = calloc(q->decl->concurrency, sizeof(*q->workers));
-	if (!q->workers)
-		return err_set(err, ERR_NOMEM, "out of memory");
-	for (unsigned i = 0; i < q->decl->concurrency; i++) {
-		q->workers[i].q = q;
-		context_init(&q->workers[i].ctx, q);
-		arena_init(&q->workers[i].next_arena, JOB_ARENA_BYTES);
-	}
-	return 0;
-}
-
 static int init_presence(struct runtime *rt, struct rqueue *q, size_t index, struct err *err)
 {
 	struct buf name = BUF_INIT;
@@ -47,13 +34,12 @@ static void init_series(struct rqueue *q)
 	q->m_wait_seconds = metrics_series(m, M_JOB_WAIT_SECONDS, queue);
 	q->m_busy = metrics_series(m, M_PROCESSOR_SLOTS, busy);
 	q->m_slots = metrics_series(m, M_PROCESSOR_SLOTS, max);
-	series_add(q->m_slots, q->decl->concurrency);
 }
 
 static int init_queue(struct runtime *rt, size_t index, struct err *err)
 {
 	struct rqueue *q = &rt->queues[index];
-	const struct declaration *decl = &rt->decls->items[index];
+	const struct declaration *decl = rt->decls->items[index];
 	char host[32] = "";
 
 	*q = (struct rqueue){.rt = rt, .decl = decl};
@@ -63,19 +49,18 @@ static int init_queue(struct runtime *rt, size_t index, struct err *err)
 	if (gethostname(host, sizeof(host) - 1) < 0)
 		host[0] = '\0';
 	snprintf(q->worker_name, sizeof(q->worker_name), "sluice-%s-%d", host, (int)getpid());
-	q->as_worker = declaration_worker(decl, str_from(q->worker_name));
-	if (!rt->run_jobs || !decl->processor)
+	q->runs = rt->run_jobs && decl->processor;
+	if (!q->runs)
 		return 0;
 	init_series(q);
-	int rc = init_workers(q, err);
-	return rc < 0 ? rc : init_presence(rt, q, index, err);
+	return init_presence(rt, q, index, err);
 }
 
 struct runtime *runtime_new(const struct runtime_options *o, struct err *err)
 {
 	struct runtime *rt = calloc(1, sizeof(*rt));
 
-	if (!rt || !(rt->queues = calloc(o->queues->count + 1, sizeof(*rt->queues)))) {
+	if (!rt || !(rt->queues = calloc(DECLARATIONS_MAX, sizeof(*rt->queues)))) {
 		free(rt);
 		err_set(err, ERR_NOMEM, "out of memory");
 		return NULL;
@@ -104,16 +89,22 @@ struct runtime *runtime_new(const struct runtime_options *o, struct err *err)
 	return rt;
 }
 
+static void free_worker(struct worker *w)
+{
+	context_release(&w->ctx);
+	arena_release(&w->next_arena);
+	bq_end_release(&w->ending);
+	free(w);
+}
+
 static void free_queue(struct rqueue *q)
 {
-	for (unsigned i = 0; q->workers && i < q->decl->concurrency; i++) {
-		context_release(&q->workers[i].ctx);
-		arena_release(&q->workers[i].next_arena);
-		bq_end_release(&q->workers[i].ending);
+	for (struct worker *w = q->workers, *next; w; w = next) {
+		next = w->sibling;
+		free_worker(w);
 	}
 	if (q->settings)
 		q->decl->processor->settings_free(q->settings);
-	free(q->workers);
 	rconn_free(q->presence);
 }
 
@@ -138,7 +129,7 @@ void runtime_free(struct runtime *rt)
 static struct rqueue *earlier_user(struct runtime *rt, const struct rqueue *q)
 {
 	for (struct rqueue *other = rt->queues; other < q; other++)
-		if (other->workers && other->decl->processor == q->decl->processor)
+		if (other->runs && other->decl->processor == q->decl->processor)
 			return other;
 	return NULL;
 }
@@ -164,17 +155,62 @@ static int read_settings(struct rqueue *q, struct err *err)
 	return err_set(err, why.code, "queue %.*s: %s: %s", STR_ARG(q->decl->name), p->name, why.text);
 }
 
-static int start_workers(struct rqueue *q, struct err *err)
+/* It is among the queue's workers before it takes a job, so that its lock is renewed. */
+static int add_worker(struct rqueue *q, struct err *err)
 {
+	struct worker *w = calloc(1, sizeof(*w));
 	char name[16];
 
-	for (unsigned i = 0; i < q->decl->concurrency; i++) {
-		snprintf(name, sizeof(name), "%.11s %u", q->decl->name.p, i % 1000);
-		if (thread_start(&q->workers[i].thread, name, worker_main, &q->workers[i]) < 0)
-			return err_set(err, ERR_NOMEM, "queue %.*s: worker %u of %u cannot be started", STR_ARG(q->decl->name), i + 1,
-				       q->decl->concurrency);
-	}
-	return 0;
+	if (!w)
+		return err_set(err, ERR_NOMEM, "out of memory");
+	w->q = q;
+	context_init(&w->ctx, q);
+	arena_init(&w->next_arena, JOB_ARENA_BYTES);
+	lock_take(&q->rt->mu);
+	w->sibling = q->workers;
+	q->workers = w;
+	snprintf(name, sizeof(name), "%.11s %u", q->decl->name.p, q->n_workers++ % 1000);
+	q->n_working++;
+	lock_give(&q->rt->mu);
+	if (thread_start(&w->thread, name, worker_main, w) == 0)
+		return 0;
+	lock_take(&q->rt->mu);
+	q->workers = w->sibling;
+	q->n_workers--;
+	q->n_working--;
+	lock_give(&q->rt->mu);
+	free_worker(w);
+	return err_set(err, ERR_NOMEM, "queue %.*s: a worker cannot be started", STR_ARG(q->decl->name));
+}
+
+/* As many as the declaration says: those that are too many rest, those that rest go on, those that are missing are made. */
+static int resize(struct rqueue *q, struct err *err)
+{
+	unsigned wanted = q->decl->terms->concurrency;
+	int rc = 0;
+
+	series_add(q->m_slots, (double)wanted - (double)q->concurrency);
+	lock_take(&q->rt->mu);
+	q->concurrency = wanted;
+	exchange_resize(q);
+	lock_give(&q->rt->mu);
+	while (rc == 0 && q->n_workers < wanted) /* changed by this thread alone */
+		rc = add_worker(q, err);
+	return rc;
+}
+
+static int start_queue(struct rqueue *q, struct err *err)
+{
+	int rc = read_settings(q, err);
+
+	return rc < 0 ? rc : start_processor(q->rt, q, err);
+}
+
+static int start_watcher(struct runtime *rt, struct err *err)
+{
+	if (rt->watcher_thread.running || thread_start(&rt->watcher_thread, "watcher", watcher_main, rt) == 0)
+		return 0;
+	return err_set(err, ERR_NOMEM, "the watcher thread cannot be started");
 }
 
 int runtime_start(struct runtime *rt, struct err *err)
@@ -183,20 +219,51 @@ int runtime_start(struct runtime *rt, struct err *err)
 	int rc = 0;
 
 	for (size_t i = 0; rc == 0 && i < rt->n_queues; i++)
-		if (rt->queues[i].workers) {
+		if (rt->queues[i].runs) {
 			any = true;
-			rc = read_settings(&rt->queues[i], err);
-			if (rc == 0)
-				rc = start_processor(rt, &rt->queues[i], err);
+			rc = start_queue(&rt->queues[i], err);
 		}
 	for (size_t i = 0; rc == 0 && i < rt->n_queues; i++)
-		if (rt->queues[i].workers)
-			rc = start_workers(&rt->queues[i], err);
+		if (rt->queues[i].runs)
+			rc = resize(&rt->queues[i], err);
 	if (rc == 0 && thread_start(&rt->upkeep_thread, "upkeep", upkeep_main, rt) < 0)
 		rc = err_set(err, ERR_NOMEM, "the upkeep thread cannot be started");
-	if (rc == 0 && any && thread_start(&rt->watcher_thread, "watcher", watcher_main, rt) < 0)
-		rc = err_set(err, ERR_NOMEM, "the watcher thread cannot be started");
-	return rc;
+	return rc == 0 && any ? start_watcher(rt, err) : rc;
+}
+
+/* One that was declared while the runtime runs. */
+static int admit(struct runtime *rt, struct err *err)
+{
+	struct rqueue *q = &rt->queues[rt->n_queues];
+	int rc = init_queue(rt, rt->n_queues, err);
+
+	if (rc == 0 && q->runs)
+		rc = start_queue(q, err);
+	q->runs = q->runs && rc == 0;
+	lock_take(&rt->mu);
+	rt->n_queues++;
+	cond_broadcast(&rt->upkeep_wake);
+	lock_give(&rt->mu);
+	if (!q->runs)
+		return rc;
+	rc = resize(q, err);
+	return rc < 0 ? rc : start_watcher(rt, err);
+}
+
+int runtime_heed_declarations(struct runtime *rt, struct err *err)
+{
+	size_t before = rt->n_queues;
+	int first = 0;
+
+	for (size_t i = 0; i < before; i++) {
+		int rc = rt->queues[i].runs ? resize(&rt->queues[i], first ? NULL : err) : 0;
+		first = first ? first : rc;
+	}
+	while (rt->n_queues < rt->decls->count) {
+		int rc = admit(rt, first ? NULL : err);
+		first = first ? first : rc;
+	}
+	return first;
 }
 
 void runtime_redis_state(struct runtime *rt, bool up)
@@ -224,9 +291,9 @@ static void cancel_running(struct runtime *rt, enum cancel why)
 {
 	lock_take(&rt->mu);
 	for (size_t i = 0; i < rt->n_queues; i++)
-		for (unsigned k = 0; rt->queues[i].workers && k < rt->queues[i].decl->concurrency; k++)
-			if (rt->queues[i].workers[k].ctx.running)
-				context_cancel(&rt->queues[i].workers[k].ctx, why);
+		for (struct worker *w = rt->queues[i].workers; w; w = w->sibling)
+			if (w->ctx.running)
+				context_cancel(&w->ctx, why);
 	lock_give(&rt->mu);
 }
 
@@ -258,13 +325,13 @@ void runtime_stop(struct runtime *rt)
 	wake_everybody(rt);
 	rblock_wake(&rt->watch);
 	for (size_t i = 0; i < rt->n_queues; i++)
-		for (unsigned k = 0; rt->queues[i].workers && k < rt->queues[i].decl->concurrency; k++)
-			thread_join(&rt->queues[i].workers[k].thread);
+		for (struct worker *w = rt->queues[i].workers; w; w = w->sibling)
+			thread_join(&w->thread);
 	thread_join(&rt->watcher_thread);
 	thread_join(&rt->upkeep_thread);
 	for (size_t i = 0; i < rt->n_queues; i++) {
 		struct rqueue *q = &rt->queues[i];
-		if (q->workers && q->decl->processor->stop && !earlier_user(rt, q))
+		if (q->runs && q->decl->processor->stop && !earlier_user(rt, q))
 			q->decl->processor->stop(q->processor_state);
 	}
 }
@@ -281,7 +348,7 @@ unsigned runtime_slots(const struct runtime *rt)
 	unsigned n = 0;
 
 	for (size_t i = 0; i < rt->n_queues; i++)
-		n += rt->queues[i].workers ? rt->queues[i].decl->concurrency : 0;
+		n += rt->queues[i].runs ? rt->queues[i].decl->terms->concurrency : 0;
 	return n;
 }
 
@@ -292,11 +359,11 @@ bool runtime_cancel(struct runtime *rt, const struct bq_queue *bq, struct str jo
 	lock_take(&rt->mu);
 	for (size_t i = 0; i < rt->n_queues; i++) {
 		struct rqueue *q = &rt->queues[i];
-		if (!q->workers || !str_eq(q->decl->name, bq->name))
+		if (!str_eq(q->decl->name, bq->name))
 			continue;
-		for (unsigned k = 0; k < q->decl->concurrency; k++)
-			if (q->workers[k].ctx.running && str_eq(q->workers[k].ctx.id, job_id)) {
-				context_cancel(&q->workers[k].ctx, CANCEL_ASKED);
+		for (struct worker *w = q->workers; w; w = w->sibling)
+			if (w->ctx.running && str_eq(w->ctx.id, job_id)) {
+				context_cancel(&w->ctx, CANCEL_ASKED);
 				found = true;
 			}
 	}

@@ -40,6 +40,9 @@ struct runtime_options {
 struct runtime *runtime_new(const struct runtime_options *o, struct err *err);
 /* Starts the processors (their start functions) and the threads. Redis need not be up. */
 int runtime_start(struct runtime *rt, struct err *err) MUST_CHECK;
+/* Declarations were adopted (declaration.h): takes up new queues, and as many workers as are declared now. What can be done is; a failure says
+ * of the first queue what could not. The thread that has started the runtime. */
+int runtime_heed_declarations(struct runtime *rt, struct err *err) MUST_CHECK;
 /* Tells that the multiplexer's connection came up (again) or broke. Any thread, never blocks. */
 void runtime_redis_state(struct runtime *rt, bool up);
 void runtime_drain(struct runtime *rt, int64_t deadline_mono_ms);

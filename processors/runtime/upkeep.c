@@ -40,8 +40,9 @@ struct held {
 /* A copy of what runs: the workers go on while Redis is asked. */
 static bool list_running(struct rqueue *q, struct arena *a, struct held *h)
 {
-	unsigned max = q->decl->concurrency;
-
+	lock_take(&q->rt->mu);
+	unsigned max = q->n_workers;
+	lock_give(&q->rt->mu);
 	*h = (struct held){.ids = arena_array(a, max, sizeof(*h->ids)),
 			   .tokens = arena_array(a, max, sizeof(*h->tokens)),
 			   .timestamps = arena_array(a, max, sizeof(*h->timestamps)),
@@ -49,8 +50,8 @@ static bool list_running(struct rqueue *q, struct arena *a, struct held *h)
 	if (!h->ids || !h->tokens || !h->timestamps || !h->flags)
 		return false;
 	lock_take(&q->rt->mu);
-	for (unsigned i = 0; i < max; i++) {
-		const struct job_context *ctx = &q->workers[i].ctx;
+	for (const struct worker *w = q->workers; w && h->n < max; w = w->sibling) {
+		const struct job_context *ctx = &w->ctx;
 		if (!ctx->running)
 			continue;
 		h->ids[h->n] = arena_dup(a, ctx->id);
@@ -69,8 +70,8 @@ static bool stop_holder(struct rqueue *q, struct str token, enum cancel why)
 	bool found = false;
 
 	lock_take(&q->rt->mu);
-	for (unsigned i = 0; i < q->decl->concurrency; i++) {
-		struct job_context *ctx = &q->workers[i].ctx;
+	for (struct worker *w = q->workers; w; w = w->sibling) {
+		struct job_context *ctx = &w->ctx;
 		if (!ctx->running || !str_eq(str_from(ctx->token), token))
 			continue;
 		context_cancel(ctx, why);
@@ -94,7 +95,7 @@ static void lock_is_lost(struct rqueue *q, struct str id, struct str token)
 static int relock(struct rqueue *q, struct held *h)
 {
 	struct err err = {0};
-	int rc = bq_relock(q->rt->bq, &q->decl->queue, h->ids, h->tokens, h->n, q->decl->lock_ms, h->flags, runtime_deadline(q->rt), &err);
+	int rc = bq_relock(q->rt->bq, &q->decl->queue, h->ids, h->tokens, h->n, q->decl->terms->lock_ms, h->flags, runtime_deadline(q->rt), &err);
 
 	for (size_t i = 0; rc == 0 && i < h->n; i++)
 		if (!h->flags[i])
@@ -107,11 +108,11 @@ static int renew(struct rqueue *q, struct arena *a, bool after_outage)
 	struct held h, gone = {0};
 	struct err err = {0};
 
-	if (!q->workers || !list_running(q, a, &h))
+	if (!q->runs || !list_running(q, a, &h))
 		return 0;
 	if (after_outage)
 		return relock(q, &h);
-	int rc = bq_extend_locks(q->rt->bq, &q->decl->queue, h.ids, h.tokens, h.n, q->decl->lock_ms, h.flags, runtime_deadline(q->rt), &err);
+	int rc = bq_extend_locks(q->rt->bq, &q->decl->queue, h.ids, h.tokens, h.n, q->decl->terms->lock_ms, h.flags, runtime_deadline(q->rt), &err);
 	if (rc < 0)
 		return rc;
 	gone = (struct held){.ids = h.ids, .tokens = h.tokens, .flags = h.flags};
@@ -129,7 +130,7 @@ typedef int duty_fn(struct rqueue *q, struct arena *a, int64_t *again_ms);
 
 static int duty_locks(struct rqueue *q, struct arena *a, int64_t *again_ms)
 {
-	*again_ms = q->decl->lock_ms / 2;
+	*again_ms = q->decl->terms->lock_ms / 2;
 	return renew(q, a, false);
 }
 
@@ -140,7 +141,7 @@ static int duty_cancel(struct rqueue *q, struct arena *a, int64_t *again_ms)
 	struct err err = {0};
 
 	*again_ms = CANCEL_INTERVAL_MS;
-	if (!q->workers || !list_running(q, a, &h))
+	if (!q->runs || !list_running(q, a, &h))
 		return 0;
 	int rc = bq_cancel_asked(q->rt->bq, &q->decl->queue, h.ids, h.timestamps, h.n, h.flags, runtime_deadline(q->rt), &err);
 	for (size_t i = 0; rc == 0 && i < h.n; i++)
@@ -166,8 +167,9 @@ static int duty_stalled(struct rqueue *q, struct arena *a, int64_t *again_ms)
 	size_t n = 0;
 	struct err err = {0};
 
-	*again_ms = q->decl->stalled_interval_ms + STALLED_MARGIN_MS;
-	int rc = bq_stalled_check(rt->bq, &q->decl->queue, q->decl->stalled_interval_ms, q->decl->max_stalled, a, &ids, &n,
+	const struct queue_terms *t = q->decl->terms;
+	*again_ms = t->stalled_interval_ms + STALLED_MARGIN_MS;
+	int rc = bq_stalled_check(rt->bq, &q->decl->queue, t->stalled_interval_ms, t->max_stalled, a, &ids, &n,
 				  runtime_deadline(rt), &err);
 	for (size_t i = 0; rc == 0 && i < n; i++)
 		LOG(rt->env.log, LOG_WARN, "job_stalled", log_str("queue", q->decl->name), log_str("jobId", ids[i]));
@@ -180,10 +182,11 @@ static int duty_stalled(struct rqueue *q, struct arena *a, int64_t *again_ms)
  * kept by each finish; on a timer it would undo what a client asked for its own jobs. */
 static int duty_trim(struct rqueue *q, struct arena *a UNUSED, int64_t *again_ms)
 {
+	const struct queue_terms *t = q->decl->terms;
 	const struct {
 		enum bq_state set;
 		const struct bq_keep *keep;
-	} sets[] = {{BQ_COMPLETED, &q->decl->defaults.remove_on_complete}, {BQ_FAILED, &q->decl->defaults.remove_on_fail}};
+	} sets[] = {{BQ_COMPLETED, &t->defaults.remove_on_complete}, {BQ_FAILED, &t->defaults.remove_on_fail}};
 	struct err err = {0};
 	int rc = 0;
 
@@ -274,8 +277,8 @@ static int64_t look_at_workers(struct runtime *rt, int64_t now)
 	lock_take(&rt->mu);
 	for (size_t i = 0; i < rt->n_queues; i++) {
 		struct rqueue *q = &rt->queues[i];
-		for (unsigned k = 0; q->workers && k < q->decl->concurrency; k++) {
-			struct job_context *ctx = &q->workers[k].ctx;
+		for (struct worker *w = q->workers; w; w = w->sibling) {
+			struct job_context *ctx = &w->ctx;
 			if (ctx->running && ctx->deadline_mono_ms <= now)
 				context_cancel(ctx, CANCEL_TIMEOUT);
 			else if (ctx->running)
@@ -329,7 +332,7 @@ static void after_outage(struct runtime *rt, struct arena *a)
 			q->locks_mono_ms = now;
 		arena_reset(a);
 		q->promote_mono_ms = now;
-		if (q->workers)
+		if (q->runs)
 			exchange_look(q);
 	}
 }

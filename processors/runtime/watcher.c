@@ -15,7 +15,7 @@ void watcher_refresh(struct runtime *rt)
 static void look_everywhere(struct runtime *rt)
 {
 	for (size_t i = 0; i < rt->n_queues; i++)
-		if (rt->queues[i].workers)
+		if (rt->queues[i].runs)
 			exchange_look(&rt->queues[i]);
 }
 
@@ -29,7 +29,7 @@ static bool choose(struct runtime *rt, struct rcmd *cmd, size_t first)
 	rblock_choose(&rt->watch);
 	for (size_t i = 0; i < rt->n_queues; i++) {
 		struct rqueue *q = &rt->queues[i];
-		q->watched = q->workers && q->n_idle > 0;
+		q->watched = q->runs && q->n_idle > 0;
 		n += q->watched;
 	}
 	if (n) {

@@ -28,7 +28,7 @@ static void list_as_running(struct worker *w)
 
 	ctx->id = ctx->job.id;
 	ctx->started_mono_ms = clock_mono_ms();
-	ctx->deadline_mono_ms = ctx->started_mono_ms + q->decl->timeout_ms;
+	ctx->deadline_mono_ms = ctx->started_mono_ms + q->decl->terms->timeout_ms;
 	lock_take(&q->rt->mu);
 	ctx->running = true;
 	atomic_fetch_add(&q->rt->busy, 1);
@@ -57,7 +57,7 @@ static void unlist(struct worker *w)
 /* Jobs of BullMQ clients have passed no gateway: their data is scanned and checked here like everybody's. */
 static bool data_is_valid(struct job_context *ctx)
 {
-	const struct declaration *decl = ctx->q->decl;
+	const struct schema *payload = ctx->q->decl->terms->payload;
 	struct jdoc_fault fault;
 	struct schema_report report = {.arena = &ctx->arena};
 	struct buf told = BUF_INIT;
@@ -66,7 +66,7 @@ static bool data_is_valid(struct job_context *ctx)
 		job_fail(ctx, "INVALID_PAYLOAD", "the data is not JSON that can be taken: byte %u: %s", fault.offset, fault.reason);
 		return false;
 	}
-	if (!decl->payload || schema_check(decl->payload, &ctx->data, JDOC_ROOT, STR(""), &report) == 0)
+	if (!payload || schema_check(payload, &ctx->data, JDOC_ROOT, STR(""), &report) == 0)
 		return true;
 	unsigned n = 0;
 	for (const struct schema_issue *i = report.first; i && n < SCHEMA_ISSUES_TOLD; i = i->next, n++)
@@ -165,7 +165,7 @@ static int extend_once(const struct worker *w, struct err *err)
 {
 	const struct rqueue *q = w->q;
 	bool cancel; /* the next heartbeat tells it to whom it concerns */
-	int rc = bq_heartbeat(q->rt->bq, &q->decl->queue, w->ctx.job.id, str_from(w->ctx.token), q->decl->lock_ms, &cancel,
+	int rc = bq_heartbeat(q->rt->bq, &q->decl->queue, w->ctx.job.id, str_from(w->ctx.token), q->decl->terms->lock_ms, &cancel,
 			      runtime_deadline(q->rt), err);
 
 	return rc == ERR_LOCK_LOST ? 0 : rc; /* it has finished the job already */
@@ -206,7 +206,7 @@ static bool relock_one(struct worker *w)
 	bool taken = false;
 	struct err err = {0};
 
-	return bq_relock(q->rt->bq, &q->decl->queue, &id, &token, 1, q->decl->lock_ms, &taken, runtime_deadline(q->rt), &err) == 0 && taken;
+	return bq_relock(q->rt->bq, &q->decl->queue, &id, &token, 1, q->decl->terms->lock_ms, &taken, runtime_deadline(q->rt), &err) == 0 && taken;
 }
 
 static bool worth_telling_again(int rc)

@@ -80,8 +80,8 @@ static void give_outbox(struct world *w)
 	static struct bq_outbox outbox = {.data_cap = 65536, .result_cap = 65536, .wake = ignore};
 
 	for (size_t i = 0; i < w->queues.count; i++)
-		if (&w->queues.items[i] == w->queue)
-			w->queues.items[i].queue.outbox = &outbox;
+		if (w->queues.items[i] == w->queue)
+			w->queues.items[i]->queue.outbox = &outbox;
 }
 
 static void connect_to(struct world *w, const char *socket)

@@ -34,8 +34,9 @@ static int remove_dir(void **state UNUSED)
 {
 	char file[128];
 
-	for (size_t i = 0; i < 3; i++) {
-		static const char *const names[] = {"bad", "known", "records"};
+	static const char *const names[] = {"bad", "known", "records", "now", "later"};
+
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
 		snprintf(file, sizeof(file), "%s/%s.json", dir, names[i]);
 		unlink(file);
 	}
@@ -76,11 +77,11 @@ static void a_known_queue_changes_only_the_fields_given(void **state UNUSED)
 	assert_int_equal(fs_write_file(file, STR("{\"queues\":[{\"name\":\"notifications\",\"attempts\":9}]}"), 0600, &err), 0);
 	assert_int_equal(declarations_load(&d, STR("bull"), file, STR("{\"removeOnFail\":7}"), 3, lookup, &err), 0);
 	const struct declaration *n = declarations_find(&d, STR("notifications"));
-	assert_int_equal(n->defaults.attempts, 9);
-	assert_int_equal(n->defaults.backoff.delay_ms, 1000);
-	assert_int_equal(n->defaults.remove_on_complete.count, 100);
-	assert_int_equal(n->concurrency, 3);
-	assert_non_null(n->payload);
+	assert_int_equal(n->terms->defaults.attempts, 9);
+	assert_int_equal(n->terms->defaults.backoff.delay_ms, 1000);
+	assert_int_equal(n->terms->defaults.remove_on_complete.count, 100);
+	assert_int_equal(n->terms->concurrency, 3);
+	assert_non_null(n->terms->payload);
 	assert_int_equal(d.defaults.remove_on_fail.count, 7);
 	assert_null(declarations_find(&d, STR("nothing")));
 	declarations_release(&d);
@@ -108,12 +109,122 @@ static void a_queue_says_what_its_records_keep(void **state UNUSED)
 	declarations_release(&d);
 }
 
+/* ---- a later reading ---- */
+
+static void load(struct declarations *d, const char *name, const char *text)
+{
+	char file[128];
+	struct err err = {0};
+
+	snprintf(file, sizeof(file), "%s/%s.json", dir, name);
+	assert_int_equal(fs_write_file(file, str_from(text), 0600, &err), 0);
+	if (declarations_load(d, STR("bull"), file, STR_NONE, 0, lookup, &err) < 0)
+		fail_msg("%s", err.text);
+}
+
+static struct declarations *later(const char *text)
+{
+	struct declarations *d = calloc(1, sizeof(*d));
+
+	assert_non_null(d);
+	load(d, "later", text);
+	return d;
+}
+
+/* What waits for a restart. */
+static void adopt(struct declarations *d, const char *text, struct buf *left)
+{
+	struct declarations *l = later(text);
+	struct err err = {0};
+
+	buf_clear(left);
+	assert_int_equal(declarations_compare(d, l, left, &err), 0);
+	declarations_adopt(d, l);
+}
+
+static void new_terms_and_queues_come_in_force(void **state UNUSED)
+{
+	struct declarations d;
+	struct buf left = BUF_INIT;
+
+	load(&d, "now", "{\"queues\":[{\"name\":\"a\",\"concurrency\":2,\"payload\":{\"type\":\"object\"}}]}");
+	const struct declaration *a = declarations_find(&d, STR("a"));
+	const struct queue_terms *before = a->terms;
+	size_t count = d.count;
+	adopt(&d, "{\"queues\":[{\"name\":\"a\",\"concurrency\":5,\"limiter\":{\"max\":3,\"duration\":1000},\"attempts\":4,"
+		  "\"removeOnComplete\":{\"age\":60},\"payload\":{\"type\":\"object\",\"required\":[\"n\"]}},{\"name\":\"b\",\"timeout\":7}]}", &left);
+	assert_int_equal(left.n, 0);
+	assert_ptr_equal(declarations_find(&d, STR("a")), a);
+	assert_int_equal(a->terms->concurrency, 5);
+	assert_int_equal(a->terms->limiter.max, 3);
+	assert_int_equal(a->terms->defaults.attempts, 4);
+	assert_int_equal(a->terms->defaults.remove_on_complete.age_s, 60);
+	assert_true(str_ends(schema_text(a->terms->payload), STR("[\"n\"]}")));
+	assert_int_equal(before->concurrency, 2); /* somebody may still be reading them */
+	assert_true(str_is(schema_text(before->payload), "{\"type\":\"object\"}"));
+	assert_int_equal(d.count, count + 1);
+	assert_ptr_equal(declarations_find(&d, STR("b")), d.items[count]);
+	assert_int_equal(d.items[count]->index, count);
+	assert_int_equal(d.items[count]->terms->timeout_ms, 7);
+	assert_int_equal(declarations_find(&d, STR("notifications"))->terms->defaults.attempts, 5);
+	adopt(&d, "{\"queues\":[{\"name\":\"b\",\"timeout\":8},{\"name\":\"a\"}]}", &left);
+	assert_int_equal(d.count, count + 1);
+	assert_int_equal(d.items[count]->terms->timeout_ms, 8);
+	buf_release(&left);
+	declarations_release(&d);
+}
+
+static void what_cannot_change_is_named(void **state UNUSED)
+{
+	struct declarations d;
+	struct buf left = BUF_INIT;
+	static const struct {
+		const char *text, *left;
+	} rows[] = {
+		{"{\"queues\":[{\"name\":\"a\",\"processor\":\"other\"},{\"name\":\"b\"}]}", "queue a: another processor"},
+		{"{\"queues\":[{\"name\":\"b\"}]}", "queue a: not declared any more"},
+		{"{\"queues\":[{\"name\":\"a\",\"record\":{\"days\":3}},{\"name\":\"b\"}]}", "queue a: another record policy"},
+		{"{\"queues\":[{\"name\":\"a\",\"record\":{\"data\":[\"x\"]}},{\"name\":\"b\"}]}", "queue a: another record policy"},
+		{"{\"queues\":[{\"name\":\"a\"},{\"name\":\"b\",\"processor\":\"none\"}]}", ""},
+	};
+
+	load(&d, "now", "{\"queues\":[{\"name\":\"a\",\"attempts\":2},{\"name\":\"b\"}]}");
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		adopt(&d, rows[i].text, &left);
+		if (!str_starts(left.n ? buf_str(&left) : STR(""), str_from(rows[i].left)) || (left.n > 0) != (*rows[i].left != 0))
+			fail_msg("row %zu leaves \"%.*s\"", i, (int)left.n, left.p);
+		if (i == 0)
+			assert_int_equal(declarations_find(&d, STR("a"))->terms->defaults.attempts, 2);
+	}
+	assert_null(declarations_find(&d, STR("a"))->processor);
+	buf_release(&left);
+	declarations_release(&d);
+}
+
+static void the_same_text_is_no_news(void **state UNUSED)
+{
+	static const char text[] = "{\"queues\":[{\"name\":\"a\"}]}";
+	struct declarations d, *same;
+	struct buf left = BUF_INIT;
+	struct err err = {0};
+
+	load(&d, "now", text);
+	same = later(text);
+	assert_int_equal(declarations_compare(&d, same, &left, &err), ERR_EXISTS);
+	declarations_release(same);
+	free(same);
+	declarations_release(&d);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_queue_file_with_a_fault_says_where),
 		cmocka_unit_test(a_known_queue_changes_only_the_fields_given),
 		cmocka_unit_test(a_queue_says_what_its_records_keep),
+		cmocka_unit_test(new_terms_and_queues_come_in_force),
+		cmocka_unit_test(what_cannot_change_is_named),
+		cmocka_unit_test(the_same_text_is_no_news),
 	};
 
 	return cmocka_run_group_tests(tests, make_dir, remove_dir);

@@ -138,7 +138,7 @@ static void add_jobs(struct world *w, int n)
 			char *data = arena_printf(&w->arena, "{\"n\":%d}", from + i);
 			jobs[i] = (struct bq_add){.name = STR("one"), .data = str_from(data)};
 			bq_opts_init(&jobs[i].opts);
-			bq_opts_merge(&jobs[i].opts, &w->queue->defaults);
+			bq_opts_merge(&jobs[i].opts, &w->queue->terms->defaults);
 		}
 		assert_int_equal(bq_add_many(w->bq, &w->queue->queue, jobs, 100, &w->arena, results, DEADLINE, &w->err), 0);
 	}
