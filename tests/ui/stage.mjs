@@ -27,7 +27,7 @@ const DECLARATIONS = [
 
 // {redis, sluice, queues, stop()}. busy: workers that take the jobs of `orders` and `thumbnails`. records: with PostgreSQL, and
 // jobs that have ended.
-export async function setStage({ busy = true, records = false, tcp = false, env = {}, allow = [] } = {}) {
+export async function setStage({ busy = true, records = false, tcp = false, env = {}, allow = [], program } = {}) {
   const redis = await startRedis({ tcp });
   const postgres = records ? await startPostgres() : null;
   const kept = postgres ? { SLUICE_RECORDS: 'on', DATABASE_URL: postgres.url } : {};
@@ -35,7 +35,7 @@ export async function setStage({ busy = true, records = false, tcp = false, env 
     env: {
       REDIS_URL: redis.url, SLUICE_QUEUES: declare(...DECLARATIONS), DEV_LOGIN: '1', SLUICE_NOTIFY_DRY_RUN: '1', SLUICE_DOC_NOT_FOUND_GRACE: '0', ...kept, ...env,
     },
-    allow,
+    allow, program,
   });
   const connection = redis.connect();
   const queues = Object.fromEntries([...DECLARATIONS.map(({ name }) => name), 'legacy-import'].map((name) => [name, new Queue(name, { connection })]));
