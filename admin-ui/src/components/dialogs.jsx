@@ -6,13 +6,14 @@ import { t } from '../lib/i18n.js';
 import { useStore } from '../lib/store.js';
 import { Button, IconButton } from './basics.jsx';
 
-// A modal window. The browser keeps the focus inside and gives it back.
+// A modal window. The browser keeps the focus inside; it goes back to where it was (by us: the window is gone from the page before it is
+// closed, and the browser forgets), or, where that is gone, to the screen.
 export function Dialog({ title, onClose, class: name = '', children }) {
   const element = useRef();
   useEffect(() => {
-    const dialog = element.current;
-    dialog.showModal();
-    return () => dialog.close();
+    const before = document.activeElement;
+    element.current.showModal();
+    return () => (before.isConnected ? before : document.getElementById('main'))?.focus({ preventScroll: true });
   }, []);
   const outside = (event) => event.target === element.current && onClose();
   return (

@@ -128,7 +128,7 @@ function List({ queue, state, data, filter, hold }) {
       {items.length > 0 && <Table queue={queue} state={state} items={items} selection={selection} rows={rows} />}
       {!items.length && <Empty title={t('jobs.none', { state: t(`state.${state}`) })}><p>{scanned ? tn('jobs.none.scanned', scanned) : t('jobs.none.text')}</p></Empty>}
       <Pager cursor={filter.cursor} next={next}>
-        <span class="faint">{tn('jobs.scanned', scanned, { n: number(scanned) })}</span>
+        <span class="faint">{scanned > items.length && tn('jobs.scanned', scanned, { n: number(scanned) })}</span>
       </Pager>
       <Many queue={queue} state={state} selection={selection} filter={filter.bulk} setBulk={setBulk} />
       {bulk && <Bulk about={bulk} close={() => setBulk(null)} />}
