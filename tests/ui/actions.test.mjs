@@ -173,7 +173,7 @@ describe('actions', () => {
     await dialog.getByRole('link', { name: 'Go on in the background' }).click();
     await page.waitForURL(/\/tasks\/[\w-]+$/);
     await page.getByRole('heading', { name: 'Promote: Delayed' }).waitFor();
-    await page.unroute('**/api/tasks/*');
+    await page.unrouteAll({ behavior: 'wait' });
     await page.getByText('4,000 jobs done').waitFor();
     assert.equal(await greetings.getDelayedCount(), 0);
     await page.getByRole('link', { name: 'Tasks', exact: true }).first().click();
@@ -202,6 +202,7 @@ describe('actions', () => {
     await button(page, 'Stop').click();
     await page.getByText('Stopped', { exact: true }).waitFor();
     assert.equal(await button(page, 'Stop').count(), 0);
+    await page.unrouteAll({ behavior: 'ignoreErrors' });
     await page.context().close();
   });
 

@@ -76,6 +76,7 @@ describe('records', () => {
     seen.length = 0;
     await page.clock.runFor(10_000);
     await eventually(() => seen.includes('/api/queues/notifications/jobs/sent-2'), { what: 'a look at one that Redis has' });
+    await page.unrouteAll({ behavior: 'ignoreErrors' });
     await page.context().close();
   });
 
