@@ -291,7 +291,7 @@ static void *on_thread_start(const struct mg_context *context, int type)
 {
 	struct server *s = mg_get_user_data(context);
 	if (type == 0)
-		wire_count_accepted(&s->accepted);
+		wire_accept_from(s->lobby);
 	if (type != 1)
 		return NULL;
 	struct worker *w = calloc(1, sizeof(*w));
@@ -371,6 +371,7 @@ static void on_close(const struct mg_connection *conn)
 		cond_broadcast(&s->idle);
 	lock_give(&s->mu);
 	atomic_fetch_sub(&s->connections, 1);
+	lobby_thread_free(s->lobby);
 }
 
 const struct mg_callbacks connection_callbacks = {

@@ -359,7 +359,7 @@ void response_prepare(struct request *r, struct response *res)
 	if (res->headers.failed || res->body.failed)
 		replace_failed(r, res);
 	if (!x->facts.keep_alive || request_draining(r) || atomic_load(&x->worker->closing) || !exchange_body_is_small(r) ||
-	    is_next_request_late(x))
+	    is_next_request_late(x) || lobby_is_crowded(x->worker->server->lobby))
 		res->close = true;
 	build_head(r, res, &x->worker->head);
 }

@@ -2,7 +2,6 @@
 #include <stdio.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include "gateway/http/server_state.h"
 #include "gateway/http/streams.h"
@@ -12,21 +11,39 @@
 
 #define LAST_WORD_MS 500      /* for clients that connected just before the end */
 #define SPARE_DESCRIPTORS 128 /* logs, stores, documents, tools */
+#define LOBBY_ROOM 8192       /* connections that may wait without a thread, where there are descriptors for them */
 
-/* civetweb spins when it runs out of descriptors, so there must be one for every connection that it can hold. */
-static int raise_descriptors(unsigned threads, struct err *err)
+/* There must be a descriptor for every connection that has a thread, and for as many that wait for one; more may wait where the limit
+ * allows it. */
+static int raise_descriptors(unsigned threads, unsigned *room, struct err *err)
 {
 	struct rlimit l;
-	rlim_t need = (rlim_t)threads * 2 + SPARE_DESCRIPTORS;
+	rlim_t need = (rlim_t)threads * 2 + SPARE_DESCRIPTORS, wanted = (rlim_t)threads + LOBBY_ROOM + SPARE_DESCRIPTORS;
 	if (getrlimit(RLIMIT_NOFILE, &l) < 0)
 		return err_errno(err, "getrlimit");
-	if (l.rlim_cur >= need)
-		return 0;
 	if (l.rlim_max < need)
 		return err_set(err, ERR_LIMIT, "SLUICE_HTTP_THREADS=%u needs %llu file descriptors, the limit is %llu (ulimit -n)", threads,
 			       (unsigned long long)need, (unsigned long long)l.rlim_max);
-	l.rlim_cur = need;
+	if (l.rlim_cur < wanted)
+		l.rlim_cur = wanted < l.rlim_max ? wanted : l.rlim_max;
+	*room = l.rlim_cur < wanted ? (unsigned)l.rlim_cur - threads - SPARE_DESCRIPTORS : LOBBY_ROOM;
 	return setrlimit(RLIMIT_NOFILE, &l) < 0 ? err_errno(err, "setrlimit") : 0;
+}
+
+static int prepare_lobby(struct server *s, struct err *err)
+{
+	struct lobby_options o = {
+		.threads = s->threads,
+		.head_bytes = RECEIVE_BUFFER_BYTES,
+		.timeout_ms = s->deps.config->request_timeout_ms,
+		.accepted = &s->accepted,
+		.on_event = farewell,
+		.arg = s,
+	};
+	int rc = raise_descriptors(s->threads, &o.room, err);
+	if (rc == 0 && !(s->lobby = lobby_new(&o, err)))
+		rc = ERR_NOMEM;
+	return rc;
 }
 
 static int prepare_routes(struct server *s, struct err *err)
@@ -89,11 +106,14 @@ static int start_civetweb(struct server *s, struct err *err)
 		"access_control_allow_headers", "", NULL};
 	s->context = mg_start(&connection_callbacks, s, options);
 	lock_take(&s->mu);
+	bool whole = s->context && !s->start_fault[0]; /* with some threads only, it would start as well */
 	s->started = s->context != NULL;
-	if (s->started)
+	if (whole)
 		stream_websocket_serve(s->deps.routes, s->context);
 	lock_give(&s->mu);
-	return s->started ? 0 : err_set(err, ERR_IO, "cannot listen on %s: %s", address, s->start_fault);
+	if (s->context && !whole)
+		return err_set(err, ERR_LIMIT, "not all threads of SLUICE_HTTP_THREADS=%u can be started: %s", s->threads, s->start_fault);
+	return whole ? 0 : err_set(err, ERR_IO, "cannot listen on %s: %s", address, s->start_fault);
 }
 
 static int read_port(struct server *s, struct err *err)
@@ -103,6 +123,7 @@ static int read_port(struct server *s, struct err *err)
 		return err_set(err, ERR_IO, "the server does not say its port");
 	s->port = (unsigned)port.port;
 	s->listener = wire_listener(s->port);
+	s->listens = s->listener >= 0;
 	return 0;
 }
 
@@ -114,7 +135,7 @@ struct server *server_start(const struct http_deps *deps, struct err *err)
 		return NULL;
 	}
 	s->deps = *deps;
-	s->listener = s->waker = -1;
+	s->listener = -1;
 	s->threads = (unsigned)deps->config->http_threads;
 	response_prepare_keep_alive(s);
 	lock_init(&s->mu);
@@ -123,7 +144,7 @@ struct server *server_start(const struct http_deps *deps, struct err *err)
 		s->rate = ratelimit_new(deps->config->rate_limit_per_s);
 	s->lateness = lateness_start(s->threads, err);
 	s->streams = s->lateness ? streams_start(deps->metrics, err) : NULL;
-	if (!s->streams || raise_descriptors(s->threads, err) < 0 || prepare_routes(s, err) < 0 || start_civetweb(s, err) < 0 ||
+	if (!s->streams || prepare_lobby(s, err) < 0 || prepare_routes(s, err) < 0 || start_civetweb(s, err) < 0 ||
 	    read_port(s, err) < 0) {
 		server_stop(s);
 		return NULL;
@@ -148,8 +169,9 @@ static void shut_idle_connections(struct server *s)
 
 static void close_listener(struct server *s)
 {
-	if (s->listener >= 0 && s->waker < 0)
-		s->waker = wire_close_listener(s->listener);
+	if (s->listens)
+		wire_stop_listening(s->listener);
+	s->listens = false;
 }
 
 void server_drain_begin(struct server *s)
@@ -184,8 +206,7 @@ static void let_go(struct server *s)
 	lock_give(&s->mu);
 	if (atomic_load(&s->accepted) > 0)
 		wire_shut_connections(s->port); /* nobody knows the sockets of those that never said a word */
-	if (s->waker >= 0)
-		close(s->waker); /* the accepting thread wakes up, which by itself it does every two seconds only */
+	lobby_close(s->lobby); /* the accepting thread wakes up, which by itself it does every two seconds only */
 }
 
 void server_stop(struct server *s)
@@ -199,6 +220,8 @@ void server_stop(struct server *s)
 		mg_stop(s->context);
 	streams_stop(s->streams);
 	lateness_stop(s->lateness);
+	lobby_free(s->lobby);
+	buf_release(&s->farewell);
 	ratelimit_free(s->rate);
 	cond_release(&s->idle);
 	lock_release(&s->mu);
@@ -217,5 +240,6 @@ void server_observe(const struct request *r)
 	metrics_set(m, M_HTTP_THREADS, busy, busy_label);
 	metrics_set(m, M_HTTP_THREADS, (double)s->threads - busy, idle_label);
 	metrics_set(m, M_HTTP_THREADS, s->threads, max_label);
+	metrics_set(m, M_HTTP_WAITING, lobby_count(s->lobby), NULL);
 	metrics_set(m, M_HTTP_STREAMS, streams_count(s->streams), NULL);
 }

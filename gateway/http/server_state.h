@@ -6,6 +6,7 @@
 #include <stdbool.h>
 
 #include "gateway/http/exchange.h"
+#include "gateway/http/lobby.h"
 #include "gateway/http/ratelimit.h"
 #include "gateway/http/route.h"
 #include "gateway/http/server.h"
@@ -44,11 +45,14 @@ struct server {
 	struct streams *streams;
 	char keep_alive[64];        /* the header lines of an answer after which the connection goes on */
 
-	int waker;                  /* wire_close_listener's; the thread that drains and stops */
+	struct lobby *lobby;        /* connections that have no thread yet */
+	struct buf farewell;        /* the accepting thread's: what it says to one that gets none */
+	int64_t crowd_logged_ms;    /* the accepting thread's */
+	bool listens;               /* the thread that drains and stops */
 
 	_Atomic int phase;          /* enum server_phase */
 	_Atomic int connections;    /* that have a thread */
-	_Atomic int accepted;       /* and those that wait for one */
+	_Atomic int accepted;       /* and those in the lobby, or on their way from there */
 	_Atomic int waiting;        /* requests that hold a wait slot */
 	_Atomic int public_bodies;  /* bodies being read of requests that need no token */
 	_Atomic int in_flight;
@@ -59,6 +63,9 @@ struct server {
 	bool started;               /* protected by mu */
 	char start_fault[160];      /* protected by mu: what civetweb said first while it was starting */
 };
+
+/* farewell.c: counts and logs why a connection was sent away without a thread; what it is told. `server` is a struct server. */
+struct str farewell(void *server, enum lobby_event event);
 
 /* connection.c: what civetweb calls; its user data is the server, its thread pointers are workers. */
 extern const struct mg_callbacks connection_callbacks;

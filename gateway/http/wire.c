@@ -2,17 +2,18 @@
 
 #include <dlfcn.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <linux/filter.h>
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
-#include <stdatomic.h>
+#include <sys/ioctl.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "gateway/http/lobby.h"
 #include "lib/base/clock.h"
 #include "lib/base/err.h"
 #include "lib/base/lock.h"
@@ -31,12 +32,13 @@ static _Thread_local struct {
 	struct str received; /* what the last recv brought */
 	int64_t deadline_ms;
 	int64_t allowed; /* bytes that recv may still bring */
-	_Atomic int *accepted; /* NULL: they are not counted */
+	struct lobby *lobby; /* NULL: not the accepting thread */
 } watch = {.fd = -1, .allowed = WIRE_ALLOW_ALL};
 
 /* Declared by assembler name: the C name may be an inline function of the fortified headers. */
 ssize_t wire_recv(int fd, void *into, size_t n, int flags) __asm__("recv");
 int wire_accept(int fd, struct sockaddr *peer, socklen_t *size) __asm__("accept");
+int wire_poll(struct pollfd *p, nfds_t n, int timeout_ms) __asm__("poll");
 int wire_setstacksize(pthread_attr_t *attr, size_t n) __asm__("pthread_attr_setstacksize");
 
 ssize_t wire_recv(int fd, void *into, size_t n, int flags)
@@ -62,15 +64,16 @@ ssize_t wire_recv(int fd, void *into, size_t n, int flags)
 
 int wire_accept(int fd, struct sockaddr *peer, socklen_t *size)
 {
-	int got = accept4(fd, peer, size, 0);
-	char byte;
-	if (!watch.accepted)
-		return got;
-	if (got >= 0)
-		atomic_fetch_add(watch.accepted, 1);
-	else if (errno == EINVAL || errno == EOPNOTSUPP) /* wire_close_listener's byte: taken, so that the next poll sleeps */
-		recvfrom(fd, &byte, 1, MSG_DONTWAIT, NULL, NULL);
-	return got;
+	return watch.lobby ? lobby_hand_over(watch.lobby, peer, size) : accept4(fd, peer, size, 0);
+}
+
+int wire_poll(struct pollfd *p, nfds_t n, int timeout_ms)
+{
+	struct timespec left = {timeout_ms / 1000, timeout_ms % 1000 * 1000000L};
+	if (!watch.lobby)
+		return ppoll(p, n, timeout_ms < 0 ? NULL : &left, NULL);
+	p->revents = lobby_wait(watch.lobby, p->fd, timeout_ms) ? POLLIN : 0;
+	return p->revents ? 1 : 0;
 }
 
 int wire_setstacksize(pthread_attr_t *attr, size_t n)
@@ -90,9 +93,9 @@ void wire_allow(int64_t bytes)
 	watch.allowed = bytes;
 }
 
-void wire_count_accepted(_Atomic int *count)
+void wire_accept_from(struct lobby *lobby)
 {
-	watch.accepted = count;
+	watch.lobby = lobby;
 }
 
 struct str wire_received(void)
@@ -132,14 +135,26 @@ int wire_socket(int peer_port)
 	return peer.sin_family == AF_INET && ntohs(peer.sin_port) == peer_port ? watch.fd : -1;
 }
 
+/* How long a peer may take. */
+struct pace {
+	int64_t deadline_ms;
+	int64_t stalled_ms; /* unless it takes something by then */
+	int unsent;         /* bytes that it had not taken when it was looked at last */
+};
+
 /* Waits until the socket takes more. */
-static int await_room(int fd, int64_t deadline_ms)
+static int await_room(int fd, struct pace *pace)
 {
 	if (errno == EINTR)
 		return 0;
 	if (errno != EAGAIN && errno != EWOULDBLOCK)
 		return ERR_IO;
-	int64_t left = deadline_ms - clock_mono_ms();
+	int64_t now = clock_mono_ms();
+	int unsent = 0;
+	if (!pace->stalled_ms || ioctl(fd, SIOCOUTQ, &unsent) < 0 || unsent != pace->unsent)
+		pace->stalled_ms = now + WIRE_STALL_MS;
+	pace->unsent = unsent;
+	int64_t left = (pace->stalled_ms < pace->deadline_ms ? pace->stalled_ms : pace->deadline_ms) - now;
 	if (left <= 0)
 		return ERR_TIMEOUT;
 	struct pollfd p = {.fd = fd, .events = POLLOUT};
@@ -176,9 +191,10 @@ int wire_push(int fd, struct iovec **iov, int *n)
 
 int wire_send(int fd, struct iovec *iov, int n, int64_t deadline_mono_ms)
 {
+	struct pace pace = {.deadline_ms = deadline_mono_ms};
 	int rc = wire_push(fd, &iov, &n);
 	while (rc > 0) {
-		rc = await_room(fd, deadline_mono_ms);
+		rc = await_room(fd, &pace);
 		if (rc == 0)
 			rc = wire_push(fd, &iov, &n);
 	}
@@ -187,6 +203,7 @@ int wire_send(int fd, struct iovec *iov, int n, int64_t deadline_mono_ms)
 
 int wire_send_file(int fd, int file, int64_t n, int64_t deadline_mono_ms)
 {
+	struct pace pace = {.deadline_ms = deadline_mono_ms};
 	while (n > 0) {
 		ssize_t sent = sendfile(fd, file, NULL, (size_t)n);
 		if (sent > 0) {
@@ -195,7 +212,7 @@ int wire_send_file(int fd, int file, int64_t n, int64_t deadline_mono_ms)
 		}
 		if (sent == 0)
 			return ERR_IO; /* the file has become shorter */
-		int rc = await_room(fd, deadline_mono_ms);
+		int rc = await_room(fd, &pace);
 		if (rc < 0)
 			return rc;
 	}
@@ -264,20 +281,10 @@ static void empty_backlog(int listener)
 		clock_sleep_ms(1);
 }
 
-int wire_close_listener(int fd)
+void wire_stop_listening(int fd)
 {
 	empty_backlog(fd);
-	int listener = fcntl(fd, F_DUPFD_CLOEXEC, 0), pair[2] = {-1, -1};
-	if (listener >= 0 && socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0) {
-		dup3(pair[0], fd, O_CLOEXEC);
-		close(pair[0]);
-		/* A poll that sleeps on the listener is woken by its end, but then looks at what the number stands for: there is a byte for it. */
-		send(pair[1], "", 1, MSG_NOSIGNAL);
-	}
-	shutdown(listener >= 0 ? listener : fd, SHUT_RD); /* the poll holds it open: closing alone would not do */
-	if (listener >= 0)
-		close(listener);
-	return pair[1];
+	shutdown(fd, SHUT_RD);
 }
 
 bool wire_has_room(int fd)

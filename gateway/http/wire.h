@@ -2,9 +2,9 @@
  *
  * civetweb 1.15 hides its sockets, has no deadline on reading a body, restarts its timeout after every partial write, and gives its
  * threads 100 KiB of stack. All of it goes through libc calls that it imports dynamically, so this program has its own recv(2) (it
- * notes the socket and heeds a deadline of the calling thread), its own accept(2) (it counts, and knows a closed listener) and its own pthread_attr_setstacksize(3)
- * (it raises that one value to 1 MiB; stacks are touched lazily, so this costs address space only). Other libraries in the process pass
- * through unchanged.
+ * notes the socket and heeds a deadline of the calling thread), its own poll(2) and accept(2) (the accepting thread waits in the lobby) and
+ * its own pthread_attr_setstacksize(3) (it raises that one value to 1 MiB; stacks are touched lazily, so this costs address space only). Other
+ * libraries in the process pass through unchanged.
  *
  * Unless said otherwise: the connection's thread. */
 #ifndef SLUICE_GATEWAY_HTTP_WIRE_H
@@ -41,7 +41,9 @@ bool wire_filled(void);
  * iovecs. Any thread. */
 int wire_push(int fd, struct iovec **iov, int *n) MUST_CHECK;
 
-/* Writes everything in as few calls as the kernel allows: 0, or ERR_TIMEOUT, ERR_IO. Changes iov. */
+/* Writes everything in as few calls as the kernel allows: 0, or ERR_TIMEOUT, also when the peer has taken nothing for WIRE_STALL_MS, ERR_IO.
+ * Changes iov. */
+#define WIRE_STALL_MS 10000
 int wire_send(int fd, struct iovec *iov, int n, int64_t deadline_mono_ms) MUST_CHECK;
 /* Sends n bytes of a file from its position. */
 int wire_send_file(int fd, int file, int64_t n, int64_t deadline_mono_ms) MUST_CHECK;
@@ -50,8 +52,9 @@ int wire_send_file(int fd, int file, int64_t n, int64_t deadline_mono_ms) MUST_C
  * connection and take the answer with it (RFC 9112 9.6). */
 void wire_linger(int fd);
 
-/* From now on accept(2) on this thread adds one to *count for each connection. */
-void wire_count_accepted(_Atomic int *count);
+/* From now on poll(2) on this thread waits in the lobby for a connection, and accept(2) brings it. */
+struct lobby;
+void wire_accept_from(struct lobby *lobby);
 
 /* The socket of this process that listens on the port; -1: there is none. Any thread. */
 int wire_listener(unsigned port);
@@ -59,9 +62,8 @@ int wire_listener(unsigned port);
 /* Ends the input of all of this process' connections to the port, so that whoever waits for it wakes up. Any thread. */
 void wire_shut_connections(unsigned port);
 
-/* Stops listening, after what waits to be accepted has been. The number stays taken, by one end of a socket pair, so that civetweb's accepting thread, which would spin on a closed
- * listener, sleeps on until the other end is closed: that one is returned, -1 on failure. Any thread. */
-int wire_close_listener(int fd);
+/* Stops listening, after what waits to be accepted has been. The descriptor stays open. Any thread. */
+void wire_stop_listening(int fd);
 
 /* Does the socket take a third of its buffer at once? Any thread. */
 bool wire_has_room(int fd);
