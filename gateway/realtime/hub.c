@@ -4,6 +4,8 @@
 #include "lib/base/clock.h"
 
 #define READ_COUNT 1000 /* entries of one stream in one reply */
+#define STRETCH 4000    /* events that are told to listeners before others get the lock: some ms */
+#define BREATH_MS 1
 
 struct hub *hub_new(struct bq *bq, const struct raddr *redis, struct log *log, struct err *err)
 {
@@ -127,18 +129,21 @@ static void wake_waiters(struct hub_stream *s, const struct event *e)
 		}
 }
 
-static void use_entry(struct hub *h, struct hub_stream *s, const redisReply *entry)
+/* How many listeners were told. */
+static size_t use_entry(struct hub *h, struct hub_stream *s, const redisReply *entry)
 {
 	struct event e;
+	size_t told = 0;
 
-	if (!event_head(entry, &e))
-		return;
+	if (!event_head(entry, &e) || event_id_compare(e.id, s->last) <= 0)
+		return 0;
 	s->last = e.id;
 	wake_waiters(s, &e);
 	if (!s->places || !event_read(&h->reader, s->queue, entry, &e))
-		return;
-	for (struct hub_place *p = s->places; p; p = p->next)
+		return 0;
+	for (struct hub_place *p = s->places; p; p = p->next, told++)
 		p->listener->event(p->listener->arg, p->index, &e);
+	return told;
 }
 
 /* A stream that is not there has lost nothing, unless something was read from it. */
@@ -163,18 +168,38 @@ static void use_doubts(struct hub *h, const struct rreplies *replies)
 	}
 }
 
+/* mu is held, and given back for a moment when much has been told. */
+static void breathe(struct hub *h, size_t *told)
+{
+	if (*told < STRETCH)
+		return;
+	*told = 0;
+	lock_give(&h->mu);
+	clock_sleep_ms(BREATH_MS);
+	lock_take(&h->mu);
+}
+
+/* The stream is looked up for each entry: it may have gone, or gone and come again, while the lock was given back. */
+static void use_stream(struct hub *h, const redisReply *stream, size_t *told)
+{
+	const redisReply *entries = rreply_at(stream, 1);
+	struct hub_stream *s;
+
+	for (size_t i = 0; rreply_at(entries, i) && (s = table_get(&h->streams, rreply_str(rreply_at(stream, 0)))); i++) {
+		*told += use_entry(h, s, rreply_at(entries, i));
+		breathe(h, told);
+	}
+}
+
 static void use_replies(struct hub *h, const struct rreplies *replies)
 {
 	const redisReply *read = replies->items[0];
+	size_t told = 0;
 
 	lock_take(&h->mu);
 	use_doubts(h, replies);
-	for (size_t i = 0; rreply_at(read, i); i++) {
-		const redisReply *stream = rreply_at(read, i), *entries = rreply_at(stream, 1);
-		struct hub_stream *s = table_get(&h->streams, rreply_str(rreply_at(stream, 0)));
-		for (size_t k = 0; s && rreply_at(entries, k); k++)
-			use_entry(h, s, rreply_at(entries, k));
-	}
+	for (size_t i = 0; rreply_at(read, i); i++)
+		use_stream(h, rreply_at(read, i), &told);
 	lock_give(&h->mu);
 }
 
