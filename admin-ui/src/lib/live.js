@@ -11,6 +11,7 @@ import { createSetting, createStore } from './store.js';
 const EVENTS = '/api/events';
 const OPERATION = 'streamEvents';
 const CALM = 1000; // between two calls for one watcher
+const GATHER = 200; // events come by thousands a second: which queues they are of is told together
 const SAFETY = 30_000; // while the stream works: for what no event tells, such as ages
 const RETRY = 60_000; // until a stream that was refused is tried again
 const TYPES = [
@@ -82,6 +83,9 @@ function take({ queue, open }) {
 
 channel?.addEventListener('message', ({ data }) => take(data));
 
+const changed = new Set();
+let telling = 0;
+
 function onEvent({ data }) {
   let queue = null;
   try {
@@ -89,7 +93,12 @@ function onEvent({ data }) {
   } catch {
     // an event that says nothing of a queue is about all of them
   }
-  tell({ queue });
+  changed.add(queue);
+  telling ||= setTimeout(() => {
+    telling = 0;
+    for (const each of changed) tell({ queue: each });
+    changed.clear();
+  }, GATHER);
 }
 
 function connect() {
