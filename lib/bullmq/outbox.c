@@ -27,7 +27,6 @@ void bq_arg_outbox_adds(struct rcmd *cmd, const struct bq_queue *q)
 		return;
 	}
 	rcmd_argi(cmd, atomic_load(&q->outbox->data_cap));
-	note_fresh(q->outbox);
 }
 
 /* ---- reading ---- */
@@ -92,6 +91,8 @@ int bq_outbox_read(const redisReply *entry, struct arena *a, struct bq_entry *ou
 		return err_set(err, ERR_NOMEM, "no memory for an entry of the outbox");
 	if (!value_of(pairs, "data"))
 		out->job.data = STR_NONE;
+	if (!value_of(pairs, "timestamp"))
+		out->job.timestamp = out->at_ms;
 	out->job.state = state_at(out, out->job.returnvalue.p || out->result_bytes >= 0);
 	return 0;
 }

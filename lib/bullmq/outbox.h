@@ -3,12 +3,13 @@
  *     struct bq_outbox outbox = {.data_cap = 65536, .result_cap = 65536, .wake = wake, .wake_arg = me};
  *     queue.outbox = &outbox;                                        before the queue is used
  *     ...
- *     XRANGE of queue.keys[BQ_KEY_OUTBOX], then for each entry of the reply
+ *     XRANGE of queue.keys[BQ_KEY_OUTBOX] and [BQ_KEY_OUTBOX_ADDS], then for each entry of the reply
  *     bq_outbox_read(entry, &arena, &e, &err);
  *     ... kept it? then XTRIM
  *
- * It is a stream with an entry for each end of a job, each attempt that failed, each removal, and where wanted each add; written by the
- * script that does it, so it is as durable as the thing itself. What other programs do to jobs is not in it. */
+ * It is a stream with an entry for each end of a job, each attempt that failed and each removal; written by the script that does it, so it is as
+ * durable as the thing itself. What other programs do to jobs is not in it. Where wanted each add has an entry as well, in a stream beside it: the
+ * reader has time for these, and is not woken. */
 #ifndef SLUICE_BULLMQ_OUTBOX_H
 #define SLUICE_BULLMQ_OUTBOX_H
 

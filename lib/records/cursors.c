@@ -33,7 +33,7 @@ int records_cursors_load(struct records *rec, struct err *err)
 		if (!q)
 			continue;
 		q->saved = q->events = stream_id_read(pg_at(rows, r, 1));
-		q->followed = q->events.ms > 0;
+		q->events_known = q->followed = q->events.ms > 0;
 	}
 	pg_rows_free(rows);
 	rec->cursors_loaded = true;

@@ -1,4 +1,4 @@
-/* From the outbox into PostgreSQL. */
+/* From the outbox, and the adds beside it, into PostgreSQL. */
 #include "lib/records/private.h"
 
 #define BATCH_MIN 16
@@ -9,9 +9,12 @@
 static const struct pg_stmt LOCK = {"records_lock", "SELECT pg_try_advisory_xact_lock(hashtextextended($1, 0))", 1};
 
 struct draining {
-	struct rec_queue *q;
+	struct rec_stream *s;
+	struct rec_queue *q; /* whose it is */
+	int64_t up_to_ms;
 	struct record_row *rows;
-	size_t n, bytes, entries;
+	size_t n;             /* rows to be written */
+	size_t read, entries, bytes; /* rows that were read, of how many entries */
 	bool merge;
 	struct stream_id last;
 };
@@ -44,6 +47,12 @@ static void leave_out(struct rec_queue *q, const char *why)
 	LOG(q->rec->o.log, LOG_WARN, "records_entry_unread", log_str("queue", q->queue->name), log_strz("error", why));
 }
 
+/* Its add: then it has a record already. A guess that costs little when it is wrong. */
+static bool add_may_be_written(const struct rec_queue *q, const struct bq_job *job)
+{
+	return q->followed || (atomic_load(&q->outbox.adds) && job->finished_on - job->timestamp >= RECORDS_SETTLE_MS);
+}
+
 /* An entry that cannot be read is left out. */
 static int read_entry(struct draining *d, const redisReply *r, struct err *err)
 {
@@ -71,33 +80,41 @@ static int read_entry(struct draining *d, const redisReply *r, struct err *err)
 		leave_out(q, "its id is too long");
 		return 0;
 	}
-	row->first = row->first && !(e.kind == BQ_ENTRY_END && atomic_load(&q->outbox.adds));
+	row->first = row->first && !(e.kind == BQ_ENTRY_END && add_may_be_written(q, &e.job));
 	d->bytes += bytes_of(&e);
-	d->n++;
+	d->read = ++d->n;
 	return 0;
 }
 
-static int read_outbox(struct draining *d, struct err *err)
+static void put_range(struct rcmd *cmd, const struct draining *d)
+{
+	rcmd_begin(cmd, 6);
+	rcmd_argz(cmd, "XRANGE");
+	rcmd_arg(cmd, d->s->key);
+	rcmd_argz(cmd, "-");
+	if (d->up_to_ms == RECORDS_ALL)
+		rcmd_argz(cmd, "+");
+	else
+		rcmd_argi(cmd, d->up_to_ms);
+	rcmd_argz(cmd, "COUNT");
+	rcmd_argi(cmd, (int64_t)d->s->batch);
+}
+
+static int read_stream(struct draining *d, struct err *err)
 {
 	struct rec_queue *q = d->q;
 	struct rcmd cmd = RCMD_INIT;
 	struct rreplies replies;
 
-	rcmd_begin(&cmd, 6);
-	rcmd_argz(&cmd, "XRANGE");
-	rcmd_arg(&cmd, q->queue->keys[BQ_KEY_OUTBOX]);
-	rcmd_argz(&cmd, "-");
-	rcmd_argz(&cmd, "+");
-	rcmd_argz(&cmd, "COUNT");
-	rcmd_argi(&cmd, (int64_t)q->batch);
+	put_range(&cmd, d);
 	int rc = records_redis(q->rec, &cmd, &replies, err);
 	if (rc < 0)
 		return rc;
 	rc = rreply_error(replies.items[0], err);
-	d->rows = arena_array(&q->rec->arena, q->batch, sizeof(*d->rows));
+	d->rows = arena_array(&q->rec->arena, d->s->batch, sizeof(*d->rows));
 	if (rc == 0 && !d->rows)
 		rc = err_set(err, ERR_NOMEM, "no memory for records");
-	for (size_t i = 0; rc == 0 && i < q->batch && rreply_at(replies.items[0], i); i++)
+	for (size_t i = 0; rc == 0 && i < d->s->batch && rreply_at(replies.items[0], i); i++)
 		rc = read_entry(d, rreply_at(replies.items[0], i), err);
 	rreplies_release(&replies);
 	return rc;
@@ -109,10 +126,12 @@ static int write_batch(struct pglink *l, void *arg, int64_t deadline, struct err
 	struct rec_queue *q = d->q;
 
 	arena_reset(&q->rec->arena);
-	d->n = d->bytes = d->entries = 0;
+	d->n = d->read = d->bytes = d->entries = 0;
 	int rc = lock_outbox(d, l, deadline, err);
 	if (rc == 0)
-		rc = read_outbox(d, err);
+		rc = read_stream(d, err);
+	if (rc == 0 && d->s->adds && d->n > 0)
+		rc = records_leave_out_ended(q, d->rows, &d->n, deadline, err);
 	if (rc != 0 || d->n == 0)
 		return rc;
 	const struct record_batch batch = {.prefix = q->rec->o.prefix, .queue = q->queue->name, .rows = d->rows, .n = d->n, .merge = d->merge};
@@ -129,7 +148,7 @@ static int take_off(struct draining *d, struct err *err)
 	stream_id_text((struct stream_id){d->last.ms, d->last.seq + 1}, next);
 	rcmd_begin(&cmd, 4);
 	rcmd_argz(&cmd, "XTRIM");
-	rcmd_arg(&cmd, d->q->queue->keys[BQ_KEY_OUTBOX]);
+	rcmd_arg(&cmd, d->s->key);
 	rcmd_argz(&cmd, "MINID");
 	rcmd_argz(&cmd, next);
 	int rc = records_redis(d->q->rec, &cmd, &replies, err);
@@ -174,7 +193,7 @@ static int write_front(struct draining *d, struct err *err)
 	int rc;
 
 	while (rc = write_once(d, err), is_refused(q->rec->link, rc) && d->entries > 1)
-		q->batch = d->entries / 2;
+		d->s->batch = d->entries / 2;
 	if (!is_refused(q->rec->link, rc))
 		return rc;
 	leave_out(q, err->text);
@@ -183,17 +202,17 @@ static int write_front(struct draining *d, struct err *err)
 }
 
 /* The next one holds about BATCH_BYTES, if its entries are like these. */
-static void choose_batch(struct rec_queue *q, const struct draining *d)
+static void choose_batch(const struct draining *d)
 {
-	size_t each = d->n ? d->bytes / d->n + 1 : 1, fitting = BATCH_BYTES / each;
+	size_t each = d->read ? d->bytes / d->read + 1 : 1, fitting = BATCH_BYTES / each;
 
-	q->batch = fitting < BATCH_MIN ? BATCH_MIN : fitting > BATCH_MAX ? BATCH_MAX : fitting;
+	d->s->batch = fitting < BATCH_MIN ? BATCH_MIN : fitting > BATCH_MAX ? BATCH_MAX : fitting;
 }
 
-int records_drain(struct rec_queue *q, struct err *err)
+int records_drain(struct rec_stream *s, int64_t up_to_ms, struct err *err)
 {
-	struct draining d = {.q = q};
-	size_t wanted = q->batch;
+	struct draining d = {.s = s, .q = s->q, .up_to_ms = up_to_ms};
+	size_t wanted = s->batch;
 	int rc = write_front(&d, err);
 
 	if (rc == ELSEWHERE)
@@ -204,8 +223,22 @@ int records_drain(struct rec_queue *q, struct err *err)
 		rc = take_off(&d, err);
 	if (rc < 0)
 		return rc;
-	bool halved = q->batch < wanted;
-	choose_batch(q, &d);
-	series_add(q->m_written, (double)d.n);
+	bool halved = s->batch < wanted;
+	choose_batch(&d);
+	series_add(s->q->m_written, (double)d.n);
 	return (int)(halved ? wanted : d.entries);
+}
+
+int records_drain_all(struct rec_stream *s, struct err *err)
+{
+	size_t wanted;
+	int rc;
+
+	do {
+		wanted = s->batch;
+		if (atomic_load(&s->q->rec->stopping))
+			return RECORDS_ELSEWHERE;
+		rc = records_drain(s, RECORDS_ALL, err);
+	} while (rc != RECORDS_ELSEWHERE && rc > 0 && (size_t)rc >= wanted);
+	return rc > 0 && rc != RECORDS_ELSEWHERE ? 0 : rc;
 }

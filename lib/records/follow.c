@@ -42,7 +42,7 @@ static void note_foreign(struct records *rec, const struct bq_clients *clients)
 		for (size_t c = 0; c < clients->n && !q->foreign; c++)
 			q->foreign = str_eq(clients->items[c].queue, q->queue->name) && is_foreign(&clients->items[c]);
 		q->followed = q->followed || q->foreign;
-		atomic_store(&q->outbox.adds, q->adds || q->foreign);
+		atomic_store(&q->outbox.adds, q->adds_always || q->foreign);
 	}
 }
 
@@ -67,8 +67,9 @@ static void note_positions(struct records *rec, const struct rreplies *replies)
 {
 	for (size_t i = 0; i < rec->n_queues; i++) {
 		struct rec_queue *q = &rec->queues[i];
-		if (!q->followed || q->events.ms == 0)
+		if (!q->followed || !q->events_known)
 			q->events = stream_id_read(rreply_str(rreply_at(rreply_at(replies->items[i], 0), 0)));
+		q->events_known = true;
 	}
 }
 
@@ -203,19 +204,6 @@ static int read_events(struct ends *e, bool *gap, struct err *err)
 	return rc;
 }
 
-/* What the outbox has of them must be written first. 0, RECORDS_ELSEWHERE, or a failure. */
-static int write_own(struct rec_queue *q, struct err *err)
-{
-	size_t wanted;
-	int rc;
-
-	do {
-		wanted = q->batch;
-		rc = records_drain(q, err);
-	} while (rc != RECORDS_ELSEWHERE && rc > 0 && (size_t)rc >= wanted && !atomic_load(&q->rec->stopping));
-	return rc == RECORDS_ELSEWHERE ? rc : rc < 0 ? rc : 0;
-}
-
 /* ---- what became of the jobs ---- */
 
 static bool is_own(const struct bq_job *job)
@@ -290,6 +278,8 @@ static int store(struct ends *e, struct stream_id position, struct err *err)
 
 	if (rc == 0 && e->n > 0)
 		rc = read_hashes(e, &rows, err);
+	if (rc == 0 && e->n > 0)
+		rc = records_drain_all(&q->adds, err); /* all that is known of those that are gone */
 	if (rc == 0 && e->n > 0) {
 		recall_adds(e);
 		rc = trace_rows_add(&rows, q, e->items, e->n, err);
@@ -376,10 +366,10 @@ static int follow(struct rec_queue *q, struct err *err)
 		rc = reconcile(q, err);
 		if (rc == 0)
 			q->events = STREAM_ID_NONE;
-		return rc < 0 ? rc : 1;
+		return rc < 0 ? rc : rc == 0;
 	}
 	if (rc == 0 && e.n > 0)
-		rc = write_own(q, err);
+		rc = records_drain_all(&q->ends, err);
 	if (rc == 0 && e.n > 0)
 		rc = store(&e, e.last, err);
 	if (rc == RECORDS_ELSEWHERE)

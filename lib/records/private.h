@@ -28,21 +28,32 @@ struct stream_id {
 };
 #define STREAM_ID_NONE ((struct stream_id){0, 0})
 
+/* A stream whose entries wait to be written. */
+struct rec_stream {
+	/* set before start */
+	struct rec_queue *q;
+	struct str key;
+	bool adds;
+	/* the writer's thread */
+	bool waiting;              /* entries may be there that are due */
+	size_t batch;              /* entries of the next reading: fewer when they are large */
+	int64_t length, oldest_ms; /* when it was last looked at; oldest_ms 0: nothing waits */
+};
+
 struct rec_queue {
 	/* set before start */
 	struct records *rec;
 	struct bq_queue *queue;
 	struct records_policy policy;
 	struct bq_outbox outbox;
-	bool adds;                /* adds are written down whoever is there */
+	bool adds_always;         /* adds are written down whoever is there */
 	struct series *m_written, *m_backlog, *m_lag, *m_dropped, *m_gaps;
 	/* the writer's thread */
-	bool waiting;             /* entries may be there */
-	size_t batch;             /* entries of the next reading: fewer when they are large */
-	int64_t length, oldest_ms; /* of the outbox, when it was last looked at; oldest_ms 0: nothing waits */
+	struct rec_stream ends, adds; /* the outbox, and what stands beside it */
 	bool followed;            /* its events are being read */
 	bool foreign;             /* another program's worker was there when it was last looked for one */
-	struct stream_id events;  /* read to here; NONE: not known yet */
+	struct stream_id events;  /* read to here; NONE: there were none, or */
+	bool events_known;        /* false: not known yet */
 	struct stream_id saved;   /* as PostgreSQL has it */
 	struct table added;       /* struct rec_added by job id: adds that were read among the events */
 };
@@ -64,8 +75,11 @@ struct records {
 	struct record_weeks weeks;
 	int64_t look_mono_ms, foreign_mono_ms, save_mono_ms, upkeep_mono_ms; /* when each duty is due */
 	bool slim, dropping, cursors_loaded, foreign_known;
+	int64_t redis_ahead_ms;    /* of the monotonic clock */
+	int64_t adds_left;         /* how many adds may be written until the next look */
+	int64_t adds_length, adds_taken; /* of all queues: at the last look, and written since */
 	/* any thread */
-	_Atomic bool stopping, hurry;
+	_Atomic bool stopping, hurry, adds_wanted;
 	_Atomic int64_t backlog, lag_ms;
 	_Atomic bool is_slim;
 	_Atomic uint64_t dropped, gaps;
@@ -88,10 +102,23 @@ void stream_id_text(struct stream_id id, char out[RECORDS_STREAM_ID_SIZE]);
 struct stream_id stream_id_read(struct str s); /* NONE when it is none */
 
 /* drain.c */
-/* Takes one batch of the queue's outbox into PostgreSQL. How many entries it had: fewer than q->batch was before means that no more wait.
- * RECORDS_ELSEWHERE: another process is at it. A failure otherwise. */
+/* Takes one batch of the stream into PostgreSQL, of what was written up to the moment (of Redis' clock). How many entries it had: fewer than
+ * s->batch was before means that no more wait. RECORDS_ELSEWHERE: another process is at it. A failure otherwise. */
 #define RECORDS_ELSEWHERE INT_MAX
-int records_drain(struct rec_queue *q, struct err *err) MUST_CHECK;
+#define RECORDS_ALL INT64_MAX
+int records_drain(struct rec_stream *s, int64_t up_to_ms, struct err *err) MUST_CHECK;
+/* All of it. 0; RECORDS_ELSEWHERE, also when there is no more time, since the program ends; or a failure. */
+int records_drain_all(struct rec_stream *s, struct err *err) MUST_CHECK;
+
+/* adds.c */
+/* An add is written so late: most jobs have ended by then. */
+#define RECORDS_SETTLE_MS 5000
+/* How many may be written until the next look; pressed: there is no more room for them to wait. */
+void records_pace_adds(struct records *rec, bool pressed);
+/* Writes those that are due. */
+int records_settle_adds(struct records *rec, int64_t until_mono_ms, struct err *err) MUST_CHECK;
+/* Of the rows of adds, leaves those of jobs of whose end nothing is known; the others have a record that says all. */
+int records_leave_out_ended(struct rec_queue *q, struct record_row *rows, size_t *n, int64_t deadline_mono_ms, struct err *err) MUST_CHECK;
 
 /* bounds.c */
 /* How much of a job goes into the outbox, by the queue's policy. */

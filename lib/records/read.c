@@ -157,33 +157,41 @@ static int look(const struct find *f, struct err *err)
 
 /* ---- what the writer has not come to yet ---- */
 
-static int outbox_length(const struct find *f, int64_t *length, struct err *err)
+static const enum bq_key STREAMS[] = {BQ_KEY_OUTBOX, BQ_KEY_OUTBOX_ADDS};
+
+/* How much waits, of ends and of adds. */
+static int measure(const struct find *f, int64_t *waiting, struct err *err)
 {
 	struct rcmd cmd = RCMD_INIT;
 	struct rreplies replies;
 
-	rcmd_begin(&cmd, 2);
-	rcmd_argz(&cmd, "XLEN");
-	rcmd_arg(&cmd, f->q->keys[BQ_KEY_OUTBOX]);
+	for (size_t i = 0; i < ARRAY_LEN(STREAMS); i++) {
+		rcmd_begin(&cmd, 2);
+		rcmd_argz(&cmd, "XLEN");
+		rcmd_arg(&cmd, f->q->keys[STREAMS[i]]);
+	}
 	int rc = rmux_call(bq_mux(f->rec->o.bq), &cmd, f->deadline, &replies, err);
 	rcmd_release(&cmd);
 	if (rc < 0)
 		return rc;
-	if (!rreply_int(replies.items[0], length))
-		*length = 0;
+	*waiting = 0;
+	for (size_t i = 0; i < ARRAY_LEN(STREAMS); i++) {
+		int64_t length;
+		*waiting += rreply_int(replies.items[i], &length) ? length : 0;
+	}
 	rreplies_release(&replies);
 	return 0;
 }
 
 /* The id of the last entry (up to NULL) or of the first one up to `up_to`, in out; "" when there is none. */
-static int edge_of_outbox(const struct find *f, const char *up_to, char out[RECORDS_STREAM_ID_SIZE], struct err *err)
+static int edge(const struct find *f, enum bq_key stream, const char *up_to, char out[RECORDS_STREAM_ID_SIZE], struct err *err)
 {
 	struct rcmd cmd = RCMD_INIT;
 	struct rreplies replies;
 
 	rcmd_begin(&cmd, 6);
 	rcmd_argz(&cmd, up_to ? "XRANGE" : "XREVRANGE");
-	rcmd_arg(&cmd, f->q->keys[BQ_KEY_OUTBOX]);
+	rcmd_arg(&cmd, f->q->keys[stream]);
 	rcmd_argz(&cmd, up_to ? "-" : "+");
 	rcmd_argz(&cmd, up_to ? up_to : "-");
 	rcmd_argz(&cmd, "COUNT");
@@ -200,25 +208,37 @@ static int edge_of_outbox(const struct find *f, const char *up_to, char out[RECO
 	return 0;
 }
 
-/* Until everything that stands in the outbox now has been written, by whichever process. */
-static int catch_up(const struct find *f, struct err *err)
+/* Until everything that stands in the stream now has been written, by whichever process. */
+static int catch_up_with(const struct find *f, enum bq_key stream, int64_t until, struct err *err)
 {
 	char last[RECORDS_STREAM_ID_SIZE], first[RECORDS_STREAM_ID_SIZE];
-	int64_t until = clock_mono_ms() + CATCH_UP_MS, nap = NAP_MIN_MS;
-	int rc = edge_of_outbox(f, NULL, last, err);
+	int64_t nap = NAP_MIN_MS;
+	int rc = edge(f, stream, NULL, last, err);
 
-	until = until < f->deadline ? until : f->deadline;
 	while (rc == 0 && *last) {
-		rc = edge_of_outbox(f, last, first, err);
+		rc = edge(f, stream, last, first, err);
 		if (rc < 0 || !*first)
 			break;
 		if (clock_mono_ms() + nap >= until)
 			return err_set(err, ERR_UNAVAILABLE, "the records are behind: what has become of the job is not known yet");
 		atomic_store(&f->rec->hurry, true);
+		if (stream == BQ_KEY_OUTBOX_ADDS)
+			atomic_store(&f->rec->adds_wanted, true);
 		f->q->outbox->wake(f->q->outbox->wake_arg);
 		clock_sleep_ms(nap);
 		nap = nap * 2 < NAP_MAX_MS ? nap * 2 : NAP_MAX_MS;
 	}
+	return rc;
+}
+
+static int catch_up(const struct find *f, struct err *err)
+{
+	int64_t until = clock_mono_ms() + CATCH_UP_MS;
+	int rc = 0;
+
+	until = until < f->deadline ? until : f->deadline;
+	for (size_t i = 0; rc == 0 && i < ARRAY_LEN(STREAMS); i++)
+		rc = catch_up_with(f, STREAMS[i], until, err);
 	return rc;
 }
 
@@ -239,7 +259,7 @@ int records_find(struct records *rec, const struct bq_queue *q, struct str org, 
 		known[i] = false;
 	if (!q->outbox || n == 0)
 		return 0;
-	rc = outbox_length(&f, &waiting, err); /* first: what is written after the look below was still there then */
+	rc = measure(&f, &waiting, err); /* first: what is written after the look below was still there then */
 	if (rc == 0)
 		rc = look(&f, err);
 	if (rc < 0 || waiting == 0)

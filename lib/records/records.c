@@ -22,9 +22,11 @@ static void init_queue(struct records *rec, struct rec_queue *q, const struct re
 	const struct str label[] = {o->queue->name};
 	struct metrics *m = rec->o.metrics;
 
-	*q = (struct rec_queue){.rec = rec, .queue = o->queue, .policy = o->policy, .batch = FIRST_BATCH, .waiting = true};
+	*q = (struct rec_queue){.rec = rec, .queue = o->queue, .policy = o->policy};
+	q->ends = (struct rec_stream){.q = q, .key = o->queue->keys[BQ_KEY_OUTBOX], .waiting = true, .batch = FIRST_BATCH};
+	q->adds = (struct rec_stream){.q = q, .key = o->queue->keys[BQ_KEY_OUTBOX_ADDS], .adds = true, .batch = FIRST_BATCH};
 	records_choose_caps(q, atomic_load(&rec->is_slim));
-	q->adds = o->adds;
+	q->adds_always = o->adds;
 	atomic_store(&q->outbox.adds, o->adds);
 	q->outbox.wake = wake;
 	q->outbox.wake_arg = rec;

@@ -10,6 +10,8 @@
  * the outbox, so what happens twice after a crash is the same again. Of several processes, one at a time writes for a queue. It also follows the
  * events of queues on which other programs' workers are present, and writes the records of jobs that these have ended.
  *
+ * On queues where others work adds are written as well, but late (adds.c): what has ended by then has its record already.
+ *
  * While PostgreSQL is away the outboxes grow. When Redis' memory becomes scarce, or backlog_max entries wait, first new entries come without
  * data and return value, then the oldest entries are dropped; both are said in the log, in metrics and by records_health.
  *

@@ -317,3 +317,8 @@ bool record_row_is_whole(const struct record_row *row)
 {
 	return row->finished_ms >= 0 && !row->partial && row->data_bytes < 0;
 }
+
+struct str record_key(int64_t created_ms, struct str job_id, struct arena *a)
+{
+	return str_from(arena_printf(a, "%lld %.*s", (long long)created_ms, STR_ARG(job_id)));
+}

@@ -41,6 +41,9 @@ struct record_trace {
 /* As record_row_make. */
 int record_row_trace(struct record_row *row, const struct record_trace *t, const struct records_policy *policy, struct arena *a) MUST_CHECK;
 
+/* What tells a job from all others of its queue, as one text; .p NULL: no memory. */
+struct str record_key(int64_t created_ms, struct str job_id, struct arena *a);
+
 /* Can jsonb hold the number? Its numeric has at most 16383 digits behind the point, JSON as many as it likes. */
 bool record_number_fits(struct str raw);
 

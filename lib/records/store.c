@@ -115,11 +115,6 @@ struct plan {
 	uint32_t n_waves;
 };
 
-static struct str key_of(const struct record_row *row, struct arena *a)
-{
-	return str_from(arena_printf(a, "%lld %.*s", (long long)row->created_ms, STR_ARG(row->job_id)));
-}
-
 /* The row `before` of the same job says nothing that this one does not say as well. */
 static bool makes_idle(const struct record_row *row, const struct record_row *before)
 {
@@ -133,7 +128,7 @@ static int plan_rows(struct plan *p, const struct record_batch *b, struct table 
 	if (!p->wave || !p->fresh)
 		return ERR_NOMEM;
 	for (size_t i = 0; i < b->n; i++) {
-		struct str key = key_of(&b->rows[i], a);
+		struct str key = record_key(b->rows[i].created_ms, b->rows[i].job_id, a);
 		const struct record_row *before = key.p ? table_get(last, key) : NULL;
 		size_t at = before ? (size_t)(before - b->rows) : 0;
 		if (before && makes_idle(&b->rows[i], before)) {

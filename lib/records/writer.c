@@ -59,17 +59,17 @@ static int drain_all(struct records *rec, int64_t until_mono_ms, struct err *err
 
 	for (size_t i = 0; i < rec->n_queues; i++)
 		if (atomic_exchange(&rec->queues[i].outbox.fresh, false))
-			rec->queues[i].waiting = true;
+			rec->queues[i].ends.waiting = true;
 	while (more && clock_mono_ms() < until_mono_ms) {
 		more = false;
 		for (size_t i = 0; i < rec->n_queues; i++) {
-			struct rec_queue *q = &rec->queues[i];
-			size_t wanted = q->batch;
-			int rc = q->waiting ? records_drain(q, err) : 0;
+			struct rec_stream *s = &rec->queues[i].ends;
+			size_t wanted = s->batch;
+			int rc = s->waiting ? records_drain(s, RECORDS_ALL, err) : 0;
 			if (rc < 0)
 				return rc;
-			q->waiting = q->waiting && rc != RECORDS_ELSEWHERE && (size_t)rc >= wanted;
-			more = more || q->waiting;
+			s->waiting = s->waiting && rc != RECORDS_ELSEWHERE && (size_t)rc >= wanted;
+			more = more || s->waiting;
 		}
 	}
 	return 0;
@@ -86,6 +86,8 @@ static int work(struct records *rec, int64_t until_mono_ms, struct err *err)
 		rec->upkeep_mono_ms = clock_mono_ms() + AGAIN_MS;
 	if (rc == 0)
 		rc = drain_all(rec, until_mono_ms, err);
+	if (rc == 0)
+		rc = records_settle_adds(rec, until_mono_ms, err);
 	if (rc == 0 && is_due(&rec->foreign_mono_ms, FOREIGN_MS))
 		rc = records_look_for_foreign(rec, err);
 	while (rc == 0 && clock_mono_ms() < until_mono_ms && (rc = records_follow(rec, err)) > 0)
@@ -105,7 +107,7 @@ static void complain(struct records *rec, int rc, const struct err *err)
 static bool anything_waits(const struct records *rec)
 {
 	for (size_t i = 0; i < rec->n_queues; i++)
-		if (rec->queues[i].waiting)
+		if (rec->queues[i].ends.waiting || rec->queues[i].adds.waiting)
 			return true;
 	return false;
 }

@@ -209,6 +209,20 @@ describe('records', () => {
     assert.deepEqual([json.state, json.data, json.returnvalue], ['completed', null, null]);
   });
 
+  test('what waits is written down as pending after a while; what has ended by then has its one record already', async () => {
+    const waits = await add('drained', { n: 1 }, { delay: 600_000 });
+    const ended = await add('elsewhere', { n: 2 });
+    await tell('elsewhere', await lease('elsewhere'), 'complete', { returnvalue: ended });
+    await recorded('elsewhere', ended, 'completed');
+    await recorded('drained', waits, 'pending');
+    assert.deepEqual(record('drained', waits, 'data', 'org', 'delay_ms', 'sub'), { data: '{"n":1}', org: 'acme', delay_ms: 600000, sub: 'olga' });
+    for (const queue of ['drained', 'elsewhere']) {
+      await eventually(async () => (await redis.admin.xlen(`bull:${queue}:outbox:adds`)) === 0, { timeout: 30_000, what: 'nothing left of the adds' });
+    }
+    assert.deepEqual(record('elsewhere', ended, 'state', 'data', 'returnvalue'), { state: 'completed', data: '{"n":2}', returnvalue: `"${ended}"` });
+    await operator.delete(`/api/queues/drained/jobs/${waits}`);
+  });
+
   test('ten thousand jobs behind it take nothing from the first one', { timeout: 180_000 }, async () => {
     const first = await add('notifications', { ...NOTE, subject: 'the first' }, { removeOnComplete: 1 });
     await status('notifications', first, { headers: { prefer: 'wait=20' } });

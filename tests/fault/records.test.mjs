@@ -1,6 +1,7 @@
 // Records beside a PostgreSQL, a Redis and gateways that stop, vanish and come back: every acknowledged job has one record, with its end.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { Worker } from 'bullmq';
 import { eventually, declare, startPostgres } from '../api/harness/index.mjs';
 import { LONG, chance, durableRedis, gateway } from './support.mjs';
 
@@ -22,21 +23,22 @@ function settings(redis, pg, more = {}) {
   return { env: { REDIS_URL: redis.url, DATABASE_URL: pg.url, SLUICE_RECORDS: 'on', SLUICE_NOTIFY_DRY_RUN: '1', SLUICE_QUEUES: queues, LOG_LEVEL: 'info', ...more } };
 }
 
-// Adds jobs, a few at a time, until told to stop: the ids that were acknowledged. mayFail(answer) excuses others; `next` gives the gateway.
+// Adds jobs to the queue, a few at a time, until told to stop: the ids that were acknowledged. mayFail(answer) excuses others; `next` gives the
+// gateway.
 class Load {
   ids = [];
   others = [];
   #running = true;
 
-  constructor(next, { mayFail = () => false } = {}) {
-    this.ended = Promise.all([1, 2, 3].map(() => this.#add(next, mayFail)));
+  constructor(next, { mayFail = () => false, queue = QUEUE } = {}) {
+    this.ended = Promise.all([1, 2, 3].map(() => this.#add(next, mayFail, queue)));
   }
 
-  async #add(next, mayFail) {
+  async #add(next, mayFail, queue) {
     while (this.#running) {
-      const { json } = await next().client.get(`/api/jobs/stats/${QUEUE}`).catch(() => ({}));
+      const { json } = await next().client.get(`/api/jobs/stats/${queue}`).catch(() => ({}));
       if (json?.waiting > 300) continue; // the workers are behind
-      const answer = await next().client.post(`/api/queues/${QUEUE}/jobs`, [NOTE, NOTE, NOTE, NOTE].map((data) => ({ name: 'job', data }))).catch((error) => ({ error }));
+      const answer = await next().client.post(`/api/queues/${queue}/jobs`, [NOTE, NOTE, NOTE, NOTE].map((data) => ({ name: 'job', data }))).catch((error) => ({ error }));
       if (answer.status === 200) this.ids.push(...answer.json.results.filter(({ jobId }) => jobId).map(({ jobId }) => jobId));
       else if (!mayFail(answer)) this.others.push(answer);
     }
@@ -106,6 +108,35 @@ test('gateway, PostgreSQL and Redis killed at random', { timeout: 15 * 60_000 },
   }
   await load.stop();
   await balance(sluice, pg, load.ids);
+  t.diagnostic(`${load.ids.length} jobs`);
+  await sluice.stop();
+});
+
+// The job is gone with its end: what was in it is known by what was written down when it was added.
+test('another program\'s worker leaves nothing of its jobs, gateway and PostgreSQL are killed: each has its record, with its data', { timeout: 15 * 60_000 }, async (t) => {
+  const below = chance(t);
+  const [redis, pg] = [await durableRedis(t), await postgres(t)];
+  const queue = 'elsewhere';
+  const sluice = await gateway(t, settings(redis, pg, { SLUICE_QUEUES: declare({ name: queue, processor: 'none' }) }));
+  await sluice.logged('postgres_up', {}, { timeout: 60_000 });
+  const foreign = new Worker(queue, async (job) => ({ done: job.id }), { connection: redis.connect(), concurrency: 5, removeOnComplete: { count: 0 } });
+  foreign.on('error', () => {});
+  t.after(() => foreign.close(true));
+  await foreign.waitUntilReady();
+  const load = new Load(() => sluice, { mayFail: () => true, queue });
+  await eventually(() => pg.rows(`SELECT 1 FROM sluice.records WHERE state = 'completed' LIMIT 1`).length > 0, { timeout: 60_000, what: 'the worker having been seen' });
+  for (let kills = 0; kills < (LONG ? 40 : 6); kills++) {
+    await load.reached(load.ids.length + 20 + below(80));
+    const victim = [sluice, pg][below(2)];
+    await victim.kill();
+    await victim.start();
+  }
+  await load.stop();
+  const wrong = () => pg.rows(`SELECT id, (SELECT array_agg(state || coalesce(data, ' without data')) FROM sluice.records WHERE queue = '${queue}' AND job_id = id) found
+    FROM unnest('{${load.ids.join()}}'::text[]) id WHERE 1 <> (SELECT count(*) FILTER (WHERE state = 'completed' AND data IS NOT NULL AND returnvalue = '{"done":"' || id || '"}')
+    + 2 * count(*) FILTER (WHERE state <> 'completed') FROM sluice.records WHERE queue = '${queue}' AND job_id = id) LIMIT 5`);
+  await eventually(() => wrong().length === 0, { timeout: 60_000, interval: 500, what: `one record of each of ${load.ids.length} jobs` })
+    .catch((error) => assert.fail(`${error.message}: ${JSON.stringify(wrong())}`));
   t.diagnostic(`${load.ids.length} jobs`);
   await sluice.stop();
 });

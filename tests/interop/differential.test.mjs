@@ -388,6 +388,8 @@ class Sequence {
     this.same(this.settings.outbox ? events.map(([, , , id]) => id).sort() : [], ends.sort(), 'the ends in the outbox');
     this.ends.count += ends.length;
     for (const entry of entries) assert.ok(entry.includes('timestamp') && entry.includes('opts'), entry.join(' '));
+    const adds = (ours[`${KEY}outbox:adds`]?.value ?? []).map((text) => text.split(' '));
+    for (const entry of adds) assert.ok(entry.includes('added') && entry.includes('data') && entry.includes('opts'), entry.join(' '));
   }
 
   async wait() {
@@ -398,6 +400,7 @@ class Sequence {
     const [theirs, ours] = await Promise.all([snapshot(this.theirs), snapshot(this.ours)]);
     this.compareOutbox(ours);
     delete ours[`${KEY}outbox`];
+    delete ours[`${KEY}outbox:adds`];
     this.same(theirs, ours);
     for (const event of theirs[`${KEY}events`]?.value ?? []) this.events.add(event.split(' ')[1]);
     const jobs = Object.keys(theirs).filter((key) => theirs[key].type === 'hash' && 'timestamp' in theirs[key].value);

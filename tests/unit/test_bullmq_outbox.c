@@ -27,16 +27,26 @@ static int clean_outbox(void **state)
 
 static struct bq_entry entries[16];
 
-/* What stands in the outbox. */
-static size_t read_all(void)
+static size_t read_stream(const char *key)
 {
-	const redisReply *all = REDIS("XRANGE", "bull:orders:outbox", "-", "+");
+	const redisReply *all = REDIS("XRANGE", key, "-", "+");
 	size_t n = 0;
 
 	for (; rreply_at(all, n); n++)
 		if (bq_outbox_read(rreply_at(all, n), &world.arena, &entries[n], &world.err) < 0)
 			fail_msg("bq_outbox_read: %s", world.err.text);
 	return n;
+}
+
+/* What stands in the outbox. */
+static size_t read_all(void)
+{
+	return read_stream("bull:orders:outbox");
+}
+
+static size_t read_adds(void)
+{
+	return read_stream("bull:orders:outbox:adds");
 }
 
 static void complete(const struct bq_job *job, const char *value)
@@ -145,7 +155,7 @@ static void adds_are_told_where_it_is_wanted(void **state)
 
 	(void)state;
 	add(&job);
-	assert_int_equal(read_all(), 0);
+	assert_int_equal(read_adds(), 0);
 	outbox.adds = true;
 	job.opts.job_id = STR("mine");
 	add(&job);
@@ -154,11 +164,40 @@ static void adds_are_told_where_it_is_wanted(void **state)
 	job.opts.delay_ms = 60000;
 	add(&job);
 
-	assert_int_equal(read_all(), 2);
+	assert_int_equal(read_adds(), 2);
 	assert_int_equal(entries[0].kind, BQ_ENTRY_ADDED);
 	assert_str(entries[0].job.id, "mine");
 	assert_true(str_eq(entries[0].job.data, job.data));
 	assert_int_equal(entries[1].job.delay, 60000);
+	assert_int_equal(read_all(), 0);
+	assert_int_equal(woken, 0); /* they have time */
+}
+
+/* A plain job is written down by what its add says, the others by their hash. */
+static void an_add_says_what_the_job_is(void **state)
+{
+	struct bq_add job = a_job();
+
+	(void)state;
+	outbox.adds = true;
+	job.opts.timestamp_ms = 1700000000000;
+	add(&job);
+	job.opts.priority = 7;
+	add(&job);
+	atomic_store(&outbox.data_cap, (int64_t)job.data.n - 1);
+	job.opts.priority = 0;
+	add(&job);
+
+	assert_int_equal(read_adds(), 3);
+	for (size_t i = 0; i < 3; i++) {
+		assert_true(str_eq(entries[i].job.name, job.name));
+		assert_int_equal(entries[i].at_ms, job.opts.timestamp_ms);
+		assert_int_equal(entries[i].job.timestamp, job.opts.timestamp_ms);
+		assert_int_equal(entries[i].job.priority, i == 1 ? 7 : 0);
+		assert_int_equal(entries[i].data_bytes, i == 2 ? (int64_t)job.data.n : -1);
+		assert_true(str_eq(entries[i].job.data, job.data) == (i < 2));
+		assert_true(str_eq(entries[i].job.opts.org, entries[0].job.opts.org));
+	}
 }
 
 static void removals_and_stalled_attempts_are_told(void **state)
@@ -258,6 +297,7 @@ int main(void)
 		TEST(failed_attempts_are_told_one_by_one),
 		TEST(what_is_too_long_is_left_out),
 		TEST(adds_are_told_where_it_is_wanted),
+		TEST(an_add_says_what_the_job_is),
 		TEST(removals_and_stalled_attempts_are_told),
 		TEST(the_reader_is_woken_once),
 		TEST(an_outbox_that_is_none_stops_no_job),

@@ -1,4 +1,4 @@
--- KEYS: wait paused meta id completed delayed active events marker prioritized pc waiting-children outbox ...
+-- KEYS: wait paused meta id completed delayed active events marker prioritized pc waiting-children outbox:adds ...
 -- Adds jobs to one queue. A job with a parent, a delay, a priority or a deduplication id goes through the official script of its
 -- kind, which is then held against what was there before: its reply alone does not tell a new job from a duplicate. A plain
 -- job, by far the most frequent, is added here, with the same commands but for those that one run needs only once. What has to
@@ -25,6 +25,7 @@ local FIELDS = 12
 local FIELDS_ALIKE = 6
 local base, wait, events = ARGV[1], KEYS[1], KEYS[8]
 local recorded = ARGV[2] ~= ""
+local dataCap = tonumber(ARGV[2])
 local lastRecord = 13
 local maxEvents
 local addedPlain = false
@@ -61,6 +62,13 @@ local function record(id, timestamp)
   outbox.put(KEYS[13], "added", id, timestamp, rcall("HGETALL", base .. id), outbox.caps)
 end
 
+-- The same of a plain job, of which all is known: what is not said is 0, and its timestamp is that of the entry. Never fails either.
+local function recordPlain(id, name, data, opts, timestamp)
+  local member = "data"
+  if #data > dataCap then member, data = "dataBytes", #data end
+  redis.pcall("XADD", KEYS[13], "*", "kind", "added", "id", id, "at", timestamp, "name", name, member, data, "opts", opts)
+end
+
 -- How many more jobs may wait.
 local function roomUnder(bound)
   if bound == 0 then return math.huge end
@@ -83,7 +91,7 @@ local function storeAlike(first, from, n, counter, ids)
       else
         announce("waiting", id)
       end
-      if recorded then record(id, ARGV[at]) end
+      if recorded then recordPlain(id, name, ARGV[at + 1], opts, ARGV[at]) end
       ids[#ids + 1] = id
       replies[#replies + 1] = counter + i
       done = i
@@ -130,6 +138,7 @@ local function addPlain(job, existed, push)
   end
   local id = job.id == "" and string.format("%d", counter) or job.id
   store(id, job.head, job.data, job.opts, job.timestamp)
+  if recorded then recordPlain(id, job.head, job.data, job.opts, job.timestamp) end
   rcall(push, wait, id)
   announce("waiting", id)
   addedPlain = true
@@ -137,7 +146,7 @@ local function addPlain(job, existed, push)
 end
 
 local function plain(push)
-  return {state = "waiting", add = function(job, existed) return addPlain(job, existed, push) end}
+  return {state = "waiting", plain = true, add = function(job, existed) return addPlain(job, existed, push) end}
 end
 
 local function official(script, positions, state)
@@ -194,7 +203,7 @@ local function add(job)
   if type(id) == "number" and id < 0 then return {id} end
   id = tostring(id)
   if existed or not wasStored(job, id) then return {2, id, stateOf(id)} end
-  if recorded then record(id, job.timestamp) end
+  if recorded and not kind.plain then record(id, job.timestamp) end
   return {1, id, kind.state}
 end
 

@@ -3,7 +3,8 @@
 -- job's hash. Of a name that stands twice the later one counts.
 --   end       the job has completed or failed
 --   attempt   an attempt has failed and another will follow: what the attempt was, not the job's data
---   added     the job is new; written where its end may be one that leaves nothing behind
+--   added     the job is new; written where its end may be one that leaves nothing behind, and beside the others (outbox:adds), since it
+--             has time
 --   removed   the job was removed
 -- caps: how many bytes data and returnvalue may have. A field that is longer is left out, and dataBytes or returnvalueBytes says how
 -- long it is; so are stack traces and progress past a bound of their own.

@@ -19,8 +19,9 @@ async function whole({ stage, pg }, measure) {
   const parts = { serverMicros: () => cpuSeconds(stage.targets.sluice.pid), redisMicros: () => cpuSeconds(stage.redis.pid), pgMicros: () => (pg ? cpuOfAll(processesOf(pg.folder)) : 0) };
   const before = Object.values(parts).map((read) => read());
   const { items, ...sample } = await measure();
-  const waiting = (queue) => stage.redis.admin.xlen(`bull:${queue}:outbox`);
-  await eventually(async () => (await waiting(QUEUE)) + (await waiting(ELSEWHERE)) === 0, { timeout: 600_000, interval: 50, what: 'an empty outbox' });
+  const streams = [QUEUE, ELSEWHERE].flatMap((queue) => [`bull:${queue}:outbox`, `bull:${queue}:outbox:adds`]);
+  const waiting = async () => (await Promise.all(streams.map((key) => stage.redis.admin.xlen(key)))).some((length) => length > 0);
+  await eventually(async () => !(await waiting()), { timeout: 600_000, interval: 50, what: 'an empty outbox' });
   Object.entries(parts).forEach(([name, read], i) => (sample[name] = ((read() - before[i]) * 1e6) / items));
   return sample;
 }
