@@ -3,6 +3,7 @@
 #include "gateway/app_state.h"
 #include "gateway/redis_facts.h"
 #include "gateway/settings.h"
+#include "gateway/turns.h"
 #include "lib/audit/audit.h"
 #include "lib/pg/pg.h"
 #include "lib/records/records.h"
@@ -10,6 +11,7 @@
 #define STORE_PATIENCE_MS 60000 /* how long the embedded PostgreSQL may take to make its data and to recover */
 
 #define LAG_TOLD_MS 5000        /* what has waited for less is not worth a word */
+#define SEARCHES_WAITING 8      /* of one subject */
 
 /* ---- PostgreSQL -------------------------------------------------------------------------------------------------------------- */
 
@@ -64,6 +66,13 @@ static void redis_memory(void *arg, int64_t *used, int64_t *most)
 	*most = facts.max_bytes;
 }
 
+/* Of one subject's searches so many are under way at once that a connection is left for everybody else, if there are several. */
+static struct turns *make_searches(const struct app *a)
+{
+	unsigned readers = (unsigned)a->cfg->pg_readers;
+	return turns_new(readers > 1 ? readers - 1 : 1, SEARCHES_WAITING);
+}
+
 /* Gives the declared queues their outboxes. */
 int app_records_make(struct app *a, struct err *err)
 {
@@ -92,12 +101,18 @@ int app_records_make(struct app *a, struct err *err)
 	};
 	a->services.records = records_new(&o, err);
 	free(queues);
-	return a->services.records ? 0 : ERR_NOMEM;
+	if (!a->services.records)
+		return ERR_NOMEM;
+	a->services.searches = make_searches(a);
+	if (!a->services.searches)
+		records_free(a->services.records);
+	return a->services.searches ? 0 : err_set(err, ERR_NOMEM, "out of memory");
 }
 
 void app_records_unmake(struct app *a)
 {
 	records_free(a->services.records);
+	turns_free(a->services.searches);
 }
 
 int app_records_begin(struct app *a, struct err *err)

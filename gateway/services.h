@@ -25,6 +25,7 @@ struct pg;
 struct records;
 struct runtime;
 struct tasks;
+struct turns;
 struct watch;
 
 struct services {
@@ -47,7 +48,8 @@ struct services {
 	struct runtime *runtime;
 	struct login_codes *logins;    /* of links that sign browsers in */
 	struct pg *pg;                 /* NULL: no records are kept */
-	struct records *records;       /* NULL as well then */
+	struct records *records;       /* NULL as well then, */
+	struct turns *searches;        /* and so is this: at searching them */
 	struct audit *audit;           /* and so is this; also of a program that only works on jobs */
 	const char *prefix;            /* BULLMQ_PREFIX */
 };

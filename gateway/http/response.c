@@ -109,6 +109,7 @@ static void problem_headers(struct response *res, enum problem p)
 		{PROBLEM_REDIS_UNAVAILABLE, "Retry-After", "1"}, {PROBLEM_DRAINING, "Retry-After", "1"},
 		{PROBLEM_OVERLOADED, "Retry-After", "1"},	 {PROBLEM_QUEUE_FULL, "Retry-After", "5"},
 		{PROBLEM_OUTCOME_UNKNOWN, "Retry-After", "1"},	 {PROBLEM_RECORDS_UNAVAILABLE, "Retry-After", "2"},
+		{PROBLEM_TOO_MANY_SEARCHES, "Retry-After", "2"},
 	};
 	for (unsigned i = 0; i < ARRAY_LEN(extra); i++)
 		if (extra[i].problem == p)

@@ -107,15 +107,18 @@ void audit_list(struct request *r, struct response *res)
 	struct audit *audit = app_services(r->app)->audit;
 	struct page p;
 	struct pg_rows *rows;
+	struct str who;
 	struct err err = {0};
 
 	if (!audit) {
 		response_problem(r, res, PROBLEM_NOT_FOUND, "The audit trail is in the log only: there is no PostgreSQL, or SLUICE_RECORDS is off.");
 		return;
 	}
-	if (!read_page(r, res, &p))
+	if (!read_page(r, res, &p) || !search_begin_or_reply(r, res, &who))
 		return;
-	if (audit_search(audit, &p.filter, (size_t)p.limit + 1, &rows, search_deadline(r), &err) < 0) {
+	int rc = audit_search(audit, &p.filter, (size_t)p.limit + 1, &rows, search_deadline(r), &err);
+	search_end(r, who);
+	if (rc < 0) {
 		reply_search_failure(r, res, &err);
 		return;
 	}

@@ -5,6 +5,7 @@
 #include "gateway/routes/filters.h"
 #include "gateway/routes/handlers.h"
 #include "gateway/routes/queues.h"
+#include "gateway/turns.h"
 #include "lib/base/clock.h"
 #include "lib/records/erase.h"
 #include "lib/records/search.h"
@@ -24,6 +25,23 @@ struct records *records_or_reply(struct request *r, struct response *res)
 	if (!rec)
 		response_problem(r, res, PROBLEM_NOT_FOUND, "No records are kept here: there is no PostgreSQL, or SLUICE_RECORDS is off.");
 	return rec;
+}
+
+bool search_begin_or_reply(struct request *r, struct response *res, struct str *who)
+{
+	*who = str_from(arena_printf(r->arena, "%s\n%s", r->who.org, r->who.sub));
+	int rc = who->p ? turns_take(app_services(r->app)->searches, *who, search_deadline(r)) : ERR_NOMEM;
+
+	if (rc == ERR_LIMIT)
+		response_problem(r, res, PROBLEM_TOO_MANY_SEARCHES, NULL);
+	else if (rc < 0)
+		response_problem(r, res, PROBLEM_INTERNAL, "out of memory");
+	return rc == 0;
+}
+
+void search_end(const struct request *r, struct str who)
+{
+	turns_give(app_services(r->app)->searches, who);
 }
 
 void reply_search_failure(struct request *r, struct response *res, const struct err *err)
@@ -172,12 +190,15 @@ void records_list(struct request *r, struct response *res)
 {
 	struct records *rec = records_or_reply(r, res);
 	struct page p;
+	struct str who;
 	struct pg_rows *rows;
 	struct err err = {0};
 
-	if (!rec || !read_page(r, res, &p))
+	if (!rec || !read_page(r, res, &p) || !search_begin_or_reply(r, res, &who))
 		return;
-	if (records_search(rec, &p.filter, &p.behind, (size_t)p.limit + 1, &rows, search_deadline(r), &err) < 0) {
+	int rc = records_search(rec, &p.filter, &p.behind, (size_t)p.limit + 1, &rows, search_deadline(r), &err);
+	search_end(r, who);
+	if (rc < 0) {
 		reply_search_failure(r, res, &err);
 		return;
 	}
@@ -302,6 +323,7 @@ void records_group_errors(struct request *r, struct response *res)
 	struct record_filter f = RECORD_FILTER_ANY;
 	int64_t limit = PAGE_DEFAULT;
 	struct pg_rows *rows;
+	struct str who;
 	struct err err = {0};
 
 	const struct query_row query[] = {
@@ -317,7 +339,11 @@ void records_group_errors(struct request *r, struct response *res)
 		f.to_ms = clock_wall_ms() + 1;
 	if (f.from_ms < 0)
 		f.from_ms = f.to_ms > ERRORS_WINDOW_MS ? f.to_ms - ERRORS_WINDOW_MS : 0;
-	if (records_errors(rec, &f, (size_t)limit, &rows, search_deadline(r), &err) < 0) {
+	if (!search_begin_or_reply(r, res, &who))
+		return;
+	int rc = records_errors(rec, &f, (size_t)limit, &rows, search_deadline(r), &err);
+	search_end(r, who);
+	if (rc < 0) {
 		reply_search_failure(r, res, &err);
 		return;
 	}

@@ -4,6 +4,10 @@
 
 #include "gateway/routes/access.h"
 
+/* A search may occupy a connection to PostgreSQL for as long as it may last, so one subject's take turns: this one is the caller's until
+ * search_end(r, who). False, and the response is written, when too many wait for theirs. */
+bool search_begin_or_reply(struct request *r, struct response *res, struct str *who);
+void search_end(const struct request *r, struct str who);
 /* By when a search must be done: later than any search by an index is, and within the request's time. */
 int64_t search_deadline(const struct request *r);
 /* A failure of pg_query as a problem of its own: too slow, or PostgreSQL away. */

@@ -189,15 +189,56 @@ test('no filter runs through all rows', async () => {
   }
 });
 
-test('a search that takes too long is refused in clear words', async () => {
+test('nor does any of the audit', async () => {
+  postgres.sql(`INSERT INTO sluice.audit (prefix, seq, at_ms, action, target, sub, org, count, source, hash)
+    SELECT 'bull', 1000000 + i, ${NOW} - 60000 + i, CASE WHEN i % 1000 = 0 THEN 'rare' ELSE 'usual' END, CASE WHEN i % 1000 = 0 THEN 'rare/1' ELSE 'usual/1' END,
+           CASE WHEN i % 1000 = 0 THEN 'rare' ELSE 'usual' END, CASE WHEN i % 1000 = 0 THEN 'rare' ELSE 'usual' END, 1, 'test', sha256(i::text::bytea)
+    FROM generate_series(1, 60000) AS i; ANALYZE sluice.audit`);
+  const plansFrom = (at) => postgres.child.lines.slice(at).join('\n').split(/^(?=\S.*LOG: )/m).filter((entry) => entry.includes('sluice.audit WHERE prefix = $1'));
+  for (const [query, index] of [['', 'audit_pkey'], ['?org=rare', 'audit_org'], ['?sub=rare', 'audit_sub'], ['?action=rare', 'audit_action'], [`?from=${NOW - 10}&to=${NOW}`, '']]) {
+    const at = postgres.child.lines.length;
+    const { status, json } = await sluice.as({ roles: ['admin'] }).get(`/api/audit${query}`);
+    assert.deepEqual([status, json.items.length > 0], [200, true], query);
+    const plans = await eventually(() => plansFrom(at).length >= 1 && plansFrom(at).join(''), { what: 'the plan in the log' });
+    assert.ok(!plans.includes('Seq Scan on') && plans.includes(index), `${query}\n${plans}`);
+  }
+});
+
+// As long as this is held, no search of records is answered.
+async function lockRecords() {
   const holder = spawn('psql', ['-X', '-d', postgres.url], { stdio: ['pipe', 'ignore', 'inherit'] });
   holder.stdin.write('BEGIN; LOCK TABLE sluice.records;\n');
   await eventually(() => postgres.rows(`SELECT 1 FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND granted AND relation = 'sluice.records'::regclass`).length > 0, { what: 'the lock' });
+  return async () => {
+    holder.stdin.end('COMMIT;\n');
+    await once(holder, 'exit');
+  };
+}
+
+test('a search that takes too long is refused in clear words', async () => {
+  const unlock = await lockRecords();
   const { status, json } = await viewer().get('/api/records');
   assert.equal(status, 504);
   assert.equal(json.code, 'search-too-slow');
-  holder.stdin.end('COMMIT;\n');
-  await once(holder, 'exit');
+  await unlock();
+});
+
+test('one who searches a lot at once takes turns with themselves, and leaves a connection to the others', async () => {
+  const unlock = await lockRecords();
+  const greedy = sluice.as({ sub: 'greedy', roles: ['producer'], org: 'acme' });
+  const refused = [];
+  const answers = Promise.all(Array.from({ length: 12 }, async () => {
+    const answer = await greedy.get('/api/records?error=host');
+    if (answer.status === 429) refused.push(answer);
+    return answer.status;
+  }));
+  await eventually(() => refused.length >= 3, { ...SOON, what: 'searches that are refused' });
+  assert.equal((await sluice.as({ sub: 'another', roles: ['admin'] }).get('/api/audit?limit=1')).status, 200);
+  assert.equal(refused[0].json.code, 'too-many-searches');
+  assert.equal(refused[0].headers['retry-after'], '2');
+  await unlock();
+  for (const status of await answers) assert.ok([200, 429, 504].includes(status), status);
+  await eventually(async () => (await greedy.get('/api/records?error=host')).status === 200, { ...SOON, what: 'a turn again' });
 });
 
 test('without PostgreSQL the answer is 503, and 404 where none is kept', async () => {
