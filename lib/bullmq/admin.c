@@ -200,10 +200,10 @@ static void put_remove_waiting(struct rcmd *cmd, const struct bq_queue *q, const
 {
 	const struct bq_script_call call = {.queue = q, .set = places[0].part == 0 ? BQ_KEY_WAIT : BQ_KEY_PAUSED};
 
-	bq_script_begin(cmd, BQ_SCRIPT_REMOVE_WAITING, &call, 6 + n);
+	bq_script_begin(cmd, BQ_SCRIPT_REMOVE_WAITING, &call, 5 + n);
 	rcmd_arg(cmd, q->keys[BQ_KEY_BASE]);
 	rcmd_argi(cmd, clock_wall_ms());
-	bq_arg_outbox(cmd, q);
+	bq_arg_outboxes(cmd, q);
 	rcmd_argz(cmd, places[0].at);
 	rcmd_argz(cmd, places[n - 1].at);
 	for (size_t i = 0; i < n; i++)

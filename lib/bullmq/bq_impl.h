@@ -40,6 +40,8 @@ int bq_call_done(struct bq *bq, struct rcmd *cmd, int64_t deadline, struct err *
 /* The two arguments by which a script knows what the queue's outbox takes: the bytes of data and of the return value. */
 void bq_arg_outbox(struct rcmd *cmd, const struct bq_queue *q);
 /* The one of scripts that add. */
+/* One argument: those of all outboxes that are kept together with this queue's, a line each. */
+void bq_arg_outboxes(struct rcmd *cmd, const struct bq_queue *q);
 void bq_arg_outbox_adds(struct rcmd *cmd, const struct bq_queue *q);
 
 /* An error with which a script ended: as rreply_error says where it tells of Redis' own state, which passes, or of rights; else ERR_BROKEN: of the data. */

@@ -7,6 +7,7 @@
 // (a trailing `...` stands for more keys of the caller), and may take in, each on a line of its own,
 //     --@call addStandardJob addDelayedJob      whole official scripts as functions of (KEYS, ARGV), which share theirs:
 //                                               addStandardJobScript, addDelayedJobScript
+//     --@call removeJob instead removeJobKeys   the same, without their function of that name: ours, further up, takes its place
 //     --@from moveToActive promoteDelayedJobs   local functions of an official script, or of one of ours (add.lua)
 // A file whose first line begins with `-- PART` is no script, but holds functions for others.
 // Key words: BullMQ's key types, and <job>, <job>:logs, <finished> for what depends on the call.
@@ -60,11 +61,13 @@ function functionOf(script, name) {
 
 // An official script makes its functions anew in every run. Called many times in one run of ours they are made once, ahead of
 // the scripts; they use nothing of the script around them but `rcall`.
-function officialCalls(names) {
+function officialCalls(names, ours) {
   const shared = new Map();
   const bodies = names.map((name) => {
     let body = officialScript(name).content;
     for (const [each, text] of localFunctions(body)) {
+      if (ours.includes(each)) body = body.replace(text, () => '');
+      if (ours.includes(each)) continue;
       if (shared.has(each) && shared.get(each) !== text) fail(`bullmq's scripts differ in ${each}`);
       shared.set(each, text);
       body = body.replace(text, () => '');
@@ -75,8 +78,8 @@ function officialCalls(names) {
 }
 
 function expand(line) {
-  const call = line.match(/^ *--@call (.+)$/);
-  if (call) return officialCalls(call[1].split(' '));
+  const call = line.match(/^ *--@call (.+?)(?: instead (.+))?$/);
+  if (call) return officialCalls(call[1].split(' '), call[2]?.split(' ') ?? []);
   const from = line.match(/^ *--@from ([\w.]+) (.+)$/);
   if (from) return from[2].split(' ').map((name) => functionOf(from[1], name)).join('\n');
   if (line.trimStart().startsWith('--@')) fail(`what is ${line}?`);

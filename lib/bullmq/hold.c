@@ -175,12 +175,12 @@ void bq_put_remove(struct rcmd *cmd, const struct bq_queue *q, struct str id)
 {
 	const struct bq_script_call call = {.queue = q, .id = id};
 
-	bq_script_begin(cmd, BQ_SCRIPT_REMOVE, &call, 6);
+	bq_script_begin(cmd, BQ_SCRIPT_REMOVE, &call, 5);
 	rcmd_arg(cmd, id);
 	rcmd_argz(cmd, "1");
 	rcmd_arg(cmd, q->keys[BQ_KEY_BASE]);
 	rcmd_argi(cmd, clock_wall_ms());
-	bq_arg_outbox(cmd, q);
+	bq_arg_outboxes(cmd, q);
 }
 
 int bq_completed_by(struct bq *bq, const struct bq_queue *q, const struct str *ids, const struct str *tokens, size_t n, bool *yes,

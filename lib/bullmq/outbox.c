@@ -20,6 +20,29 @@ void bq_arg_outbox(struct rcmd *cmd, const struct bq_queue *q)
 	note_fresh(q->outbox);
 }
 
+static void add_line(struct buf *b, const struct bq_queue *q)
+{
+	buf_adds(b, q->keys[BQ_KEY_BASE]);
+	buf_addf(b, " %lld %lld\n", (long long)atomic_load(&q->outbox->data_cap), (long long)atomic_load(&q->outbox->result_cap));
+}
+
+void bq_arg_outboxes(struct rcmd *cmd, const struct bq_queue *q)
+{
+	struct buf lines = BUF_INIT;
+
+	if (q->outbox) {
+		size_t n = q->outbox->n_all ? atomic_load(q->outbox->n_all) : 0;
+		for (size_t i = 0; i < n; i++)
+			add_line(&lines, q->outbox->all[i]);
+		if (n == 0)
+			add_line(&lines, q);
+		note_fresh(q->outbox);
+	}
+	rcmd_arg(cmd, buf_str(&lines));
+	cmd->wire.failed = cmd->wire.failed || lines.failed;
+	buf_release(&lines);
+}
+
 void bq_arg_outbox_adds(struct rcmd *cmd, const struct bq_queue *q)
 {
 	if (!q->outbox || !atomic_load(&q->outbox->adds)) {

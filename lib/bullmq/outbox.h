@@ -26,6 +26,8 @@ struct bq_outbox {
 	/* set before the queue is used */
 	void (*wake)(void *arg);    /* called when `fresh` becomes true; any thread, never blocks */
 	void *wake_arg;
+	const struct bq_queue **all; /* the queues whose outboxes are read, more of them in time: their jobs may go together with this queue's. */
+	const _Atomic size_t *n_all; /* NULL: this one alone */
 };
 
 enum bq_entry_kind { BQ_ENTRY_ADDED, BQ_ENTRY_ATTEMPT, BQ_ENTRY_END, BQ_ENTRY_REMOVED };

@@ -62,6 +62,7 @@ struct records {
 	/* set before start */
 	struct records_options o;
 	struct rec_queue *queues; /* room for RECORDS_QUEUES_MAX */
+	const struct bq_queue **all; /* those of the queues that were admitted */
 	struct thread thread;
 	struct rconn *redis; /* the writer's */
 	struct pglink *link; /* the writer's */

@@ -30,6 +30,8 @@ static void init_queue(struct records *rec, struct rec_queue *q, const struct re
 	atomic_store(&q->outbox.adds, o->adds);
 	q->outbox.wake = wake;
 	q->outbox.wake_arg = rec;
+	q->outbox.all = rec->all;
+	q->outbox.n_all = &rec->n_admitted;
 	q->m_written = metrics_series(m, M_RECORDS_WRITTEN, label);
 	q->m_backlog = metrics_series(m, M_RECORDS_BACKLOG, label);
 	q->m_lag = metrics_series(m, M_RECORDS_LAG_SECONDS, label);
@@ -45,7 +47,10 @@ struct records *records_new(const struct records_options *o, struct err *err)
 
 	if (rec)
 		rec->queues = calloc(RECORDS_QUEUES_MAX, sizeof(*rec->queues));
-	if (!rec || !rec->queues) {
+	if (rec)
+		rec->all = calloc(RECORDS_QUEUES_MAX, sizeof(*rec->all));
+	if (!rec || !rec->queues || !rec->all) {
+		free(rec ? rec->queues : NULL);
 		free(rec);
 		err_set(err, ERR_NOMEM, "out of memory");
 		return NULL;
@@ -77,6 +82,7 @@ int records_admit(struct records *rec, const struct records_queue *q, struct err
 	if (rec->n_admitted == RECORDS_QUEUES_MAX)
 		return err_set(err, ERR_LIMIT, "records are kept of at most %d queues", RECORDS_QUEUES_MAX);
 	init_queue(rec, &rec->queues[rec->n_admitted], q);
+	rec->all[rec->n_admitted] = q->queue;
 	rec->n_admitted++; /* behind the queue itself: the writer counts first */
 	return 0;
 }
@@ -112,6 +118,7 @@ void records_free(struct records *rec)
 	arena_release(&rec->events_arena);
 	cond_release(&rec->wake);
 	lock_release(&rec->mu);
+	free(rec->all);
 	free(rec->queues);
 	free(rec);
 }

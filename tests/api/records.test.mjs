@@ -1,7 +1,7 @@
 // The records of jobs in PostgreSQL: that there is one for each, what it says, and that statuses are read from it.
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { Queue, Worker } from 'bullmq';
+import { FlowProducer, Queue, Worker } from 'bullmq';
 import { declare, eventually, startPostgres, startRedis, startSluice } from './harness/index.mjs';
 
 const NOTE = { userId: 'u1', type: 'email', subject: 's', message: 'm' };
@@ -186,6 +186,24 @@ describe('records', () => {
       assert.equal(record('drained', id, 'org').org, 'acme');
       assert.equal((await status('drained', id)).json.code, 'job-expired');
     }
+  });
+
+  test('children that go with a removed parent, each as its own queue keeps it', async () => {
+    const flows = new FlowProducer({ connection: redis.connect() });
+    const child = (queueName, data) => ({ name: 'child', queueName, data });
+    const { job: parent, children } = await flows.add({
+      name: 'parent', queueName: 'drained', data: { p: 1 },
+      children: [child('drained', { c: 1 }), child('secretive', { kept: 2, secret: 'x' }), child('unrecorded', { c: 3 })],
+    });
+    await flows.close();
+    assert.equal((await operator.post(`/api/queues/drained/jobs/${parent.id}/remove`)).status, 200);
+    await recorded('drained', parent.id, 'removed');
+    const kept = { drained: '{"c":1}', secretive: '{"kept":2}' };
+    for (const { job } of children.filter(({ job: { queueName } }) => queueName !== 'unrecorded')) {
+      await recorded(job.queueName, job.id, 'removed');
+      assert.deepEqual(record(job.queueName, job.id, 'data', 'finished_ms', 'parent_id'), { data: kept[job.queueName], finished_ms: null, parent_id: parent.id });
+    }
+    assert.equal(await redis.admin.exists('bull:unrecorded:outbox'), 0);
   });
 
   test('a queue keeps what its declaration says, and nothing else leaves Redis', async () => {

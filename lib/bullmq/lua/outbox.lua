@@ -56,3 +56,19 @@ local function putAttempt(outbox, base, id, at, caps, reason)
   end
   return putEntry(outbox, "attempt", id, at, fields, caps)
 end
+
+-- What the outboxes take, by "P:Q:"; text: a line for each queue that has one, "P:Q:", the bytes of data, those of the return value.
+local function readCaps(text)
+  local caps = {}
+  for base, data, returnvalue in string.gmatch(text, "(%S+) (%d+) (%d+)") do caps[base] = entryCaps(data, returnvalue) end
+  return caps
+end
+
+-- A job that is about to go, of this queue ("P:Q:") or another: into its queue's outbox, unless its end is written there.
+local function putRemoved(capsOf, ownBase, at, jobKey)
+  local base, id = string.match(jobKey, "^(.*:)([^:]*)$")
+  if string.sub(jobKey, 1, #ownBase) == ownBase then base, id = ownBase, string.sub(jobKey, #ownBase + 1) end
+  local fields = capsOf[base] and rcall("HGETALL", jobKey) or {}
+  if #fields == 0 or rcall("HEXISTS", jobKey, "finishedOn") == 1 then return end
+  putEntry(base .. "outbox", "removed", id, at, fields, capsOf[base], lastLogLines(jobKey .. ":logs"))
+end

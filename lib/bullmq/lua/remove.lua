@@ -1,15 +1,18 @@
--- KEYS: <job> repeat <job>:logs outbox
--- Removes a job that nobody holds, with its children, and writes that into the outbox.
+-- KEYS: <job> repeat
+-- Removes a job that nobody holds, with its children, and writes those that had not ended into the outboxes of their queues.
 -- ARGV[1..3] those of removeJob: id, "1" with children, "P:Q:"
 -- ARGV[4]  now in ms
--- ARGV[5]  how many bytes of a job's data the outbox takes, "" when nothing is written there, and
--- ARGV[6]  how many of its return value
+-- ARGV[5]  the queues that have an outbox, a line each: "P:Q:", how many bytes of a job's data it takes, and how many of its return value
 -- Reply: removeJob's.
---@call removeJob
---@from outbox.lua putEntry entryCaps lastLogLines
-local recorded = ARGV[5] ~= ""
-local fields = recorded and rcall("HGETALL", KEYS[1]) or {}
-local logs = recorded and lastLogLines(KEYS[3])
-local reply = removeJobScript(KEYS, ARGV)
-if reply == 1 and #fields > 0 then putEntry(KEYS[4], "removed", ARGV[1], ARGV[4], fields, entryCaps(ARGV[5], ARGV[6]), logs) end
-return reply
+local rcall = redis.call
+--@from outbox.lua putEntry entryCaps lastLogLines readCaps putRemoved
+--@from removeJob removeJobKeys
+local removeTheKeys, capsOf = removeJobKeys, readCaps(ARGV[5])
+
+-- By this, and nothing else, the official script takes a job away.
+local function removeJobKeys(jobKey)
+  putRemoved(capsOf, ARGV[3], ARGV[4], jobKey)
+  return removeTheKeys(jobKey)
+end
+--@call removeJob instead removeJobKeys
+return removeJobScript(KEYS, ARGV)
