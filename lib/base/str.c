@@ -17,17 +17,23 @@ static unsigned char lower(char c)
 	return (unsigned char)(c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c);
 }
 
+/* Most letters are of the same case already. */
+static bool same_letter(char a, char b)
+{
+	return a == b || lower(a) == lower(b);
+}
+
 bool str_same_letters(const char *a, const char *b, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
-		if (lower(a[i]) != lower(b[i]))
+		if (!same_letter(a[i], b[i]))
 			return false;
 	return true;
 }
 
 bool str_ieqz(const char *a, const char *b)
 {
-	while (*a && lower(*a) == lower(*b)) {
+	while (*a && same_letter(*a, *b)) {
 		a++;
 		b++;
 	}
