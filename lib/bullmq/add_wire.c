@@ -9,6 +9,7 @@
 #define ARGS_ALIKE 6
 #define ARGS_OWN 2
 
+#define KEYS_ROOM 1024 /* bytes that the script's name and its keys take, of most queues */
 #define OPTS_ROOM 384 /* bytes that most jobs' options have as JSON */
 
 /* Outcomes of add.lua. */
@@ -240,8 +241,11 @@ static size_t count_args(const struct bq_add_call *call)
 void bq_add_command(struct rcmd *cmd, const struct bq_queue *q, const struct bq_add_call *call)
 {
 	const struct bq_script_call script = {.queue = q, .more = call->records, .n_more = call->n_records};
-	size_t run;
+	size_t run, bytes = KEYS_ROOM;
 
+	for (size_t i = 0; i < call->n; i++)
+		bytes += call->texts[i].alike.n + call->texts[i].own.n;
+	buf_reserve(&cmd->wire, bytes);
 	bq_script_begin(cmd, BQ_SCRIPT_ADD, &script, count_args(call));
 	rcmd_arg(cmd, q->keys[BQ_KEY_BASE]);
 	bq_arg_outbox_adds(cmd, q);
