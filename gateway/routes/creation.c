@@ -110,25 +110,37 @@ bool creation_read_item(struct request *r, const struct declaration *decl, const
 	} else if (data != JDOC_NONE && !creation_payload_fits(decl, doc, data, data_at, report)) {
 		ok = false;
 	}
-	bq_opts_init(&job->opts);
-	if (opts != JDOC_NONE && !creation_read_options(r, doc, opts, opts_at, &job->opts, report))
-		ok = false;
-	if (ok)
+	if (opts == JDOC_NONE)
+		creation_usual_options(r, decl, &job->opts);
+	else if (creation_read_options(r, doc, opts, opts_at, &job->opts, report))
 		creation_options(r, decl, &job->opts);
+	else
+		ok = false;
 	return ok;
 }
 
-void creation_options(struct request *r, const struct declaration *decl, struct bq_opts *o)
+/* Who submitted the job is written by us alone. */
+static void set_submitter(struct request *r, struct bq_opts *o)
 {
-	const struct services *s = app_services(r->app);
-
-	if (decl)
-		bq_opts_merge(o, &decl->terms->defaults);
-	bq_opts_merge(o, &s->queues->defaults);
 	o->org = str_from(r->who.org);
 	o->sub = str_from(r->who.sub);
 	if (o->dedup_id.p)
 		o->dedup_id = str_from(arena_printf(r->arena, "%s:%.*s", r->who.org, STR_ARG(o->dedup_id)));
+}
+
+void creation_options(struct request *r, const struct declaration *decl, struct bq_opts *o)
+{
+	if (decl)
+		bq_opts_merge(o, &decl->terms->complete);
+	else
+		bq_opts_merge(o, &app_services(r->app)->queues->defaults);
+	set_submitter(r, o);
+}
+
+void creation_usual_options(struct request *r, const struct declaration *decl, struct bq_opts *o)
+{
+	*o = decl ? decl->terms->complete : app_services(r->app)->queues->defaults;
+	set_submitter(r, o);
 }
 
 bool creation_key_or_reply(struct request *r, struct response *res, struct str *out)

@@ -21,9 +21,10 @@ struct bq_add creation_job(const struct declaration *decl, struct str name, stru
 bool creation_read_item(struct request *r, const struct declaration *decl, const struct jdoc *doc, uint32_t node, struct str prefix,
 			struct bq_add *job, struct schema_report *report) MUST_CHECK;
 
-/* Completes what the request asked for: request before declaration (may be NULL) before BULLMQ_DEFAULT_JOB_OPTIONS; who submitted the job is
- * written by us alone. */
+/* Completes what the request asked for: request before declaration (may be NULL) before BULLMQ_DEFAULT_JOB_OPTIONS; and who submits the job. */
 void creation_options(struct request *r, const struct declaration *decl, struct bq_opts *o);
+/* The same of a job for which nothing was asked for. */
+void creation_usual_options(struct request *r, const struct declaration *decl, struct bq_opts *o);
 
 /* The Idempotency-Key header without quotes, STR_NONE when absent; false (and the response written) when it is too long or empty. */
 bool creation_key_or_reply(struct request *r, struct response *res, struct str *out) MUST_CHECK;

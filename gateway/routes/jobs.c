@@ -25,9 +25,6 @@ static bool read_query_options(struct request *r, struct bq_opts *out, struct sc
 	struct jdoc_fault fault;
 	uint32_t given = 0;
 
-	bq_opts_init(out);
-	if (r->query.n == 0)
-		return true;
 	jw_open(&w, '{');
 	for (size_t i = 0; i < ARRAY_LEN(IN_QUERY); i++) {
 		struct str value = request_query(r, IN_QUERY[i].name);
@@ -134,11 +131,14 @@ void jobs_create(struct request *r, struct response *res)
 	}
 	q.queue = &q.decl->queue;
 	struct bq_add job = creation_job(q.decl, q.decl->terms->job_name, jdoc_raw(&r->json, JDOC_ROOT));
-	if (!read_query_options(r, &job.opts, &report)) {
+	if (r->query.n == 0) {
+		creation_usual_options(r, q.decl, &job.opts);
+	} else if (read_query_options(r, &job.opts, &report)) {
+		creation_options(r, q.decl, &job.opts);
+	} else {
 		response_invalid(r, res, &report);
 		return;
 	}
-	creation_options(r, q.decl, &job.opts);
 	add_one(r, res, &q, &job, r->body);
 }
 

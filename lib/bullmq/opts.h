@@ -54,6 +54,7 @@ struct bq_opts {
 	struct str org, sub;       /* stored as sluice:{org,sub}; .p NULL: not stored */
 	struct str telemetry;      /* tm; .p NULL: none */
 	struct str rest;           /* other clients' own members, as JSON object text; .p NULL: none (reading only) */
+	struct str prepared;       /* bq_opts_prepare's; .p NULL: none */
 };
 
 void bq_opts_init(struct bq_opts *o);
@@ -63,6 +64,9 @@ void bq_opts_init(struct bq_opts *o);
 int bq_opts_read(struct bq_opts *o, const struct jdoc *doc, uint32_t node, struct arena *a, bool strict, struct err *err) MUST_CHECK;
 /* Fields that *o has not set are taken from *from. */
 void bq_opts_merge(struct bq_opts *o, const struct bq_opts *from);
+/* Keeps in *o, from the arena, how these options are stored: for those that very many jobs have. Of a copy org and sub may still be set; whoever
+ * changes anything else sets `prepared` to STR_NONE. 0 or ERR_NOMEM. */
+int bq_opts_prepare(struct bq_opts *o, struct arena *a) MUST_CHECK;
 /* As msgpack with short names: what the add scripts take. */
 void bq_opts_pack(struct buf *out, const struct bq_opts *o);
 /* As a JSON object with long names, without `sluice`: what a client sees. */

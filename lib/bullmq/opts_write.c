@@ -1,3 +1,4 @@
+#include "lib/base/panic.h"
 #include "lib/bullmq/opts_fields.h"
 
 /* One emitter for all forms: into a MessagePack map, or into JSON. */
@@ -215,13 +216,35 @@ void bq_opts_pack_into(struct mp_map *m, const struct bq_opts *o)
 	*m = s.map;
 }
 
+/* The table's last field: what differs between jobs with the same options stands behind all else. */
+#define SLUICE_FIELD (&bq_opts_fields[OPTS_FIELD_COUNT - 1])
+
 void bq_opts_write_stored(struct jwrite *w, const struct bq_opts *o)
 {
 	struct sink s = {.json = w, .stored = true};
 
-	jw_open(w, '{');
-	emit_stored(&s, o);
+	if (o->prepared.p) {
+		jw_raw(w, o->prepared);
+		emit_sluice(&s, SLUICE_FIELD->stored, o, SLUICE_FIELD);
+	} else {
+		jw_open(w, '{');
+		emit_stored(&s, o);
+	}
 	jw_close(w, '}');
+}
+
+int bq_opts_prepare(struct bq_opts *o, struct arena *a)
+{
+	struct buf text = BUF_INIT;
+	struct jwrite w = jwrite_into(&text);
+	struct sink s = {.json = &w, .stored = true};
+
+	bug_on(SLUICE_FIELD->kind != OPTS_SLUICE || o->org.p || o->sub.p);
+	jw_open(&w, '{');
+	emit_stored(&s, o);
+	o->prepared = text.failed ? STR_NONE : arena_dup(a, buf_str(&text));
+	buf_release(&text);
+	return o->prepared.p ? 0 : ERR_NOMEM;
 }
 
 void bq_opts_pack(struct buf *out, const struct bq_opts *o)

@@ -283,6 +283,16 @@ static int load_default_options(struct declarations *d, struct str json, struct 
 	return 0;
 }
 
+/* A deduplication id is told apart by organization, so options that have one differ from job to job. */
+static int complete_options(struct declarations *d, struct queue_terms *q, struct err *err)
+{
+	q->complete = q->defaults;
+	bq_opts_merge(&q->complete, &d->defaults);
+	if (q->complete.dedup_id.p || bq_opts_prepare(&q->complete, &d->arena) == 0)
+		return 0;
+	return err_set(err, ERR_NOMEM, "out of memory");
+}
+
 int declarations_load(struct declarations *d, struct str prefix, const char *file, struct str default_opts, unsigned workers,
 		      processor_lookup *lookup, struct err *err)
 {
@@ -299,6 +309,8 @@ int declarations_load(struct declarations *d, struct str prefix, const char *fil
 		rc = load_file(&l, file);
 	for (size_t i = 0; rc == 0 && workers && i < d->count; i++)
 		d->items[i]->loaded.concurrency = workers;
+	for (size_t i = 0; rc == 0 && i < d->count; i++)
+		rc = complete_options(d, &d->items[i]->loaded, err);
 	for (size_t i = 0; rc == 0 && i < d->count; i++)
 		rc = table_put(&d->index, d->items[i]->name, d->items[i]);
 	if (rc < 0)

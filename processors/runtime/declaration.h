@@ -20,6 +20,7 @@ struct queue_terms {
 	struct str job_name;        /* the name given by the creation endpoints */
 	unsigned concurrency;
 	struct bq_opts defaults;    /* attempts, backoff, removeOnComplete, removeOnFail, … of the declaration */
+	struct bq_opts complete;    /* and behind them BULLMQ_DEFAULT_JOB_OPTIONS: those of a job that brings none; prepared */
 	int64_t lock_ms, stalled_interval_ms, max_stalled, timeout_ms, max_waiting;
 	struct bq_limiter limiter;
 	struct schema *payload;     /* NULL: any JSON object */

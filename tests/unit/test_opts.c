@@ -6,7 +6,7 @@
 
 #include <cmocka.h>
 
-#include "lib/bullmq/opts.h"
+#include "lib/bullmq/opts_fields.h"
 
 static struct arena arena;
 
@@ -157,6 +157,49 @@ static void packing_uses_short_names(void **state)
 	buf_release(&b);
 }
 
+static void assert_stored(const struct bq_opts *o, const char *json)
+{
+	struct buf b = BUF_INIT;
+	struct jwrite w = jwrite_into(&b);
+
+	bq_opts_write_stored(&w, o);
+	assert_string_equal(b.p, json);
+	buf_release(&b);
+}
+
+static void prepared_ones_are_stored_as_others(void **state)
+{
+	static const struct {
+		const char *given, *members;
+	} samples[] = {
+		{"{}", "\"attempts\":0"},
+		{"{\"attempts\":5,\"backoff\":{\"type\":\"exponential\",\"delay\":9,\"jitter\":0.5},\"lifo\":true,\"keepLogs\":1}",
+		 "\"attempts\":5,\"backoff\":{\"type\":\"exponential\",\"delay\":9,\"jitter\":0.5},\"lifo\":true,\"kl\":1"},
+		{"{\"removeOnComplete\":{\"count\":3,\"age\":4},\"removeOnFail\":true}",
+		 "\"attempts\":0,\"removeOnComplete\":{\"count\":3,\"age\":4},\"removeOnFail\":{\"count\":0}"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(samples); i++) {
+		const char *alone = arena_printf(&arena, "{%s}", samples[i].members);
+		const char *submitted = arena_printf(&arena, "{%s,\"sluice\":{\"org\":\"a\",\"sub\":\"b\\\"c\"}}", samples[i].members);
+		struct bq_opts o, fresh;
+		struct err err = {0};
+
+		assert_int_equal(read(&o, samples[i].given, true, &err), 0);
+		assert_stored(&o, alone);
+		assert_int_equal(bq_opts_prepare(&o, &arena), 0);
+		assert_stored(&o, alone);
+		o.org = STR("a");
+		o.sub = STR("b\"c");
+		assert_stored(&o, submitted);
+		bq_opts_init(&fresh);
+		bq_opts_merge(&fresh, &o); /* what merging changes is not prepared any more */
+		assert_null(fresh.prepared.p);
+		assert_stored(&fresh, submitted);
+	}
+}
+
 static int start(void **state)
 {
 	(void)state;
@@ -176,7 +219,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(requests_are_checked),  cmocka_unit_test(requests_are_read),
 		cmocka_unit_test(stored_ones_are_taken_as_they_are), cmocka_unit_test(merging_fills_what_is_not_set),
-		cmocka_unit_test(backoffs), cmocka_unit_test(packing_uses_short_names),
+		cmocka_unit_test(backoffs), cmocka_unit_test(packing_uses_short_names), cmocka_unit_test(prepared_ones_are_stored_as_others),
 	};
 
 	return cmocka_run_group_tests(tests, start, stop);
