@@ -89,12 +89,17 @@ struct bq_add creation_job(const struct declaration *decl, struct str name, stru
 			       .max_waiting = decl ? decl->terms->max_waiting : 0};
 }
 
+/* Made for each item of an array, whether or not something is wrong with it. */
+static struct str pointer_into(const struct request *r, struct str prefix, struct str member)
+{
+	return arena_join(r->arena, (struct str[]){prefix, member}, 2);
+}
+
 bool creation_read_item(struct request *r, const struct declaration *decl, const struct jdoc *doc, uint32_t node, struct str prefix,
 			struct bq_add *job, struct schema_report *report)
 {
 	uint32_t name = jdoc_get(doc, node, "name"), data = jdoc_get(doc, node, "data"), opts = jdoc_get(doc, node, "opts");
-	struct str data_at = str_from(arena_printf(r->arena, "%.*s/data", STR_ARG(prefix)));
-	struct str opts_at = str_from(arena_printf(r->arena, "%.*s/opts", STR_ARG(prefix)));
+	struct str data_at = pointer_into(r, prefix, STR("/data"));
 	bool ok = true;
 
 	*job = creation_job(decl, jdoc_string(doc, name, r->arena), data == JDOC_NONE ? STR("{}") : jdoc_raw(doc, data));
@@ -112,7 +117,7 @@ bool creation_read_item(struct request *r, const struct declaration *decl, const
 	}
 	if (opts == JDOC_NONE)
 		creation_usual_options(r, decl, &job->opts);
-	else if (creation_read_options(r, doc, opts, opts_at, &job->opts, report))
+	else if (creation_read_options(r, doc, opts, pointer_into(r, prefix, STR("/opts")), &job->opts, report))
 		creation_options(r, decl, &job->opts);
 	else
 		ok = false;
