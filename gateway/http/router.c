@@ -37,6 +37,15 @@ static bool starts_alike(const char *pattern, size_t literal, struct str path)
 	return path.n >= literal && path.p[literal - 1] == pattern[literal - 1] && memcmp(pattern, path.p, literal) == 0;
 }
 
+/* Does the path end as the pattern does, behind its last parameter? Many rows differ in nothing but their last word. */
+static bool ends_alike(const char *pattern, struct str path)
+{
+	size_t n = strlen(pattern), i = 0;
+	while (i < n && i < path.n && pattern[n - 1 - i] != '}' && pattern[n - 1 - i] == path.p[path.n - 1 - i])
+		i++;
+	return i == n || pattern[n - 1 - i] == '}';
+}
+
 /* 0: no match; else a number that is larger the earlier the literal segments stand. */
 static unsigned match(const char *pattern, const struct path *p)
 {
@@ -120,7 +129,9 @@ enum route_match route_find(const struct router *router, struct str method, stru
 	unsigned best = 0;
 	bool path_known = false;
 	for (unsigned i = 0; i < t->count; i++) {
-		unsigned score = starts_alike(t->rows[i].pattern, router->literal[i], raw_path) ? match(t->rows[i].pattern, &p) : 0;
+		const char *pattern = t->rows[i].pattern;
+		bool alike = starts_alike(pattern, router->literal[i], raw_path) && ends_alike(pattern, raw_path);
+		unsigned score = alike ? match(pattern, &p) : 0;
 		path_known |= score > 0;
 		if (score > best && serves(&t->rows[i], method)) {
 			best = score;

@@ -23,6 +23,8 @@ static const struct route rows[] = {
 	ROW("job", "GET", "/api/jobs/status/{queue}/{jobId}"),
 	ROW("put", "PUT", "/api/documents/{id}"),
 	ROW("get", "GET", "/api/documents/{id}"),
+	ROW("lease", "POST", "/api/queues/{queue}/lease"),
+	ROW("complete", "POST", "/api/queues/{queue}/jobs/{jobId}/complete"),
 };
 static const struct route_table table = {rows, ARRAY_LEN(rows)};
 
@@ -72,6 +74,31 @@ static void test_encoded_slash_is_data(void **state)
 	assert_int_equal(find(f, "GET", "/api%2Fdocuments/a"), ROUTE_NO_PATH);
 }
 
+/* A parameter may begin, end or consist of what the pattern has beside it, or of what marks a parameter there. */
+static void test_any_parameter(void **state)
+{
+	static const struct {
+		const char *path, *id, *last;
+	} cases[] = {
+		{"/api/queues/lease/lease", "lease", "lease"},
+		{"/api/queues/complete/jobs/complete/complete", "complete", "complete"},
+		{"/api/queues/q/jobs/jobs/complete", "complete", "jobs"},
+		{"/api/queues/{q/jobs/x}/complete", "complete", "x}"},
+		{"/api/queues/{queue}/jobs/{jobId}/complete", "complete", "{jobId}"},
+		{"/api/queues/q/jobs/%2Fcomplete/complete", "complete", "/complete"},
+	};
+	struct fixture *f = *state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		assert_int_equal(find(f, "POST", cases[i].path), ROUTE_FOUND);
+		assert_string_equal(f->route->id, cases[i].id);
+		assert_true(str_is(f->params[cases[i].id[0] == 'c'], cases[i].last));
+	}
+	assert_int_equal(find(f, "POST", "/api/queues/q/release"), ROUTE_NO_PATH);
+	assert_int_equal(find(f, "POST", "/api/queues/q/xlease"), ROUTE_NO_PATH);
+	assert_int_equal(find(f, "POST", "/complete"), ROUTE_NO_PATH);
+	assert_int_equal(find(f, "POST", "e"), ROUTE_BAD_PATH);
+}
+
 static void test_misses(void **state)
 {
 	struct fixture *f = *state;
@@ -116,6 +143,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_find, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_literal_wins, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_encoded_slash_is_data, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_any_parameter, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_misses, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_allow, setup, teardown),
 	};
