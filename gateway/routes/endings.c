@@ -114,13 +114,20 @@ static void conclude(struct told *job, const struct bq_end_job *end)
 	}
 }
 
-static void count(const struct telling *t, const struct told *job)
+static void count(const struct telling *t)
 {
+	static const struct ending *const all[] = {&COMPLETED, &FAILED, &RETRIED, &CANCELLED, &RELEASED};
 	struct str queue = t->q.queue->name;
 
-	metrics_add(t->s->metrics, M_JOB_ATTEMPTS, 1, (struct str[]){queue, str_from(job->ending->attempt)});
-	if (job->ending->outcome)
-		metrics_add(t->s->metrics, M_JOBS_FINISHED, 1, (struct str[]){queue, str_from(job->ending->outcome)});
+	for (size_t k = 0; k < ARRAY_LEN(all); k++) {
+		unsigned n = 0;
+		for (size_t i = 0; i < t->n; i++)
+			n += t->jobs[i]->ending == all[k];
+		if (n > 0)
+			metrics_add(t->s->metrics, M_JOB_ATTEMPTS, n, (struct str[]){queue, str_from(all[k]->attempt)});
+		if (n > 0 && all[k]->outcome)
+			metrics_add(t->s->metrics, M_JOBS_FINISHED, n, (struct str[]){queue, str_from(all[k]->outcome)});
+	}
 }
 
 static bool may_repeat(const struct bq_end_job *end)
@@ -235,11 +242,9 @@ static int end_jobs(struct telling *t, bool give_back, struct err *err)
 	rc = bq_ends_tell(t->s->bq, t->q.queue, &t->as, e.ends, t->n, t->r->deadline_mono_ms, err);
 	if (rc < 0)
 		return rc;
-	for (size_t i = 0; i < t->n; i++) {
+	for (size_t i = 0; i < t->n; i++)
 		conclude(t->jobs[i], &e.ends[i]);
-		if (t->jobs[i]->ending)
-			count(t, t->jobs[i]);
-	}
+	count(t);
 	find_repeated(&e);
 	forget_cancelled(&e);
 	if (t->several)

@@ -109,11 +109,13 @@ enum bq_job_read {
 	BQ_READ_TO_COMPLETE = 8, /* what a completion does */
 };
 void bq_job_fetch(struct rcmd *cmd, const struct bq_queue *q, struct str id, enum bq_job_read read);
-/* Reads its reply: ERR_NOT_FOUND when nothing is there, ERR_NOMEM. */
-int bq_job_from_values(struct bq_job *job, struct str id, enum bq_job_read read, const redisReply *values, struct arena *a) MUST_CHECK;
+/* Reads its reply: ERR_NOT_FOUND when nothing is there, ERR_NOMEM. `like` (may be NULL): a job that was read into the same arena; where both
+ * have the same options, as jobs that were added together do, they are not read again. */
+int bq_job_from_values(struct bq_job *job, struct str id, enum bq_job_read read, const redisReply *values, const struct bq_job *like,
+		       struct arena *a) MUST_CHECK;
 /* Is the reply Redis' word for a key that holds something else? The id may be the name of one of the queue's own keys, which is no job. */
 bool bq_is_no_hash(const redisReply *r);
 /* Reads HGETALL's reply. */
-int bq_job_from_pairs(struct bq_job *job, struct str id, const redisReply *pairs, struct arena *a) MUST_CHECK;
+int bq_job_from_pairs(struct bq_job *job, struct str id, const redisReply *pairs, const struct bq_job *like, struct arena *a) MUST_CHECK;
 
 #endif

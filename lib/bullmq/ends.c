@@ -20,13 +20,14 @@ static void put_reading(struct rcmd *cmd, const struct bq_queue *q, const struct
 		bq_put_cancel_mark(cmd, q, e->id);
 }
 
-static int read_one(struct bq_end_job *e, struct bq_job *job, redisReply *const *replies, struct arena *a, struct err *err)
+static int read_one(struct bq_end_job *e, struct bq_job *job, redisReply *const *replies, const struct bq_job *like, struct arena *a,
+		    struct err *err)
 {
 	int64_t meant;
 	int rc = bq_is_no_hash(replies[0]) ? ERR_NOT_FOUND : rreply_error(replies[0], err);
 
 	if (rc == 0)
-		rc = bq_job_from_values(job, e->id, reading_of(e), replies[0], a);
+		rc = bq_job_from_values(job, e->id, reading_of(e), replies[0], like, a);
 	if (rc == 0 && !completes(e))
 		rc = rreply_error(replies[1], err);
 	e->job = job;
@@ -44,6 +45,7 @@ int bq_ends_read(struct bq *bq, const struct bq_queue *q, struct bq_end_job *end
 		 struct err *err)
 {
 	struct bq_job *jobs = arena_array(a, n, sizeof(*jobs));
+	const struct bq_job *like = NULL;
 	struct rcmd cmd = RCMD_INIT;
 	struct rreplies replies;
 	size_t at = 0;
@@ -59,7 +61,8 @@ int bq_ends_read(struct bq *bq, const struct bq_queue *q, struct bq_end_job *end
 	if (rc < 0)
 		return rc;
 	for (size_t i = 0; i < n && rc == 0; i++) {
-		rc = read_one(&ends[i], &jobs[i], replies.items + at, a, err);
+		rc = read_one(&ends[i], &jobs[i], replies.items + at, like, a, err);
+		like = ends[i].err.code == 0 ? &jobs[i] : like;
 		at += completes(&ends[i]) ? 1 : 2;
 	}
 	rreplies_release(&replies);

@@ -175,7 +175,7 @@ int bq_read_jobs(struct bq *bq, const struct bq_queue *q, enum bq_state state, c
 	if (rc < 0)
 		return rc;
 	for (size_t i = 0; i < n && rc == 0; i++) {
-		rc = bq_job_from_values(&out[i], places[i].id, BQ_READ_HEAD, replies.items[i], a);
+		rc = bq_job_from_values(&out[i], places[i].id, BQ_READ_HEAD, replies.items[i], NULL, a);
 		if (rc == 0)
 			out[i].state = state;
 		else if (rc == ERR_NOT_FOUND)

@@ -85,11 +85,15 @@ static void unquote_reason(struct bq_job *job, struct arena *a)
 		job->failed_reason = reason;
 }
 
-static void read_opts(struct bq_job *job, struct arena *a)
+static void read_opts(struct bq_job *job, const struct bq_job *like, struct arena *a)
 {
 	struct jdoc doc;
 	struct jdoc_fault fault;
 
+	if (like && job->opts_json.p && str_eq(job->opts_json, like->opts_json)) {
+		job->opts = like->opts;
+		return;
+	}
 	if (!job->opts_json.p || jdoc_parse(&doc, a, job->opts_json, &JDOC_LIMITS, &fault) < 0)
 		return;
 	if (bq_opts_read(&job->opts, &doc, JDOC_ROOT, a, false, NULL) < 0)
@@ -128,12 +132,12 @@ static void read_parent(struct bq_job *job, struct arena *a)
 		job->parent_queue = last_part(queue_key);
 }
 
-static int finish_reading(struct bq_job *job, struct str id, struct arena *a)
+static int finish_reading(struct bq_job *job, struct str id, const struct bq_job *like, struct arena *a)
 {
 	job->id = arena_dup(a, id);
 	if (!job->id.p)
 		return ERR_NOMEM;
-	read_opts(job, a);
+	read_opts(job, like, a);
 	read_parent(job, a);
 	unquote_reason(job, a);
 	return 0;
@@ -165,7 +169,8 @@ bool bq_is_no_hash(const redisReply *r)
 
 /* Every job has a timestamp. Other hashes of the queue (its meta, schedulers, the next job of a deduplication id) have none, and are no
  * jobs, whatever else stands in them. */
-int bq_job_from_values(struct bq_job *job, struct str id, enum bq_job_read read, const redisReply *values, struct arena *a)
+int bq_job_from_values(struct bq_job *job, struct str id, enum bq_job_read read, const redisReply *values, const struct bq_job *like,
+		       struct arena *a)
 {
 	bool found = false;
 	size_t at = 0;
@@ -181,10 +186,10 @@ int bq_job_from_values(struct bq_job *job, struct str id, enum bq_job_read read,
 		if (set_field(job, &FIELDS[i], value, a) < 0)
 			return ERR_NOMEM;
 	}
-	return found ? finish_reading(job, id, a) : ERR_NOT_FOUND;
+	return found ? finish_reading(job, id, like, a) : ERR_NOT_FOUND;
 }
 
-int bq_job_from_pairs(struct bq_job *job, struct str id, const redisReply *pairs, struct arena *a)
+int bq_job_from_pairs(struct bq_job *job, struct str id, const redisReply *pairs, const struct bq_job *like, struct arena *a)
 {
 	bq_job_init(job);
 	for (size_t at = 0; rreply_at(pairs, at + 1); at += 2) {
@@ -196,5 +201,5 @@ int bq_job_from_pairs(struct bq_job *job, struct str id, const redisReply *pairs
 	}
 	if (!job->data.p)
 		job->data = STR("{}"); /* as the official client reads a hash without data */
-	return finish_reading(job, id, a);
+	return finish_reading(job, id, like, a);
 }

@@ -110,7 +110,7 @@ int bq_outbox_read(const redisReply *entry, struct arena *a, struct bq_entry *ou
 		return err_set(err, ERR_PROTOCOL, "an entry of the outbox has an unknown form");
 	if (logs.p)
 		out->logs = arena_dup(a, logs);
-	if ((logs.p && !out->logs.p) || bq_job_from_pairs(&out->job, id, pairs, a) < 0)
+	if ((logs.p && !out->logs.p) || bq_job_from_pairs(&out->job, id, pairs, NULL, a) < 0)
 		return err_set(err, ERR_NOMEM, "no memory for an entry of the outbox");
 	if (!value_of(pairs, "data"))
 		out->job.data = STR_NONE;
@@ -122,5 +122,5 @@ int bq_outbox_read(const redisReply *entry, struct arena *a, struct bq_entry *ou
 
 int bq_job_from_hash(struct bq_job *job, struct str id, const redisReply *pairs, struct arena *a)
 {
-	return bq_job_from_pairs(job, id, pairs, a);
+	return bq_job_from_pairs(job, id, pairs, NULL, a);
 }

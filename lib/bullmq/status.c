@@ -64,8 +64,8 @@ static enum bq_state state_of(const struct bq_job *job, redisReply *const *repli
 	return is_one(replies[AT_LOCK]) ? BQ_ACTIVE : BQ_WAITING;
 }
 
-static int read_status(struct bq_job *job, struct str id, bool with_payload, redisReply *const *replies, struct arena *a,
-		       struct err *err)
+static int read_status(struct bq_job *job, struct str id, bool with_payload, redisReply *const *replies, const struct bq_job *like,
+		       struct arena *a, struct err *err)
 {
 	int rc;
 
@@ -77,7 +77,7 @@ static int read_status(struct bq_job *job, struct str id, bool with_payload, red
 		if (rc < 0)
 			return rc;
 	}
-	rc = bq_job_from_values(job, id, with_payload ? BQ_READ_ALL : BQ_READ_HEAD, replies[AT_HASH], a);
+	rc = bq_job_from_values(job, id, with_payload ? BQ_READ_ALL : BQ_READ_HEAD, replies[AT_HASH], like, a);
 	if (rc == 0)
 		job->state = state_of(job, replies);
 	return rc;
@@ -94,7 +94,7 @@ int bq_status(struct bq *bq, const struct bq_queue *q, struct str id, bool with_
 	rc = bq_call(bq, &cmd, deadline, &replies, err);
 	if (rc < 0)
 		return rc;
-	rc = read_status(out, id, with_payload, replies.items, a, err);
+	rc = read_status(out, id, with_payload, replies.items, NULL, a, err);
 	rreplies_release(&replies);
 	if (rc == ERR_NOT_FOUND)
 		err_set(err, rc, "there is no job %.*s in the queue %.*s", STR_ARG(id), STR_ARG(q->name));
@@ -106,6 +106,7 @@ int bq_status(struct bq *bq, const struct bq_queue *q, struct str id, bool with_
 int bq_status_many(struct bq *bq, const struct bq_queue *q, const struct str *ids, size_t n, struct arena *a, struct bq_job *jobs,
 		   int64_t deadline, struct err *err)
 {
+	const struct bq_job *like = NULL;
 	struct rcmd cmd = RCMD_INIT;
 	struct rreplies replies;
 	int rc;
@@ -118,7 +119,9 @@ int bq_status_many(struct bq *bq, const struct bq_queue *q, const struct str *id
 	if (rc < 0)
 		return rc;
 	for (size_t i = 0; i < n && rc == 0; i++) {
-		rc = read_status(&jobs[i], ids[i], false, replies.items + i * COMMANDS_PER_JOB, a, err);
+		rc = read_status(&jobs[i], ids[i], false, replies.items + i * COMMANDS_PER_JOB, like, a, err);
+		if (rc == 0)
+			like = &jobs[i];
 		if (rc == ERR_NOT_FOUND) {
 			jobs[i].id = ids[i];
 			rc = 0;

@@ -41,7 +41,7 @@ int bq_read_taken(const redisReply *r, struct arena *a, struct bq_job *job, stru
 		out->next_delayed_ms = 0;
 	if (!id.p)
 		return 0;
-	rc = bq_job_from_pairs(job, id, rreply_at(r, 0), a);
+	rc = bq_job_from_pairs(job, id, rreply_at(r, 0), NULL, a);
 	if (rc < 0)
 		return err_set(err, rc, "no memory for a job");
 	job->state = BQ_ACTIVE;
@@ -86,7 +86,7 @@ static int read_held(const struct bq_work_answer *answer, struct arena *a, struc
 	for (size_t i = 0; rc == 0 && i < answer->n_taken && i < n; i++) {
 		struct str token = STR_NONE;
 
-		rc = bq_work_taken(answer, i, a, &held[*got].job, &token, err);
+		rc = bq_work_taken(answer, i, *got ? &held[*got - 1].job : NULL, a, &held[*got].job, &token, err);
 		if (rc == 0 && token.n >= BQ_TOKEN_SIZE)
 			rc = err_set(err, ERR_PROTOCOL, "a token of %zu bytes", token.n);
 		if (rc == 0)

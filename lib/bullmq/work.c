@@ -240,8 +240,8 @@ static int note_taken(const struct bq_work_answer *answer, const redisReply *sta
 	return answer->taken_by_.n && !job->processed_by.p ? ERR_NOMEM : 0;
 }
 
-int bq_work_taken(const struct bq_work_answer *answer, size_t i, struct arena *a, struct bq_job *job, struct str *token,
-		  struct err *err)
+int bq_work_taken(const struct bq_work_answer *answer, size_t i, const struct bq_job *like, struct arena *a, struct bq_job *job,
+		  struct str *token, struct err *err)
 {
 	const redisReply *r = rreply_at(answer->taken_, i);
 	struct str id = rreply_str(rreply_at(r, 1)), its_token = rreply_str(rreply_at(r, 2));
@@ -249,7 +249,7 @@ int bq_work_taken(const struct bq_work_answer *answer, size_t i, struct arena *a
 
 	if (!id.p || !its_token.p)
 		return err_set(err, ERR_PROTOCOL, "the work script answered with a job in an unknown form");
-	rc = bq_job_from_pairs(job, id, rreply_at(r, 0), a);
+	rc = bq_job_from_pairs(job, id, rreply_at(r, 0), like, a);
 	if (rc == 0)
 		rc = note_taken(answer, rreply_at(r, 3), a, job);
 	if (rc == 0)

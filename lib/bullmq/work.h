@@ -8,7 +8,7 @@
  *     ...
  *     rc = bq_work_read(reply, &answer, &err);
  *     rc = bq_work_ended(&answer, i, &err);                     for each ending
- *     rc = bq_work_taken(&answer, i, &arena, &job, &token, &err);  for i < answer.n_taken
+ *     rc = bq_work_taken(&answer, i, NULL, &arena, &job, &token, &err);  for i < answer.n_taken
  *
  * It is as if the endings had been told one by one, each as by bq_complete, bq_fail, bq_delay, bq_release, and then bq_take called
  * for each free worker; no more jobs are taken than workers are free. What is wrong with one ending touches no other. Building and
@@ -66,8 +66,9 @@ struct bq_work_answer {
 int bq_work_read(const redisReply *reply, struct bq_work_answer *out, struct err *err) MUST_CHECK;
 /* As from bq_complete and the others. */
 int bq_work_ended(const struct bq_work_answer *answer, size_t i, struct err *err) MUST_CHECK;
-/* ERR_NOMEM: the job is taken but not read; its lock runs out. */
-int bq_work_taken(const struct bq_work_answer *answer, size_t i, struct arena *a, struct bq_job *job, struct str *token,
-		  struct err *err) MUST_CHECK;
+/* ERR_NOMEM: the job is taken but not read; its lock runs out. `like` (may be NULL): a job that was read into the same arena, and may have the
+ * same options. */
+int bq_work_taken(const struct bq_work_answer *answer, size_t i, const struct bq_job *like, struct arena *a, struct bq_job *job,
+		  struct str *token, struct err *err) MUST_CHECK;
 
 #endif

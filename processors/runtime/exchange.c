@@ -91,7 +91,7 @@ static void give(struct rqueue *q, struct worker *w, const struct bq_work_answer
 	struct err err = {0};
 
 	arena_reset(&w->next_arena);
-	if (bq_work_taken(answer, i, &w->next_arena, &w->next, &token, &err) < 0 || token.n >= BQ_TOKEN_SIZE) {
+	if (bq_work_taken(answer, i, NULL, &w->next_arena, &w->next, &token, &err) < 0 || token.n >= BQ_TOKEN_SIZE) {
 		LOG(q->rt->env.log, LOG_ERROR, "take_failed", log_str("queue", q->decl->name), log_err(&err));
 		return;
 	}

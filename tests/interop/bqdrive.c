@@ -318,7 +318,7 @@ static int put_work(struct drive *d, const struct bq_work *work, const struct bq
 		struct bq_job *job = new_job(d);
 		struct str token;
 
-		rc = bq_work_taken(answer, i, &d->arena, job, &token, &d->err);
+		rc = bq_work_taken(answer, i, NULL, &d->arena, job, &token, &d->err);
 		if (rc == 0) {
 			json_array_append_new(taken, json_pack("[s%s%]", job->id.p, job->id.n, token.p, token.n));
 			rc = keep_job(d, job);
