@@ -353,14 +353,15 @@ void records_group_errors(struct request *r, struct response *res)
 
 /* ---- erasure ---- */
 
-static void answer_erased(struct request *r, struct response *res, const struct record_erasure *e, int64_t deleted, bool more)
+static void answer_erased(struct request *r, struct response *res, const struct record_erasure *e, const struct record_erased *done)
 {
 	const char *target = arena_printf(r->arena, "%.*s/%.*s", STR_ARG(e->org), STR_ARG(e->user));
 	struct jwrite w = response_json(res, 200);
 
 	jw_open(&w, '{');
-	jw_kint(&w, "deleted", deleted);
-	jw_kbool(&w, "more", more);
+	jw_kint(&w, "deleted", done->deleted);
+	jw_kint(&w, "unfinished", done->unfinished);
+	jw_kbool(&w, "more", done->more);
 	jw_close(&w, '}');
 	audit_note(r, "records.erase", str_from(target), STR_NONE, buf_str(&res->body));
 }
@@ -369,8 +370,7 @@ void records_forget(struct request *r, struct response *res)
 {
 	struct records *rec = records_or_reply(r, res);
 	struct record_erasure e = {.by = str_from(r->who.sub)};
-	int64_t deleted;
-	bool more;
+	struct record_erased done;
 	struct err err = {0};
 
 	const struct query_row query[] = {{"org", .text = &e.org}, {"userId", .text = &e.user}};
@@ -380,8 +380,8 @@ void records_forget(struct request *r, struct response *res)
 		response_problem(r, res, PROBLEM_VALIDATION, "org and userId must both be given");
 		return;
 	}
-	if (records_erase(rec, &e, clock_mono_ms() + ERASE_MS, &deleted, &more, r->deadline_mono_ms, &err) < 0)
+	if (records_erase(rec, &e, clock_mono_ms() + ERASE_MS, &done, r->deadline_mono_ms, &err) < 0)
 		reply_search_failure(r, res, &err);
 	else
-		answer_erased(r, res, &e, deleted, more);
+		answer_erased(r, res, &e, &done);
 }

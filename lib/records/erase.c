@@ -17,11 +17,12 @@ static const struct pg_stmt NOTE = {
 /* A user's id may be a number in the data of jobs. */
 static const struct pg_stmt DELETE = {
 	"erase_step",
-	"DELETE FROM sluice.records r USING (SELECT prefix, queue, job_id, created_ms FROM sluice.records"
+	"WITH gone AS (DELETE FROM sluice.records r USING (SELECT prefix, queue, job_id, created_ms FROM sluice.records"
 	" WHERE prefix = $1 AND org = $2 AND created_ms <= $4 AND (sub = $3 OR fields @> jsonb_build_object('userId', $3::text)"
 	" OR fields @> CASE WHEN $3 ~ '^[0-9]{1,18}$' THEN jsonb_build_object('userId', $3::numeric) ELSE jsonb_build_object('userId', $3::text) END)"
 	" LIMIT $5) o"
-	" WHERE r.prefix = o.prefix AND r.queue = o.queue AND r.job_id = o.job_id AND r.created_ms = o.created_ms",
+	" WHERE r.prefix = o.prefix AND r.queue = o.queue AND r.job_id = o.job_id AND r.created_ms = o.created_ms RETURNING r.state)"
+	" SELECT count(*), count(*) FILTER (WHERE state = 'pending') FROM gone",
 	5};
 static const struct pg_stmt ANY = {"erase_any", "SELECT EXISTS (SELECT 1 FROM sluice.record_erasures WHERE prefix = $1)", 1};
 static const struct pg_stmt LEAVE_OUT = {
@@ -40,7 +41,8 @@ static int note(struct records *rec, const struct record_erasure *e, int64_t unt
 	return pg_query(rec->o.pg, calls, ARRAY_LEN(calls), deadline_mono_ms, NULL, err);
 }
 
-static int delete_step(struct records *rec, const struct record_erasure *e, int64_t until_ms, int64_t *deleted, int64_t deadline_mono_ms, struct err *err)
+static int delete_step(struct records *rec, const struct record_erasure *e, int64_t until_ms, struct record_erased *step, int64_t deadline_mono_ms,
+		       struct err *err)
 {
 	const struct pg_value values[] = {pg_text(rec->o.prefix), pg_text(e->org), pg_text(e->user), pg_int(until_ms), pg_int(STEP)};
 	const struct pg_call call = {&DELETE, values};
@@ -49,23 +51,26 @@ static int delete_step(struct records *rec, const struct record_erasure *e, int6
 
 	if (rc < 0)
 		return rc;
-	*deleted = pg_rows_affected(rows);
+	if (!pg_int_at(rows, 0, 0, &step->deleted) || !pg_int_at(rows, 0, 1, &step->unfinished))
+		rc = err_set(err, ERR_PROTOCOL, "PostgreSQL did not say how much was deleted");
 	pg_rows_free(rows);
-	return 0;
+	return rc;
 }
 
-int records_erase(struct records *rec, const struct record_erasure *e, int64_t until_mono_ms, int64_t *deleted, bool *more, int64_t deadline_mono_ms,
+int records_erase(struct records *rec, const struct record_erasure *e, int64_t until_mono_ms, struct record_erased *out, int64_t deadline_mono_ms,
 		  struct err *err)
 {
-	int64_t until_ms = clock_wall_ms(), step = STEP;
+	struct record_erased step = {.deleted = STEP};
+	int64_t until_ms = clock_wall_ms();
 	int rc = note(rec, e, until_ms, deadline_mono_ms, err);
 
-	*deleted = 0;
-	while (rc == 0 && step == STEP && clock_mono_ms() < until_mono_ms) {
+	*out = (struct record_erased){0};
+	while (rc == 0 && step.deleted == STEP && clock_mono_ms() < until_mono_ms) {
 		rc = delete_step(rec, e, until_ms, &step, deadline_mono_ms, err);
-		*deleted += rc == 0 ? step : 0;
+		out->deleted += rc == 0 ? step.deleted : 0;
+		out->unfinished += rc == 0 ? step.unfinished : 0;
 	}
-	*more = step == STEP;
+	out->more = step.deleted == STEP;
 	return rc;
 }
 

@@ -10,10 +10,15 @@ struct record_erasure {
 	struct str by;        /* who asks for it */
 };
 
+struct record_erased {
+	int64_t deleted;    /* how many records, */
+	int64_t unfinished; /* and how many of these were of jobs of whose end nothing was known: they are where they were */
+	bool more;          /* time was over with others left: it must be asked for again */
+};
+
 /* Deletes, in steps of a bounded size, the records of jobs that were created up to now; those that still wait in an outbox are not kept either when
- * their turn comes. *deleted: how many; *more: `until` has passed with others left, so it must be asked for again. As pg_query; what was deleted
- * before a failure is. */
-int records_erase(struct records *rec, const struct record_erasure *e, int64_t until_mono_ms, int64_t *deleted, bool *more, int64_t deadline_mono_ms,
+ * their turn comes, and the ends of those that have not ended yet. Gives up at `until`. As pg_query; what was deleted before a failure is. */
+int records_erase(struct records *rec, const struct record_erasure *e, int64_t until_mono_ms, struct record_erased *out, int64_t deadline_mono_ms,
 		  struct err *err) MUST_CHECK;
 
 struct record_batch;

@@ -51,13 +51,13 @@ test('the records of a user go, by submitter and by data, and nobody else\'s', a
   await ended(5);
   const { status, json } = await erase('acme', 'ann');
   assert.equal(status, 200);
-  assert.deepEqual(json, { deleted: 2, more: false });
+  assert.deepEqual(json, { deleted: 2, unfinished: 0, more: false });
   assert.deepEqual(kept(), ['about-bob', 'by-number', 'other-org']);
-  assert.deepEqual((await erase('acme', '17')).json, { deleted: 1, more: false });
-  assert.deepEqual((await erase('acme', `' OR '1'='1`)).json, { deleted: 0, more: false });
+  assert.deepEqual((await erase('acme', '17')).json, { deleted: 1, unfinished: 0, more: false });
+  assert.deepEqual((await erase('acme', `' OR '1'='1`)).json, { deleted: 0, unfinished: 0, more: false });
   assert.deepEqual(kept(), ['about-bob', 'other-org']);
   const line = await sluice.logged('audit', { action: 'records.erase' });
-  assert.deepEqual({ target: line.target, after: line.after }, { target: 'acme/ann', after: { deleted: 2, more: false } });
+  assert.deepEqual({ target: line.target, after: line.after }, { target: 'acme/ann', after: { deleted: 2, unfinished: 0, more: false } });
 });
 
 test('what waits in the outbox is not kept, what comes later is', async () => {
@@ -69,7 +69,7 @@ test('what waits in the outbox is not kept, what comes later is', async () => {
   await add('waits-for-eve', { data: { userId: 'eve' } });
   await add('waits-bob', { data: { userId: 'bob' } });
   await finishAll(3);
-  assert.deepEqual((await erase('acme', 'eve')).json, { deleted: 0, more: false });
+  assert.deepEqual((await erase('acme', 'eve')).json, { deleted: 0, unfinished: 0, more: false });
   assert.ok((await redis.admin.xlen('bull:mail:outbox')) >= 3);
   holder.stdin.end();
   await once(holder, 'exit');
@@ -80,10 +80,20 @@ test('what waits in the outbox is not kept, what comes later is', async () => {
   assert.deepEqual(kept(), ['about-bob', 'later-eve', 'other-org', 'waits-bob']);
 });
 
+test('a job that has not ended stays, is counted, and leaves no record when it ends', async () => {
+  await add('live', { sub: 'lea' });
+  await eventually(() => kept().includes('live'), { ...SOON, what: 'the record of a job that waits' });
+  assert.deepEqual((await erase('acme', 'lea')).json, { deleted: 1, unfinished: 1, more: false });
+  assert.equal((await sluice.as({ sub: 'lea', org: 'acme', roles: ['producer'] }).get('/api/jobs/status/mail/live')).json.state, 'waiting');
+  await finishAll(1);
+  await eventually(async () => (await redis.admin.xlen('bull:mail:outbox')) === 0, { ...SOON, what: 'an empty outbox' });
+  assert.ok(!kept().includes('live'));
+});
+
 test('more rows than one step takes', async () => {
   postgres.sql(`INSERT INTO sluice.records (prefix, queue, job_id, created_ms, at_ms, state, org, sub)
     SELECT 'bull', 'mail', 'many-' || i, i, i, 'completed', 'acme', 'zoe' FROM generate_series(1, 2500) AS i`);
-  assert.deepEqual((await erase('acme', 'zoe')).json, { deleted: 2500, more: false });
+  assert.deepEqual((await erase('acme', 'zoe')).json, { deleted: 2500, unfinished: 0, more: false });
 });
 
 test('only administrators, and only with both names', async () => {
