@@ -123,7 +123,11 @@ test('what large requests needed is given back when they are over', { timeout: 1
   const redis = await redisFor(t);
   const sluice = await start(t, { program: [RELEASE], args: ['--role=api'], env: { REDIS_URL: redis.url, LOG_LEVEL: 'info' } });
   const large = { ...notification, metadata: { text: 'x'.repeat(900_000) } };
-  const burst = (body) => Promise.all(Array.from({ length: 40 }, () => sluice.client.post('/api/jobs/notifications', body)));
+  const burst = async (body) => {
+    const client = new Client(sluice.client); // connections of its own: those of the burst before may have been idle for too long by now
+    await Promise.all(Array.from({ length: 40 }, () => client.post('/api/jobs/notifications', body)));
+    client.close();
+  };
   await burst(notification);
   const before = residentKb(sluice);
   for (let round = 0; round < 3; round++) await burst(large);
