@@ -8,7 +8,6 @@
 
 #include "lib/base/err.h"
 #include "lib/json/jdoc.h"
-#include "lib/json/jtext.h"
 #include "lib/json/jwrite.h"
 
 #define DEPTH 64
@@ -564,27 +563,6 @@ static void writes_doubles_that_read_back(void **state)
 	}
 }
 
-/* Words of eight bytes are looked at together, and the last one overlaps the one before. */
-static void passes_over_plain_bytes(void **state)
-{
-	(void)state;
-	char text[26];
-	for (size_t n = 0; n < sizeof(text); n++) {
-		memset(text, 'a', sizeof(text));
-		assert_ptr_equal(jtext_skip_plain(text, text + n), text + n);
-		for (size_t at = 0; at < n; at++) {
-			for (int byte = 0; byte < 256; byte++) {
-				memset(text, 'a', n);
-				text[at] = (char)byte;
-				text[n - 1] = at < n - 1 ? '"' : text[n - 1]; /* a later one does not matter */
-				bool stops = byte < 0x20 || byte >= 0x80 || byte == '"' || byte == '\\';
-				const char *expected = stops ? text + at : at < n - 1 ? text + n - 1 : text + n;
-				assert_ptr_equal(jtext_skip_plain(text, text + n), expected);
-			}
-		}
-	}
-}
-
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -603,7 +581,6 @@ int main(void)
 		TEST(reads_doubles_as_strtod_does),
 		TEST(survives_every_prefix),
 		TEST(survives_every_changed_byte),
-		TEST(passes_over_plain_bytes),
 		TEST(writes_json),
 		TEST(writes_any_bytes_as_valid_json),
 		TEST(writes_doubles_that_read_back),
