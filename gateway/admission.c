@@ -112,7 +112,9 @@ static void poll_once(struct admission *a)
 	struct err err = {0};
 	redis_facts_ask(&cmd);
 	data_loss_ask(a->loss, &cmd);
+	int64_t began_us = clock_mono_us();
 	if (rmux_call(a->mux, &cmd, clock_mono_ms() + ASK_TIMEOUT_MS, &replies, &err) == 0) {
+		metrics_observe(a->metrics, M_REDIS_ROUND_TRIP_SECONDS, (double)(clock_mono_us() - began_us) / 1e6, NULL);
 		if (redis_facts_read(&facts, &replies, 0, &err) == 0) {
 			show(a, &facts);
 			keep(a, &facts);

@@ -351,6 +351,7 @@ static int http_start(struct app *a, struct err *err)
 	health_add(&a->health, "redis-data", redis_data, a);
 	health_add(&a->health, "redis-disk", redis_disk, a);
 	health_add(&a->health, "documents", documents_readable, a);
+	reload_shown_from_start(a);
 	health_add_note(&a->health, "reload", reload_note, &a->reload);
 	if (a->services.pg)
 		health_add_note(&a->health, "records", app_records_note, a);

@@ -5,6 +5,8 @@
 #include "gateway/app_base.h"
 #include "gateway/app_state.h"
 #include "gateway/declared.h"
+#include "lib/base/clock.h"
+#include "lib/metrics/metrics.h"
 #include "lib/records/records.h"
 
 /* ---- what readiness tells --------------------------------------------------------------------------------------------------------- */
@@ -38,13 +40,15 @@ int reload_note(void *arg, struct err *err)
 
 /* ---- keys -------------------------------------------------------------------------------------------------------------------------- */
 
-static void reload_keys(struct app *a)
+static bool reload_keys(struct app *a)
 {
 	struct err err = {0};
-	if (keys_reload(a, &err) < 0)
+	int rc = keys_reload(a, &err);
+	if (rc < 0)
 		LOG(a->services.log, LOG_ERROR, "keys_not_reloaded", log_err(&err));
 	else
 		LOG(a->services.log, LOG_INFO, "keys_reloaded");
+	return rc == 0;
 }
 
 /* ---- queues ------------------------------------------------------------------------------------------------------------------------ */
@@ -111,7 +115,7 @@ static int load(const struct app *a, struct declarations **out, struct err *err)
 	return 0;
 }
 
-static void reload_queues(struct app *a)
+static bool reload_queues(struct app *a)
 {
 	struct declarations *later = NULL;
 	struct buf left = BUF_INIT;
@@ -127,15 +131,28 @@ static void reload_queues(struct app *a)
 		declarations_release(later);
 		free(later);
 	}
-	if (rc < 0 && rc != ERR_EXISTS)
+	bool taken = rc == 0 || rc == ERR_EXISTS; /* or there is nothing new */
+	if (!taken)
 		LOG(a->services.log, LOG_ERROR, "queues_not_reloaded", log_err(&err));
 	note(&a->reload, &a->reload.wrong, &err);
 	buf_release(&left);
+	return taken;
+}
+
+static void show(const struct app *a, bool taken)
+{
+	metrics_set(a->services.metrics, M_RELOAD_OK, taken, NULL);
+	if (taken)
+		metrics_set(a->services.metrics, M_RELOAD_SECONDS, (double)clock_wall_ms() / 1000, NULL);
+}
+
+void reload_shown_from_start(const struct app *a)
+{
+	show(a, true);
 }
 
 void reload(struct app *a)
 {
-	reload_keys(a);
-	if (*a->cfg->queues_file)
-		reload_queues(a);
+	bool keys = reload_keys(a), queues = !*a->cfg->queues_file || reload_queues(a);
+	show(a, keys && queues);
 }

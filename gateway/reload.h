@@ -19,7 +19,9 @@ struct reload {
 
 void reload_init(struct reload *r);
 void reload_release(struct reload *r);
-/* Says in the log how it went. The main thread, between the start of the last part and the drain. */
+/* The files that were read at the start are in force: for the metrics. */
+void reload_shown_from_start(const struct app *a);
+/* Says in the log and the metrics how it went. The main thread, between the start of the last part and the drain. */
 void reload(struct app *a);
 /* A health_fn; arg is the struct reload. */
 int reload_note(void *arg, struct err *err);

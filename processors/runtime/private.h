@@ -31,11 +31,10 @@ struct job_context {
 	struct buf result, reason, progress;
 	int64_t delay_ms;
 	int64_t progress_due_mono_ms; /* not before */
-	int64_t started_mono_ms;
 	/* set before the job is listed as running, read by others while it is */
 	char token[BQ_TOKEN_SIZE];
 	struct str id;
-	int64_t deadline_mono_ms;
+	int64_t started_mono_ms, deadline_mono_ms;
 	int cancel_fd;
 	/* any thread */
 	_Atomic int cancel;

@@ -352,6 +352,20 @@ unsigned runtime_slots(const struct runtime *rt)
 	return n;
 }
 
+int64_t runtime_oldest_ms(struct runtime *rt, const struct declaration *decl)
+{
+	int64_t now = clock_mono_ms(), oldest = now;
+
+	if (decl->index >= rt->n_queues)
+		return 0;
+	lock_take(&rt->mu);
+	for (const struct worker *w = rt->queues[decl->index].workers; w; w = w->sibling)
+		if (w->ctx.running && w->ctx.started_mono_ms < oldest)
+			oldest = w->ctx.started_mono_ms;
+	lock_give(&rt->mu);
+	return now - oldest;
+}
+
 bool runtime_cancel(struct runtime *rt, const struct bq_queue *bq, struct str job_id)
 {
 	bool found = false;

@@ -72,6 +72,7 @@ export const ALERTS = {
     fires: { 'process_open_fds{job="sluice"}': '90x80', 'process_max_fds{job="sluice"}': '100x80' },
     quiet: { 'process_open_fds{job="other"}': '90x80', 'process_max_fds{job="other"}': '100x80' },
   },
+  SluiceReloadFailed: { fires: { sluice_config_last_reload_successful: STEADY }, quiet: { sluice_config_last_reload_successful: '1x38 0 1x40' } },
   SluicePostgresDown: {
     fires: { sluice_pg_up: STEADY, 'sluice_pg_connects_total{result="failed"}': '0+1x80' },
     quiet: { sluice_pg_up: STEADY }, // no records are kept

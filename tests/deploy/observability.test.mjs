@@ -5,7 +5,7 @@ import { readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { parse, stringify } from 'yaml';
-import { ROOT, declare, notification, runSluice, startRedis, startSluice, temporaryFolder } from '../api/harness/index.mjs';
+import { ROOT, declare, eventually, notification, runSluice, startRedis, startSluice, temporaryFolder } from '../api/harness/index.mjs';
 import { ALERTS } from './alerts.mjs';
 
 const COMPONENT = join(ROOT, 'k8s/components/observability');
@@ -47,6 +47,31 @@ test('the gauges of a queue say how old its next job is, and how long its first 
   await redis.admin.hset(`bull:left:${json.jobId}`, 'timestamp', Date.now() - 600_000);
   const age = await gauge('sluice_queue_latency_seconds');
   assert.ok(age >= 600 && age < 700, `${age}`);
+  await sluice.stop();
+  await redis.stop();
+});
+
+test('what has no label is there from the start, and a running job and a failed reload are seen', async () => {
+  const redis = await startRedis();
+  const file = declare({ name: 'slow', processor: 'notification', concurrency: 1 });
+  const sluice = await startSluice({ env: { REDIS_URL: redis.url, SLUICE_QUEUES: file }, allow: ['queues_not_reloaded'] });
+  const series = async (name) => {
+    const { text } = await sluice.client.get('/metrics');
+    return Number(text.split('\n').find((line) => line.startsWith(`${name} `))?.split(' ').at(-1));
+  };
+  await eventually(async () => (await series('sluice_redis_round_trip_seconds_count')) > 1, { what: 'two calls to Redis' });
+  assert.ok(await series('sluice_redis_round_trip_seconds_sum') < 60);
+  assert.equal(await series('sluice_oldest_active_seconds{queue="slow"}'), 0);
+  assert.equal(await series('sluice_config_last_reload_successful'), 1);
+  const since = await series('sluice_config_last_reload_success_timestamp_seconds');
+  assert.ok(Math.abs(Date.now() / 1000 - since) < 600);
+  writeFileSync(file, '{');
+  sluice.child.signal('SIGHUP');
+  await eventually(async () => (await series('sluice_config_last_reload_successful')) === 0, { what: 'the failure' });
+  assert.equal(await series('sluice_config_last_reload_success_timestamp_seconds'), since);
+  writeFileSync(file, '{"queues":[]}');
+  sluice.child.signal('SIGHUP');
+  await eventually(async () => (await series('sluice_config_last_reload_successful')) === 1, { what: 'the success' });
   await sluice.stop();
   await redis.stop();
 });

@@ -39,6 +39,8 @@ static void concurrency_follows_the_declaration(void **state)
 	until_starts(2);
 	declare(w, HOLD("4"));
 	until_starts(4);
+	for (int64_t deadline = clock_mono_ms() + TIMEOUT_MS; runtime_oldest_ms(w->rt, queue(w, "hold")) <= 0;)
+		assert_true(clock_mono_ms() < deadline);
 	declare(w, HOLD("1")); /* while all are busy: they are not given another job when theirs end */
 	assert_int_equal(runtime_busy(w->rt), 4);
 	run_all(w, ids, ARRAY_LEN(ids));
