@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { before, describe, test } from 'node:test';
 import { Queue, Worker } from 'bullmq';
 import { Redis } from 'ioredis';
-import { Child, ROOT, analysis, declare, documentJob, eventually, freePort, notification, runSluice, startRedis, startSluice, temporaryFolder } from '../api/harness/index.mjs';
+import { Child, ROOT, analysis, declare, documentJob, eventually, freePort, listen, notification, runSluice, startPostgres, startRedis, startSluice, temporaryFolder } from '../api/harness/index.mjs';
 
 const folder = temporaryFolder('sluice-tls');
 const file = (name) => join(folder, name);
@@ -39,6 +39,11 @@ async function startGuarded() {
 }
 
 const credentials = (name) => ({ REDIS_TLS_CA_FILE: file('ca.pem'), REDIS_TLS_CERT_FILE: file(`${name}.pem`), REDIS_TLS_KEY_FILE: file(`${name}.key`) });
+
+async function assertNothingRefused(redis) {
+  const refused = (await redis.admin.call('ACL', 'LOG')).map((entry) => Object.fromEntries(entry.flatMap((value, i) => (i % 2 ? [] : [[value, entry[i + 1]]]))));
+  assert.deepEqual(refused.map(({ reason, context, object, 'client-info': info }) => `${reason} ${context} ${object} ${/ name=\S*/.exec(info)}`), []);
+}
 
 describe('a Redis that wants certificates and trusts its users little', () => {
   before(makeCertificates);
@@ -103,10 +108,73 @@ describe('a Redis that wants certificates and trusts its users little', () => {
     await queue.close();
     connection.disconnect();
 
-    const refused = (await redis.admin.call('ACL', 'LOG')).map((entry) => Object.fromEntries(entry.flatMap((value, i) => (i % 2 ? [] : [[value, entry[i + 1]]]))));
-    assert.deepEqual(refused.map(({ reason, context, object, 'client-info': info }) => `${reason} ${context} ${object} ${/ name=\S*/.exec(info)}`), []);
+    await assertNothingRefused(redis);
     await sluice.stop();
     await redis.stop();
+  });
+
+  test('the same of records, audit, events, flows, groups of HTTP workers, actions on many jobs, and the doctor', async () => {
+    const [{ redis, url }, pg] = await Promise.all([startGuarded(), startPostgres()]);
+    const SLUICE_QUEUES = declare({ name: 'remote', processor: 'none', attempts: 1, removeOnComplete: true });
+    const env = { ...credentials('client'), REDIS_URL: url, SLUICE_QUEUES };
+    const sluice = await startSluice({ env: { ...env, SLUICE_RECORDS: 'on', DATABASE_URL: pg.url, SLUICE_NOTIFY_DRY_RUN: '1' } });
+    const { client } = sluice;
+    const ok = async (promise) => {
+      const { status, json, text } = await promise;
+      assert.ok(status < 300, text);
+      return json;
+    };
+    const remote = '/api/queues/remote';
+    const add = async (n, opts) => (await ok(client.post(`${remote}/jobs`, Array.from({ length: n }, (_, i) => ({ name: 'r', data: { i }, opts }))))).results.map(({ jobId }) => jobId);
+    const take = async (max) => (await ok(client.post(`${remote}/lease`, { workerId: 'w', max, wait: 10 }))).jobs;
+    await sluice.logged('postgres_up', {}, { timeout: 60_000 });
+
+    // Events, as they come and again from where the listener left off.
+    const listener = await listen(client, '/api/events?queue=remote');
+    await add(4);
+    const [one, two, three, four] = await take(4);
+    const seen = await eventually(() => listener.events.find(({ type }) => type === 'active') ?? null, { what: 'an event' });
+    listener.close();
+    const again = await listen(client, '/api/events?queue=remote', { headers: { 'last-event-id': seen.id } });
+    await ok(client.post(`${remote}/jobs/${one.id}/complete`, { token: one.token, returnvalue: 1 }));
+    await eventually(() => again.events.some(({ type }) => type === 'completed'), { what: 'a later event' });
+    again.close();
+
+    // Groups of workers' calls; the records of what they have ended, also through the outbox of a job that Redis has no more.
+    await ok(client.post(`${remote}/heartbeat`, { jobs: [{ id: two.id, token: two.token }, { id: three.id, token: three.token }] }));
+    await ok(client.post(`${remote}/finish`, { jobs: [{ id: two.id, token: two.token, returnvalue: 2 }, { id: three.id, token: three.token, reason: 'E: no', retry: false }] }));
+    await ok(client.post(`${remote}/jobs/${four.id}/release`, { token: four.token }));
+    await eventually(async () => (await client.get(`/api/jobs/status/remote/${two.id}`)).json.source === 'archive', { timeout: 30_000, what: 'a record' });
+    await ok(client.get('/api/records?queue=remote'));
+    await ok(client.get('/api/records/errors'));
+    await ok(client.post('/api/jobs/status', { jobs: [one, two, three].map(({ id }) => ({ queue: 'remote', jobId: id })) }));
+
+    // Lines, a flow and its tree, waiting for an end, cancelling.
+    assert.equal((await client.post(`${remote}/jobs`, '{"name":"l","data":{}}\n', { headers: { 'content-type': 'application/x-ndjson' } })).status, 200);
+    const flow = await ok(client.post('/api/auth/workflow/document-upload', documentJob));
+    await ok(client.get(`/api/queues/notifications/jobs/${flow.jobId}/flow`));
+    await ok(client.get(`/api/jobs/status/notifications/${flow.jobId}`, { headers: { prefer: 'wait=1' } }));
+    const [later, other] = await add(2, { delay: 600_000 });
+    await ok(client.post(`${remote}/jobs/${later}/cancel`, {}));
+    await ok(client.request('PATCH', `${remote}/jobs/${other}`, { body: { data: { changed: true } } }));
+    await ok(client.post(`${remote}/jobs/${other}/promote`, {}));
+    await ok(client.post(`${remote}/jobs/${other}/remove`, {}));
+    await ok(client.get(`${remote}/jobs/${three.id}/explain`));
+
+    // Actions on many.
+    const filter = { state: 'failed' };
+    await ok(client.post(`${remote}/bulk`, { action: 'retry', filter, dryRun: true }));
+    const task = await ok(client.post(`${remote}/bulk`, { action: 'retry', filter, confirm: 'remote' }));
+    await eventually(async () => !['queued', 'running'].includes((await client.get(`/api/tasks/${task.id}`)).json.state), { what: 'the end of the task' });
+    await ok(client.post(`${remote}/clean`, { state: 'waiting', confirm: 'remote' }));
+    await eventually(async () => (await client.get('/api/audit?limit=1')).json.items?.length === 1, { timeout: 30_000, what: 'the audit trail' });
+
+    const doctor = await runSluice(['doctor', '--queues', '--fix'], { env });
+    assert.equal(doctor.code, 0, doctor.text);
+    await assertNothingRefused(redis);
+    await sluice.stop();
+    await redis.stop();
+    await pg.stop();
   });
 
   test('that user may not do what harms others', async () => {
