@@ -43,6 +43,7 @@ struct lobby {
 	int epoll, wake;
 	/* the accepting thread */
 	struct guest *all;
+	unsigned known;           /* of them have been used; the others are memory that nobody has touched */
 	struct guests at[PLACES]; /* each in the order of its deadlines */
 	int listener;             /* -1: not known yet */
 	int64_t paused_until;     /* 0: accepting */
@@ -153,15 +154,24 @@ static void look(struct lobby *l, struct guest *g, bool ended)
 
 /* ---- accepting ---- */
 
+/* NULL: everybody here waits for a thread. */
+static struct guest *find_place(struct lobby *l)
+{
+	if (!l->at[PLACE_NONE].head && l->known < l->o.room)
+		enter(l, &l->all[l->known++], PLACE_NONE);
+	if (!l->at[PLACE_NONE].head)
+		(void)make_room(l);
+	return l->at[PLACE_NONE].head;
+}
+
 static void take_in(struct lobby *l, int fd, const struct sockaddr_in *peer)
 {
-	struct epoll_event e = {.events = EPOLLIN | EPOLLRDHUP | EPOLLET};
-	if (!l->at[PLACE_NONE].head && !make_room(l)) {
+	struct guest *g = find_place(l);
+	struct epoll_event e = {.events = EPOLLIN | EPOLLRDHUP | EPOLLET, .data.ptr = g};
+	if (!g) {
 		say_and_close(fd, tell(l, LOBBY_NO_THREAD));
 		return;
 	}
-	struct guest *g = l->at[PLACE_NONE].head;
-	e.data.ptr = g;
 	if (epoll_ctl(l->epoll, EPOLL_CTL_ADD, fd, &e) < 0) {
 		tell(l, LOBBY_NO_DESCRIPTORS);
 		close(fd);
@@ -353,8 +363,6 @@ static int prepare(struct lobby *l, struct err *err)
 	l->peek = malloc(l->o.head_bytes);
 	if (!l->all || !l->peek)
 		return err_set(err, ERR_NOMEM, "no memory for connections that wait");
-	for (unsigned i = 0; i < l->o.room; i++)
-		enter(l, &l->all[i], PLACE_NONE);
 	l->epoll = epoll_create1(EPOLL_CLOEXEC);
 	l->wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	if (l->epoll < 0 || l->wake < 0 || epoll_ctl(l->epoll, EPOLL_CTL_ADD, l->wake, &e) < 0)

@@ -2,7 +2,7 @@
  *
  * civetweb gives a connection a thread as soon as it stands, so that as many clients as there are threads stop a server by sending their
  * requests slowly. Here a connection costs a descriptor and nothing else until its first request has come: the whole head and, of a JSON
- * document of up to LOBBY_BODY_BYTES, the body. Then it gets the next thread that is free. Larger bodies, and those that are read as they
+ * document of up to LOBBY_BODY_BYTES from a client with a token, the body. Then it gets the next thread that is free. Larger bodies, and those that are read as they
  * come, are their thread's to wait for.
  *
  *     not all of that within the timeout    408 where something had come, and the end

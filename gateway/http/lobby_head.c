@@ -25,11 +25,12 @@ static bool has_odd_byte(struct str s, size_t from)
 	return false;
 }
 
-/* The announced length of a body that is read as a whole and small; 0 too where the client waits to hear that it is wanted. */
+/* The announced length of a body that is read as a whole and small. 0 too where the client waits to hear that it is wanted, and where nothing
+ * says who the client is: then it is refused without its body, or one of few whose bodies are read at a time. */
 static size_t body_wanted(struct str head)
 {
 	uint64_t length = 0;
-	bool whole = false;
+	bool whole = false, known = false;
 	(void)str_cut(&head, '\n');
 	while (head.n) {
 		struct str value = str_cut(&head, '\n');
@@ -39,10 +40,12 @@ static size_t body_wanted(struct str head)
 		value = str_trim(str_cut(&value, '\r'));
 		if (str_ieq(name, STR("Content-Type")))
 			whole = str_ieq(str_trim(str_cut(&value, ';')), STR("application/json"));
+		else if (str_ieq(name, STR("Authorization")) || str_ieq(name, STR("Cookie")))
+			known = true;
 		else if (str_ieq(name, STR("Content-Length")) && str_to_u64(value, &length) < 0)
 			return 0;
 	}
-	return whole && length <= LOBBY_BODY_BYTES ? (size_t)length : 0;
+	return whole && known && length <= LOBBY_BODY_BYTES ? (size_t)length : 0;
 }
 
 size_t lobby_bytes_wanted(struct str bytes, size_t seen)

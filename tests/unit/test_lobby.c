@@ -24,7 +24,7 @@
 /* ---- what of a request must be there ---- */
 
 #define GET "GET / HTTP/1.1\r\nHost: x\r\n"
-#define JSON "POST / HTTP/1.1\r\nHost: x\r\nContent-Type: application/json; charset=utf-8\r\n"
+#define JSON "POST / HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer t\r\nContent-Type: application/json; charset=utf-8\r\n"
 
 static void test_how_much_is_wanted(void **state)
 {
@@ -37,7 +37,7 @@ static void test_how_much_is_wanted(void **state)
 		{"GET / HTTP/1.0\n\n", 0},
 		{"\r\n\r\n", 0},
 		{JSON "Content-Length: 12\r\n\r\n", 12},
-		{"POST / HTTP/1.1\r\ncontent-length:\t7 \r\nCONTENT-TYPE: Application/JSON\r\n\r\n", 7},
+		{"POST / HTTP/1.1\r\ncookie: s=1\r\ncontent-length:\t7 \r\nCONTENT-TYPE: Application/JSON\r\n\r\n", 7},
 		{JSON "Content-Length: 32768\r\n\r\n", 32768},
 		{JSON "Content-Length: 32769\r\n\r\n", 0}, /* its thread waits for it */
 		{JSON "Content-Length: x\r\n\r\n", 0},
@@ -45,6 +45,7 @@ static void test_how_much_is_wanted(void **state)
 		{JSON "Content-Length: 12\r\nExpect: 100-continue\r\n\r\n", 0},
 		{JSON "Transfer-Encoding: chunked\r\n\r\n", 0},
 		{"POST / HTTP/1.1\r\nContent-Type: application/x-ndjson\r\nContent-Length: 12\r\n\r\n", 0},
+		{"POST / HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: 12\r\n\r\n", 0},
 		{"PUT / HTTP/1.1\r\nContent-Length: 12\r\n\r\n", 0},
 	};
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
