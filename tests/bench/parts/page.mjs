@@ -28,8 +28,9 @@ function declareSome(queues) {
 
 // In the page: does something, and resolves with the ms until what it leads to has been painted.
 function timed(act, shown) {
-  return new Promise((resolve) => {
+  return new Promise((resolve, reject) => {
     const began = performance.now();
+    setTimeout(() => reject(new Error(`not shown after a minute: ${shown}`)), 60_000);
     const observer = new MutationObserver(look);
     function look() {
       if (!shown()) return;
@@ -69,9 +70,9 @@ const STEPS = [
 
 const painted = () => performance.getEntriesByName('first-contentful-paint')[0]?.startTime;
 
-// A page whose thread's own processor time can be asked for: what else the machine does is not in it.
+// A page whose thread's own processor time can be asked for: what else the machine does is not in it. It has nothing of ours in its cache.
 async function openPage(browser, sluice) {
-  const page = await browser.open(sluice, '/status');
+  const page = await browser.open(sluice, '/livez');
   const session = await page.context().newCDPSession(page);
   await session.send('Performance.enable', { timeDomain: 'threadTicks' });
   const cpu = async () => (await session.send('Performance.getMetrics')).metrics.find(({ name }) => name === 'TaskDuration').value * 1000;
