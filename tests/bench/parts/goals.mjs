@@ -58,10 +58,10 @@ export function goals({ versus = [], limits = [], search = [], admin }) {
     if (Worker) add(`Empty processor, concurrency ${concurrency}: ${wanted} × BullMQ's Worker`, Worker.ratio >= wanted, times(Worker.ratio), redisBound(sluice, Worker));
   }
   addReading(add, results, versus, http);
-  const leased = results('lease-100');
+  const leased = results('lease-100-together');
   if (leased) {
     const { sluice, Worker100: other } = leased;
-    add("HTTP workers, 100 at a time: above BullMQ's Worker at concurrency 100", other.ratio > 1, times(other.ratio), `a request for each completion; ${redisBound(sluice, other)}`);
+    add("HTTP workers, 100 at a time: above BullMQ's Worker at concurrency 100", other.ratio > 1, times(other.ratio), redisBound(sluice, other));
   }
   if (search.length) {
     const slowest = search.toSorted((a, b) => b.p50Ms - a.p50Ms)[0];

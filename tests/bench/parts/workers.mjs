@@ -21,11 +21,11 @@ export async function running(plan) {
   });
 }
 
-async function overHttp(stage, plan, max) {
+async function overHttp(stage, plan, { max, connections = 50, more = [] }) {
   const { sluice } = stage.targets;
   await stage.empty();
   await fill(sluice, QUEUE, plan.leased);
-  return wrk(sluice, stage.redis, { script: 'workers.lua', connections: 50, seconds: plan.seconds, args: [sluice.token, QUEUE, String(max)] });
+  return wrk(sluice, stage.redis, { script: 'workers.lua', connections, seconds: plan.seconds, args: [sluice.token, QUEUE, String(max), ...more] });
 }
 
 async function official(stage, plan) {
@@ -41,10 +41,12 @@ async function official(stage, plan) {
 export async function workers(plan) {
   const stage = await startStage();
   const out = [];
-  for (const max of plan.leases) {
-    const results = await inTurns(plan.rounds, { sluice: () => overHttp(stage, plan, max), Worker100: () => official(stage, plan) });
-    out.push({ id: `lease-${max}`, title: `HTTP workers that lease ${max} at a time, 50 connections, a request for each completion`, results });
-  }
+  const measure = async (id, how, workers) => {
+    const results = await inTurns(plan.rounds, { sluice: () => overHttp(stage, plan, workers), Worker100: () => official(stage, plan) });
+    out.push({ id, title: `HTTP workers that lease ${workers.max} at a time, ${how}`, results });
+  };
+  for (const max of plan.leases) await measure(`lease-${max}`, '50 connections, a request for each completion', { max });
+  await measure('lease-100-together', '8 connections, completed together', { max: 100, connections: 8, more: ['together'] });
   await stage.empty();
   await stage.stop();
   return out;
