@@ -48,27 +48,35 @@ static int settle(struct rec_stream *s, int64_t up_to_ms, struct err *err)
 	return 0;
 }
 
+/* A batch of each; *more: others are due. */
+static int settle_round(struct records *rec, int64_t up_to_ms, bool *more, struct err *err)
+{
+	*more = false;
+	for (size_t i = 0; i < rec->n_queues; i++) {
+		struct rec_stream *s = &rec->queues[i].adds;
+		s->waiting = s->waiting && rec->adds_left > 0;
+		int rc = s->waiting ? settle(s, up_to_ms, err) : 0;
+		if (rc < 0)
+			return rc;
+		*more = *more || s->waiting;
+	}
+	return 0;
+}
+
 int records_settle_adds(struct records *rec, int64_t until_mono_ms, struct err *err)
 {
-	bool wanted = atomic_exchange(&rec->adds_wanted, false), more = true;
+	bool wanted = atomic_exchange(&rec->adds_wanted, false), more;
 	int64_t up_to_ms = wanted ? RECORDS_ALL : clock_mono_ms() + rec->redis_ahead_ms - RECORDS_SETTLE_MS;
+	int rc;
 
 	if (wanted)
 		rec->adds_left = INT64_MAX;
 	for (size_t i = 0; wanted && i < rec->n_queues; i++)
 		rec->queues[i].adds.waiting = true;
-	while (more && clock_mono_ms() < until_mono_ms) {
-		more = false;
-		for (size_t i = 0; i < rec->n_queues; i++) {
-			struct rec_stream *s = &rec->queues[i].adds;
-			s->waiting = s->waiting && rec->adds_left > 0;
-			int rc = s->waiting ? settle(s, up_to_ms, err) : 0;
-			if (rc < 0)
-				return rc;
-			more = more || s->waiting;
-		}
-	}
-	return 0;
+	do
+		rc = settle_round(rec, up_to_ms, &more, err);
+	while (rc == 0 && more && clock_mono_ms() < until_mono_ms);
+	return rc;
 }
 
 /* ---- which ---- */

@@ -86,12 +86,12 @@ static int work(struct records *rec, int64_t until_mono_ms, struct err *err)
 		rec->upkeep_mono_ms = clock_mono_ms() + AGAIN_MS;
 	if (rc == 0)
 		rc = drain_all(rec, until_mono_ms, err);
-	if (rc == 0)
-		rc = records_settle_adds(rec, until_mono_ms, err);
 	if (rc == 0 && is_due(&rec->foreign_mono_ms, FOREIGN_MS))
 		rc = records_look_for_foreign(rec, err);
 	while (rc == 0 && clock_mono_ms() < until_mono_ms && (rc = records_follow(rec, err)) > 0)
 		rc = 0;
+	if (rc == 0)
+		rc = records_settle_adds(rec, until_mono_ms, err); /* last: ends and events are trimmed when they are not read */
 	if (rc == 0 && is_due(&rec->save_mono_ms, SAVE_MS))
 		rc = records_cursors_save(rec, err);
 	return rc;

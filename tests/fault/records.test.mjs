@@ -183,6 +183,30 @@ test('a backlog that is too long gives up data first, then its oldest entries, a
   await sluice.stop();
 });
 
+test('adds on a queue that others work on are given up like ends, and their jobs are not', { timeout: 3 * 60_000 }, async (t) => {
+  const [redis, pg] = [await durableRedis(t), await postgres(t)];
+  const queue = 'elsewhere';
+  const sluice = await gateway(t, {
+    ...settings(redis, pg, { SLUICE_RECORDS_BACKLOG: '200', SLUICE_QUEUES: declare({ name: queue, processor: 'none' }) }), allow: ['records_dropped'],
+  });
+  await sluice.logged('postgres_up', {}, { timeout: 60_000 });
+  await pg.kill();
+  const adds = `bull:${queue}:outbox:adds`;
+  const jobs = Array.from({ length: 50 }, () => ({ name: 'job', data: NOTE }));
+  let added = 0;
+  await eventually(async () => {
+    assert.equal((await sluice.client.post(`/api/queues/${queue}/jobs`, jobs)).status, 200);
+    added += jobs.length;
+    return sluice.logs.some((line) => line.event === 'records_dropped');
+  }, { timeout: 60_000, interval: 100, what: 'records_dropped' });
+  await eventually(async () => (await redis.admin.xlen(adds)) <= 200, { timeout: 20_000, what: 'a bounded stream' });
+  assert.equal((await sluice.client.get(`/api/jobs/stats/${queue}`)).json.waiting, added);
+  await pg.start();
+  await eventually(async () => (await redis.admin.xlen(adds)) === 0, { timeout: 60_000, what: 'adds that are written' });
+  assert.ok(pg.rows(`SELECT 1 FROM sluice.records WHERE state = 'pending' AND name = 'job' AND org = 'default'`).length > 0);
+  await sluice.stop();
+});
+
 test('when Redis gets full, records are given up before jobs are', { timeout: 3 * 60_000 }, async (t) => {
   const [redis, pg] = [await durableRedis(t), await postgres(t)];
   const sluice = await gateway(t, { ...settings(redis, pg), allow: ['records_dropped'] });
