@@ -35,6 +35,7 @@
 #include "lib/base/attr.h"
 #include "lib/base/buf.h"
 #include "lib/base/err.h"
+#include "lib/base/parker.h"
 #include "lib/base/str.h"
 #include "lib/redis/raddr.h"
 
@@ -124,10 +125,19 @@ void rmux_stats(const struct rmux *m, struct rmux_stats *out);
  * answer is nested in EXEC's.) Not from a done or on_state callback: they run on the thread that this waits for. */
 int rmux_call(struct rmux *m, struct rcmd *c, int64_t deadline_mono_ms, struct rreplies *out, struct err *err) MUST_CHECK;
 
-/* Sends and returns; done(arg, rc, replies, err) runs on the I/O thread (never block there), exactly once, also on failure;
+/* Sends and returns; done(arg, rc, replies, err) runs on the I/O thread or in rmux_read (never block there), one at a time, exactly once, also on failure;
  * replies are released by the mux after done returns (NULL on failure). The wire bytes are taken from *c (left empty). Only
  * without memory, and after rmux_stop, done runs on the caller's thread before this returns: hold no lock that it takes. */
 typedef void rmux_done_fn(void *arg, int rc, const struct rreplies *replies, const struct err *err);
 void rmux_send(struct rmux *m, struct rcmd *c, int64_t deadline_mono_ms, rmux_done_fn *done, void *arg);
+
+/* Who sends a call and then has nothing to do but wait for its end may read the reply himself, which saves waking a thread:
+ *     bool mine = rmux_read_begin(mux);           false: there is more to come than this reply, or TLS around it
+ *     rmux_send(mux, ...);                        its done wakes the parker
+ *     if (mine) rmux_read(mux, &parker);          until it is woken, a few ms at most
+ *     parker_wait_until(&parker, ...);
+ * done callbacks, also those of others' calls, may run in it. Any thread, one at a time has `mine`, and must call rmux_read then. */
+bool rmux_read_begin(struct rmux *m) MUST_CHECK;
+void rmux_read(struct rmux *m, struct parker *awaited);
 
 #endif

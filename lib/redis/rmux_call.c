@@ -95,8 +95,7 @@ static int refuse(const struct rmux *m, const struct call *c, struct err *err)
 	return 0;
 }
 
-/* true: the I/O thread has to be woken. */
-static bool needs_wake(struct rmux *m)
+bool rmux_needs_wake(struct rmux *m)
 {
 	bool wake = m->sleeping;
 	m->sleeping = false;
@@ -110,7 +109,7 @@ static int hand_in(struct rmux *m, struct call *c, struct err *err)
 	int rc = refuse(m, c, err);
 	if (rc == 0) {
 		queue_add(m, c); /* from here on it may end at any time */
-		wake = !io_write_now(m) && needs_wake(m);
+		wake = !io_write_now(m) && rmux_needs_wake(m);
 	}
 	lock_give(&m->mu);
 	if (wake)
@@ -196,7 +195,7 @@ static void end_refused(struct rmux *m, struct call *c, const struct err *why)
 	c->err = *why;
 	lock_take(&m->mu);
 	call_end(c, why->code, m->gone ? &here : &m->refused);
-	bool wake = !m->gone && needs_wake(m);
+	bool wake = !m->gone && rmux_needs_wake(m);
 	lock_give(&m->mu);
 	if (wake)
 		rmux_wake(m);

@@ -11,7 +11,9 @@
  * call lives on its caller's stack: whoever takes it out of the queue or the flight list under mu ends it.
  *
  * While the I/O thread sleeps in poll, whoever hands in a call writes it himself (io_write_now), for as long as `lent` says so; the
- * I/O thread waits for the end of that before it touches anything of its own again. */
+ * I/O thread waits for the end of that before it touches anything of its own again. So it does while `reading` says that a caller
+ * reads (rmux_read). When the last caller read by itself, the I/O thread sleeps without looking at the socket for a while, so that it is
+ * not woken by every reply as well; whoever leaves a reply to come wakes it then. */
 #ifndef SLUICE_REDIS_RMUX_INTERNAL_H
 #define SLUICE_REDIS_RMUX_INTERNAL_H
 
@@ -81,19 +83,20 @@ struct rmux {
 	int wake_fd;
 	struct thread io;
 
+	/* I/O thread; while it sleeps, whoever has set `reading` */
+	struct rparse parse;
+	char *in; /* RPARSE_PIECE_BYTES */
 	/* I/O thread; while it sleeps, whoever has set `lent` */
 	struct rhello hello;
-	struct rparse parse;
 	struct buf out;   /* bytes to write; the first out_pos are written */
 	size_t out_pos;
-	char *in; /* RPARSE_PIECE_BYTES */
 	char run_id[RHELLO_RUN_ID_SIZE];
 	unsigned attempts;       /* failed connects in a row */
 	int64_t retry_at;        /* LINK_DOWN */
 	int64_t connect_deadline; /* LINK_CONNECTING, LINK_GREETING */
 	int64_t up_since;
-	int64_t heard_at;  /* last byte from the server, or the moment from which silence counts */
 	int64_t logged_at; /* last "cannot connect" line */
+	uint64_t turns_seen; /* of `turns`, at the last sleep */
 	bool read_only;    /* it has answered that it takes no writes: a replica */
 
 	/* protected by mu */
@@ -109,7 +112,11 @@ struct rmux {
 	int64_t stop_deadline;
 	bool sleeping; /* the I/O thread is (about to be) in poll: wake it */
 	bool lent;     /* somebody else writes meanwhile */
-	bool awaited;  /* and the I/O thread waits for the end of that */
+	bool reading;  /* somebody else reads meanwhile */
+	bool watched;  /* the I/O thread looks at the socket while it sleeps */
+	bool awaited;  /* the I/O thread waits for the end of `lent` and `reading` */
+	uint64_t turns; /* how often somebody else has read */
+	struct err broken; /* why reading came to an end, for the I/O thread to lose the connection; its code is 0: it did not */
 	struct cond returned;
 	int64_t sleeps_until; /* poll returns by itself then */
 	pthread_t self;       /* the I/O thread, once it runs */
@@ -121,6 +128,7 @@ struct rmux {
 	_Atomic int state; /* enum link_state; written under mu by link_move */
 	_Atomic uint64_t commands, calls, reconnects, unknown_outcomes, bytes_out, bytes_in;
 	_Atomic int64_t last_reply_at;
+	_Atomic int64_t heard_at; /* last byte from the server, or the moment from which silence counts */
 };
 
 /* ---- rmux_queue.c: mu is held ---- */
@@ -152,6 +160,8 @@ void call_end_unknown(struct rmux *m, struct call *c, const char *why, struct ca
 /* Tells the callers. mu is not held. */
 void calls_finish(struct rmux *m, struct call_list *ended);
 void rmux_wake(struct rmux *m);
+/* mu is held. True: the I/O thread has to be woken, by rmux_wake. */
+bool rmux_needs_wake(struct rmux *m);
 
 /* ---- rmux_link.c: the I/O thread ---- */
 /* Starts to connect when it is time. */

@@ -10,6 +10,8 @@
 #define BATCH 256                        /* replies matched under one hold of mu */
 #define READS_PER_TURN 16
 #define SLEEP_MAX_MS 60000
+#define READ_AT_MOST_MS 5 /* a caller; a reply that takes longer is the I/O thread's */
+#define ASIDE_MS 20       /* how long the I/O thread leaves the socket alone after callers have read */
 
 static enum link_state state_of(const struct rmux *m)
 {
@@ -149,7 +151,7 @@ static void write_some(struct rmux *m)
 static bool may_write_now(const struct rmux *m)
 {
 	bool is_own_thread = m->runs && pthread_equal(m->self, pthread_self());
-	if (!is_own_thread && !m->sleeping)
+	if (!is_own_thread && !m->sleeping && !m->reading)
 		return false; /* what is asked next is the I/O thread's own */
 	return state_of(m) == LINK_UP && !m->out.failed && m->out_pos == m->out.n;
 }
@@ -183,7 +185,55 @@ bool io_write_now(struct rmux *m)
 	m->lent = false;
 	if (m->awaited)
 		cond_signal(&m->returned);
-	return (done && m->expiry >= m->sleeps_until) || !m->sleeping;
+	return (done && m->expiry >= m->sleeps_until && (m->watched || m->reading)) || !m->sleeping;
+}
+
+/* ---- reading in the I/O thread's stead ---- */
+
+bool rmux_read_begin(struct rmux *m)
+{
+	lock_take(&m->mu);
+	bool alone = m->flights.first == m->flights.end && !m->queue.head;
+	bool mine = alone && m->sleeping && !m->awaited && !m->reading && !m->o.addr.tls && state_of(m) == LINK_UP;
+	m->reading = m->reading || mine;
+	m->turns += mine;
+	lock_give(&m->mu);
+	return mine;
+}
+
+static void read_end(struct rmux *m, const struct err *why)
+{
+	lock_take(&m->mu);
+	m->reading = false;
+	if (why)
+		m->broken = *why;
+	if (m->awaited)
+		cond_signal(&m->returned);
+	bool more = why || (!m->watched && (m->queue.head || m->flights.first != m->flights.end));
+	bool wake = more && rmux_needs_wake(m);
+	lock_give(&m->mu);
+	if (wake)
+		rmux_wake(m);
+}
+
+static bool has_come(const struct rmux *m, int64_t until)
+{
+	struct pollfd p = {.fd = transport_fd(m->transport), .events = POLLIN};
+	int64_t now = clock_mono_ms();
+	return now < until && poll(&p, 1, (int)(until - now)) > 0;
+}
+
+void rmux_read(struct rmux *m, struct parker *awaited)
+{
+	int64_t until = clock_mono_ms() + READ_AT_MOST_MS;
+	struct err err = {0};
+	ssize_t rc = 0;
+	while (rc >= 0 && !parker_is_open(awaited) && has_come(m, until)) {
+		rc = transport_read(m->transport, m->in, RPARSE_PIECE_BYTES, &err);
+		if (rc > 0)
+			rc = take_bytes(m, (size_t)rc, &err);
+	}
+	read_end(m, rc < 0 ? &err : NULL);
 }
 
 /* ---- one turn ---- */
@@ -233,6 +283,14 @@ static void end_late_calls(struct rmux *m, int64_t now)
 	calls_finish(m, &ended);
 }
 
+/* No reply is to come, and callers have read theirs since the last sleep: others will as well. */
+static bool is_left_alone(struct rmux *m)
+{
+	bool have_read = m->turns != m->turns_seen;
+	m->turns_seen = m->turns;
+	return have_read && m->flights.first == m->flights.end && m->out_pos == m->out.n && state_of(m) == LINK_UP;
+}
+
 /* Goes to sleep unless there is something to do at once: the milliseconds for poll. */
 static int prepare_sleep(struct rmux *m, int64_t now)
 {
@@ -249,10 +307,26 @@ static int prepare_sleep(struct rmux *m, int64_t now)
 		until = now;
 	if (until > now + SLEEP_MAX_MS)
 		until = now + SLEEP_MAX_MS;
+	m->watched = !is_left_alone(m);
+	if (!m->watched && until > now + ASIDE_MS)
+		until = now + ASIDE_MS;
 	m->sleeping = true;
 	m->sleeps_until = until;
 	lock_give(&m->mu);
 	return until <= now ? 0 : (int)(until - now);
+}
+
+/* Takes back what others were lent: why their reading failed, if it did. */
+static struct err wake_up(struct rmux *m)
+{
+	lock_take(&m->mu);
+	for (m->awaited = true; m->lent || m->reading;)
+		cond_wait(&m->returned, &m->mu);
+	m->awaited = m->sleeping = false;
+	struct err broken = m->broken;
+	m->broken.code = 0;
+	lock_give(&m->mu);
+	return broken;
 }
 
 static void wait_for_work(struct rmux *m, int64_t now)
@@ -261,20 +335,21 @@ static void wait_for_work(struct rmux *m, int64_t now)
 		{.fd = m->wake_fd, .events = POLLIN},
 		{.fd = transport_fd(m->transport), .events = transport_events(m->transport, m->out_pos < m->out.n)},
 	};
-	int rc = poll(p, ARRAY_LEN(p), prepare_sleep(m, now));
+	int ms = prepare_sleep(m, now); /* from here on others may write and read */
+	if (!m->watched)
+		p[1].fd = -1;
+	int rc = poll(p, ARRAY_LEN(p), ms);
 	if (rc < 0 && errno != EINTR)
 		panic("poll");
-	lock_take(&m->mu);
-	for (m->awaited = true; m->lent;)
-		cond_wait(&m->returned, &m->mu);
-	m->awaited = m->sleeping = false;
-	lock_give(&m->mu);
+	struct err broken = wake_up(m);
 	if (rc < 0)
 		return;
 	uint64_t count;
 	if (p[0].revents && read(m->wake_fd, &count, sizeof(count)) < 0 && errno != EAGAIN)
 		panic("eventfd");
-	if (state_of(m) == LINK_CONNECTING && p[1].revents)
+	if (broken.code)
+		link_lose(m, &broken);
+	else if (state_of(m) == LINK_CONNECTING && p[1].revents)
 		link_advance(m);
 	else if (p[1].revents || transport_has_buffered(m->transport))
 		read_some(m);

@@ -213,7 +213,7 @@ static struct worker *go_on(struct exchange_call *answered)
 	return dismissed;
 }
 
-/* On the multiplexer's thread. */
+/* On the thread that has read the reply: the multiplexer's, or that of a worker in send_and_read. */
 static void on_answer(void *arg, int rc, const struct rreplies *replies, const struct err *err)
 {
 	struct exchange_call *c = arg;
@@ -236,6 +236,17 @@ static void on_answer(void *arg, int rc, const struct rreplies *replies, const s
 
 /* ---- the workers' side ---- */
 
+/* By a worker that waits for the answer. */
+static void send_and_read(struct exchange_call *call, struct parker *answered)
+{
+	struct rmux *mux = bq_mux(call->q->rt->bq);
+	bool reads = rmux_read_begin(mux);
+
+	send(call);
+	if (reads)
+		rmux_read(mux, answered);
+}
+
 int exchange_end(struct worker *w, const struct bq_ending *e, enum bq_failed *how, struct err *err)
 {
 	struct rqueue *q = w->q;
@@ -254,7 +265,7 @@ int exchange_end(struct worker *w, const struct bq_ending *e, enum bq_failed *ho
 	call = board(q);
 	lock_give(&q->rt->mu);
 	if (call)
-		send(call);
+		send_and_read(call, &w->parker);
 	(void)parker_wait_until(&w->parker, PARKER_FOREVER);
 	return w->rc < 0 ? err_set(err, w->rc, "%s", w->err.text) : 0;
 }

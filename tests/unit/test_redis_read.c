@@ -1,0 +1,210 @@
+/* Who waits for a reply reads it himself. */
+#include <pthread.h>
+#include <sched.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "tests/unit/fake_redis.h"
+#include "tests/unit/redis_calls.h"
+#include "tests/unit/redis_server.h"
+
+struct waiter {
+	struct parker parker;
+	pthread_t told_on; /* the thread of done */
+	int rc;
+	char text[64];
+};
+
+static void on_done(void *arg, int rc, const struct rreplies *replies, const struct err *err)
+{
+	struct waiter *w = arg;
+	(void)err;
+	w->told_on = pthread_self();
+	w->rc = rc;
+	if (rc == 0)
+		snprintf(w->text, sizeof(w->text), "%.*s", STR_ARG(rreply_str(replies->items[0])));
+	parker_wake(&w->parker);
+}
+
+/* Sends and reads, as far as it may: the answer is waited for by the caller. True when it did read. */
+static bool send_and_read(struct rmux *m, const char *text, struct waiter *w)
+{
+	struct rcmd cmd = RCMD_INIT;
+	*w = (struct waiter){0};
+	rcmd_begin(&cmd, 2);
+	rcmd_argz(&cmd, "ECHO");
+	rcmd_argz(&cmd, text);
+	bool reads = rmux_read_begin(m);
+	rmux_send(m, &cmd, clock_mono_ms() + SOON, on_done, w);
+	if (reads)
+		rmux_read(m, &w->parker);
+	rcmd_release(&cmd);
+	return reads;
+}
+
+static void await(struct waiter *w)
+{
+	assert_true(parker_wait_until(&w->parker, clock_mono_ms() + 2 * SOON));
+}
+
+/* The I/O thread goes to sleep first. */
+static void begin_reading(struct rmux *m, const char *text, struct waiter *w)
+{
+	for (int64_t deadline = clock_mono_ms() + SOON; !send_and_read(m, text, w); await(w))
+		assert_true(clock_mono_ms() < deadline);
+}
+
+static void test_the_reply_is_told_on_the_thread_that_waits(void **state)
+{
+	(void)state;
+	struct redis_server redis;
+	struct waiter w;
+	redis_server_start(&redis, NULL);
+	struct rmux *m = start_connected_mux(redis_server_addr(&redis), 0);
+	int64_t deadline = clock_mono_ms() + SOON;
+	do {
+		assert_true(clock_mono_ms() < deadline); /* where Redis takes its time the I/O thread reads after all */
+		begin_reading(m, "mine", &w);
+		await(&w);
+		assert_int_equal(w.rc, 0);
+		assert_string_equal(w.text, "mine");
+	} while (!pthread_equal(w.told_on, pthread_self()));
+	assert_echo(m, "others still are served");
+	end_mux(m);
+	redis_server_stop(&redis);
+}
+
+static _Atomic bool may_answer;
+
+static void serve_late(struct fake_connection *c, void *arg)
+{
+	char text[64];
+	(void)arg;
+	fake_greet(c);
+	while (fake_next(c, text, sizeof(text))) {
+		while (strstr(text, "late") && !atomic_load(&may_answer))
+			sched_yield();
+		fake_say(c, "$4\r\nlate\r\n");
+	}
+}
+
+static void test_a_late_reply_is_left_to_the_io_thread(void **state)
+{
+	(void)state;
+	struct fake_redis fake;
+	struct waiter w;
+	atomic_store(&may_answer, false);
+	fake_redis_start(&fake, serve_late, NULL);
+	struct rmux *m = start_connected_mux(fake_redis_addr(&fake), 0);
+	int64_t deadline = clock_mono_ms() + SOON;
+	while (!send_and_read(m, "late", &w)) {
+		assert_true(clock_mono_ms() < deadline);
+		atomic_store(&may_answer, true);
+		await(&w);
+		atomic_store(&may_answer, false);
+	}
+	assert_false(parker_is_open(&w.parker));
+	atomic_store(&may_answer, true);
+	await(&w);
+	assert_string_equal(w.text, "late");
+	assert_false(pthread_equal(w.told_on, pthread_self()));
+	end_mux(m);
+	fake_redis_stop(&fake);
+}
+
+static void serve_once_then_well(struct fake_connection *c, void *arg)
+{
+	char text[64];
+	const char *first = arg;
+	fake_greet(c);
+	while (fake_next(c, text, sizeof(text))) {
+		bool ends = strstr(text, "end") != NULL;
+		fake_say(c, ends ? first : "$5\r\nagain\r\n");
+		if (ends && !*first)
+			return;
+	}
+}
+
+/* What breaks the connection while a caller reads is told as the I/O thread tells it, and the next connection serves. */
+static void lose_while_reading(char *answer)
+{
+	struct fake_redis fake;
+	struct waiter w;
+	fake_redis_start(&fake, serve_once_then_well, answer);
+	struct rmux *m = start_connected_mux(fake_redis_addr(&fake), 0);
+	begin_reading(m, "end", &w);
+	await(&w);
+	assert_int_equal(w.rc, ERR_UNKNOWN_OUTCOME);
+	assert_int_equal(rmux_wait_up(m, clock_mono_ms() + SOON), 0);
+	assert_echo(m, "again");
+	end_mux(m);
+	fake_redis_stop(&fake);
+}
+
+static void test_a_connection_that_ends_while_it_is_read(void **state)
+{
+	(void)state;
+	char nothing[] = "";
+	lose_while_reading(nothing);
+}
+
+static void test_an_answer_that_is_none(void **state)
+{
+	(void)state;
+	char nonsense[] = "nonsense\r\n";
+	lose_while_reading(nonsense);
+}
+
+#define TURNS 400
+#define READERS 3
+
+static void *read_again_and_again(void *mux)
+{
+	struct waiter w;
+	char text[64];
+	for (int i = 0; i < TURNS; i++) {
+		snprintf(text, sizeof(text), "%d of %p", i, (void *)&w);
+		(void)send_and_read(mux, text, &w);
+		if (!parker_wait_until(&w.parker, clock_mono_ms() + 2 * SOON) || w.rc != 0 || strcmp(w.text, text) != 0)
+			return mux;
+	}
+	return NULL;
+}
+
+/* Beside callers that wait on the I/O thread, and others that read. */
+static void test_many_read_in_turns(void **state)
+{
+	(void)state;
+	struct redis_server redis;
+	pthread_t readers[READERS];
+	redis_server_start(&redis, NULL);
+	struct rmux *m = start_connected_mux(redis_server_addr(&redis), 0);
+	for (int i = 0; i < READERS; i++)
+		assert_int_equal(pthread_create(&readers[i], NULL, read_again_and_again, m), 0);
+	for (int i = 0; i < TURNS; i++)
+		assert_echo(m, "beside");
+	for (int i = 0; i < READERS; i++) {
+		void *failed;
+		pthread_join(readers[i], &failed);
+		assert_null(failed);
+	}
+	end_mux(m);
+	redis_server_stop(&redis);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_the_reply_is_told_on_the_thread_that_waits),
+		cmocka_unit_test(test_a_late_reply_is_left_to_the_io_thread),
+		cmocka_unit_test(test_a_connection_that_ends_while_it_is_read),
+		cmocka_unit_test(test_an_answer_that_is_none),
+		cmocka_unit_test(test_many_read_in_turns),
+	};
+	return cmocka_run_group_tests_name("redis reading", tests, NULL, NULL);
+}
