@@ -3,6 +3,10 @@
 #define SLUICE_TESTS_UNIT_PLACE_H
 
 #include <ftw.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 
