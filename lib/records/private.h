@@ -116,7 +116,7 @@ int records_drain_all(struct rec_stream *s, struct err *err) MUST_CHECK;
 #define RECORDS_SETTLE_MS 5000
 /* How many may be written until the next look; pressed: there is no more room for them to wait. */
 void records_pace_adds(struct records *rec, bool pressed);
-/* Writes those that are due. */
+/* Writes those that are due; all of them when a reader misses one, and when the program ends. */
 int records_settle_adds(struct records *rec, int64_t until_mono_ms, struct err *err) MUST_CHECK;
 /* Of the rows of adds, leaves those of jobs of whose end nothing is known; the others have a record that says all. */
 int records_leave_out_ended(struct rec_queue *q, struct record_row *rows, size_t *n, int64_t deadline_mono_ms, struct err *err) MUST_CHECK;
