@@ -74,8 +74,10 @@ describe('records', () => {
     await page.getByText('succeeded').waitFor();
     assert.ok(!seen.includes('/api/queues/notifications/jobs/sent-1'), `asked again: ${seen}`);
     seen.length = 0;
-    await page.clock.runFor(10_000);
-    await eventually(() => seen.includes('/api/queues/notifications/jobs/sent-2'), { what: 'a look at one that Redis has' });
+    await eventually(async () => {
+      await page.clock.runFor(10_000);
+      return seen.includes('/api/queues/notifications/jobs/sent-2');
+    }, { timeout: 60_000, interval: 200, what: 'a look at one that Redis has' });
     await page.unrouteAll({ behavior: 'ignoreErrors' });
     await page.context().close();
   });

@@ -100,7 +100,7 @@ describe('screens', () => {
     await page.goto('/');
     await page.getByText('hat keinen Worker').first().waitFor();
     await shoot(page, 'overview-german');
-    for (const [path, text] of [['/queues/legacy-import', 'Kein Worker nimmt Jobs dieser Queue, und 2 warten.'], ['/jobs/orders/tomorrow', 'verzögert.'], ['/jobs/orders/held-order', 'Ein Worker hat den Job: warehouse-1.'], ['/jobs/invoices/1', 'Vor ihm ']]) {
+    for (const [path, text] of [['/queues/legacy-import', 'Kein Worker nimmt Jobs dieser Queue, und 2 warten.'], ['/jobs/orders/tomorrow', 'verzögert.'], ['/jobs/orders/held-order', 'Ein Worker hat den Job: warehouse-1.'], ['/jobs/invoices/60', 'Vor ihm sind 59 Jobs.']]) {
       await page.goto(path);
       await page.locator('.findings').getByText(text).first().waitFor();
     }
