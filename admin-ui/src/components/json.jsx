@@ -40,9 +40,16 @@ function Members({ text, start, depth }) {
   );
 }
 
+const EMPTY = /[{[]\s*[}\]]/y;
+
+function isEmpty(text, start) {
+  EMPTY.lastIndex = start;
+  return EMPTY.test(text);
+}
+
 function Node({ name, isIndex, text, start, end, depth }) {
   const kind = kindOf(text, start);
-  const isTree = kind === 'object' || kind === 'array';
+  const isTree = (kind === 'object' || kind === 'array') && !isEmpty(text, start);
   const [open, setOpen] = useState(isTree && end - start < OPEN_BYTES && depth < OPEN_DEPTH);
   const label = name !== undefined && <span class={isIndex ? 'json-index' : 'json-key'}>{isIndex ? name : visible(name)}</span>;
   if (!isTree) {
