@@ -12,7 +12,7 @@
 
 #include <cmocka.h>
 
-static int place_remove_entry(const char *path, const struct stat *st, int type, struct FTW *at)
+static inline int place_remove_entry(const char *path, const struct stat *st, int type, struct FTW *at)
 {
 	(void)st, (void)type, (void)at;
 	return remove(path);
