@@ -109,7 +109,7 @@ test('memory that runs out: requests fail, the process does not', { timeout: 120
     assert.equal((await sluice.client.get('/livez')).status, 200);
   }
   t.diagnostic(`answers ${JSON.stringify([...statuses])}`);
-  assert.ok([...statuses.keys()].some((status) => status >= 500), 'memory was never short');
+  assert.ok([...statuses.keys()].some((status) => status !== 201), 'memory was never short');
   // Without memory, nobody reads to its end what was refused at its beginning: the connection closes on who goes on sending.
   for (const status of statuses.keys()) assert.ok([201, 500, 503, 504, 'ECONNRESET', 'EPIPE'].includes(status), `status ${status}`);
   bound(pid, '--as=unlimited:');
