@@ -207,7 +207,21 @@ test('redis-cli reads a job as the guide shows it', async () => {
   assert.ok((await redis.admin.keys('bull:*')).includes(`bull:${DOCUMENTS}:completed`));
 });
 
-test('a Node worker beside a busy Sluice starts a job within 50 ms', async () => {
+// How long each of 20 jobs waited for a Node worker that is idle, in ms, the shortest first.
+async function delaysOf(of) {
+  const started = new Map();
+  const node = worker(of.name, async (job) => started.set(job.id, performance.now()));
+  await node.waitUntilReady();
+  const delays = [];
+  for (let i = 0; i < 20; i++) {
+    const at = performance.now();
+    const probe = await of.add('probe', {});
+    delays.push((await eventually(() => started.get(probe.id), { interval: 1, what: `probe ${i}` })) - at);
+  }
+  return delays.toSorted((a, b) => a - b);
+}
+
+test('a Node worker beside a busy Sluice starts jobs as soon as one that is alone', async () => {
   const folder = temporaryFolder();
   const queues = [{ name: 'shared', processor: 'document', concurrency: 1, attempts: 1, timeout: 30_000 }];
   writeFileSync(join(folder, 'queues.json'), JSON.stringify({ queues }));
@@ -220,21 +234,13 @@ test('a Node worker beside a busy Sluice starts a job within 50 ms', async () =>
     const shared = queue('shared');
     const { id } = await shared.add('process-document', { documentId, userId: 'u', filename: 'spin.pdf', mimeType: 'application/pdf', fileSize: spinning.length });
     await eventually(async () => (await shared.getActiveCount()) === 1);
-    const started = new Map();
-    const node = worker('shared', async (job) => started.set(job.id, performance.now()));
-    await node.waitUntilReady();
-    const delays = [];
-    for (let i = 0; i < 20; i++) {
-      const at = performance.now();
-      const probe = await shared.add('probe', {});
-      delays.push((await eventually(() => started.get(probe.id), { interval: 1, what: `probe ${i}` })) - at);
-    }
+    const alone = await delaysOf(queue('unshared'));
+    const delays = await delaysOf(shared);
     await eventually(async () => (await shared.getActiveCount()) === 1, { what: 'the last probe done, and the slot held all the while' });
     assert.equal((await shared.getJob(id)).finishedOn, undefined, 'the job that holds the slot is not done');
-    // A marker that is kept instead of given back costs the Node worker its poll of 5 s; a busy machine may cost one probe in ten some more.
-    delays.sort((a, b) => a - b);
-    assert.ok(delays[17] < 50, `18 of 20 probes started within ${delays[17].toFixed(1)} ms`);
-    assert.ok(delays[19] < 1000, `the slowest probe started after ${delays[19].toFixed(1)} ms`);
+    // A marker that is kept instead of given back costs the Node worker its poll of 5 s; a busy machine may cost two probes in twenty some more.
+    assert.ok(delays[17] < alone[17] + 50, `18 of 20 probes started within ${delays[17].toFixed(1)} ms, alone within ${alone[17].toFixed(1)} ms`);
+    assert.ok(delays[19] < 2500, `the slowest probe started after ${delays[19].toFixed(1)} ms`);
   } finally {
     await busy.stop({ timeout: 60_000 });
   }
