@@ -35,7 +35,7 @@ async function failedJobs(name, n, of = (i) => ({ error: i % 3 ? 'timeout: slow'
   const now = Date.now();
   for (let i = 0; i < n; i++) {
     const { error, jobName } = of(i);
-    const at = now - 3_600_000 + i * 1000;
+    const at = now - 3_600_000 + Math.floor((i * 3_000_000) / n); // within the last hour, the first ended first
     pipeline.hset(`bull:${name}:f-${i}`, { name: jobName, data: '{}', opts: '{}', timestamp: at, finishedOn: at, failedReason: error, atm: 1 });
     pipeline.zadd(`bull:${name}:failed`, at, `f-${i}`);
   }
@@ -85,7 +85,7 @@ describe('a bulk action', () => {
     await queue.addBulk(Array.from({ length: 450 }, (_, i) => ({ name: i % 3 ? 'keep' : 'drop', data: {} })));
     assert.equal((await bulk('removed', { action: 'remove', filter: { state: 'failed' } })).status, 400);
     const confirm = { confirm: 'removed' };
-    const aged = await ended((await begin('removed', 'remove', { state: 'failed', olderThanMs: 3_375_000 }, confirm)).id);
+    const aged = await ended((await begin('removed', 'remove', { state: 'failed', olderThanMs: 2_100_000 }, confirm)).id);
     assert.ok(aged.matched >= 200 && aged.changed === aged.matched, JSON.stringify(aged));
     assert.equal(await queue.getFailedCount(), 450 - aged.changed);
     assert.equal((await ended((await begin('removed', 'remove', { state: 'waiting', name: 'drop' }, confirm)).id)).changed, 150);
@@ -145,7 +145,7 @@ describe('a bulk action', () => {
     const confirm = { confirm: 'cleaned' };
     assert.equal((await bulk('cleaned', { action: 'clean', filter: { state: 'failed', error: 'timeout' }, ...confirm })).status, 400);
     assert.deepEqual(await count('cleaned', 'clean', { state: 'failed' }), { matched: 450, scanned: 450, total: 450, complete: true });
-    const aged = await ended((await begin('cleaned', 'clean', { state: 'failed', olderThanMs: 3_375_000 }, confirm)).id);
+    const aged = await ended((await begin('cleaned', 'clean', { state: 'failed', olderThanMs: 2_100_000 }, confirm)).id);
     assert.ok(aged.changed >= 200 && aged.changed < 450, JSON.stringify(aged));
     await redis.admin.zadd('bull:cleaned:failed', Date.now() + 3_600_000, 'f-449'); // ends when the cleaning has begun
     const { action, state, changed } = await ended((await begin('cleaned', 'clean', { state: 'failed' }, confirm)).id);
