@@ -135,9 +135,9 @@ describe('a server', () => {
 
     test('a connection that it keeps, and says for how long', async () => {
       const open = await raw([get(), (seen) => seen, get()], { enough: (seen) => seen.length === 2 });
-      assert.deepEqual(open.responses.map(({ headers }) => [headers['keep-alive'], headers.connection]), [['timeout=2', undefined], ['timeout=2', undefined]]);
+      assert.deepEqual(open.responses.map(({ headers }) => [headers['keep-alive'], headers.connection]), [['timeout=20', undefined], ['timeout=20', undefined]]);
       const old = await raw(['GET /livez HTTP/1.0\r\nConnection: keep-alive\r\n\r\n'], { enough: (seen) => seen.length === 1 });
-      assert.deepEqual([old.responses[0].headers['keep-alive'], old.responses[0].headers.connection], ['timeout=2', 'keep-alive']);
+      assert.deepEqual([old.responses[0].headers['keep-alive'], old.responses[0].headers.connection], ['timeout=20', 'keep-alive']);
       const last = await raw(get('Connection: close\r\n'));
       assert.equal(last.responses[0].headers['keep-alive'], undefined);
     });

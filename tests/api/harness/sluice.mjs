@@ -58,10 +58,11 @@ class Sluice {
   async start({ env = {}, args = this.args } = {}) {
     assert.ok(existsSync(SLUICE), `${SLUICE} is not there: make SAN=asan programs, or set SLUICE_BIN`);
     Object.assign(this.env, env);
+    // A test that blocks its event loop for some seconds does not hear that an idle connection has ended, so that does not happen as soon as by default.
     this.child = new Child(this.program[0], [...this.program.slice(1), 'serve', ...args], {
       cwd: this.dataDir, // where there is no .env
       env: cleanEnvironment({
-        HOST: '127.0.0.1', PORT: '0', DATA_DIR: this.dataDir, JWT_SECRET: this.secret, LOG_FORMAT: 'json', LOG_LEVEL: 'debug', ...this.env,
+        HOST: '127.0.0.1', PORT: '0', DATA_DIR: this.dataDir, JWT_SECRET: this.secret, LOG_FORMAT: 'json', LOG_LEVEL: 'debug', SLUICE_KEEP_ALIVE_TIMEOUT: '20s', ...this.env,
       }),
     });
     const from = this.logs.length;
