@@ -7,7 +7,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 
 const BEGIN = '<!-- settings: made by .ci/lint/config-table.mjs -->';
 const END = '<!-- end of settings -->';
-const TITLES = { server: 'Server', redis: 'Stores', queues: 'Queues', auth: 'Tokens', log: 'Log', documents: 'Documents', compliance: 'Compliance', client: 'Commands that speak to a gateway', outbound: 'Outbound requests', notifications: 'Notifications' };
+const TITLES = { server: 'Server', redis: 'Stores', records: 'Records', queues: 'Queues', auth: 'Tokens', log: 'Log', documents: 'Documents', compliance: 'Compliance', client: 'Commands that speak to a gateway', outbound: 'Outbound requests', notifications: 'Notifications' };
 
 const [program, option] = process.argv.slice(2);
 const keys = JSON.parse(execFileSync(program, ['dump', 'config'], { encoding: 'utf8' }));

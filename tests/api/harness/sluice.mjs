@@ -93,8 +93,15 @@ class Sluice {
     return this.client.as(this.token(claims));
   }
 
+  async #readOpenapi() {
+    const client = new Client({ port: this.port });
+    const { json } = await client.get('/openapi.json');
+    client.close(); // its connection would keep a thread from the test
+    return json;
+  }
+
   async #check(exchange) {
-    this.#contract ??= new Contract((await new Client({ port: this.port }).get('/openapi.json')).json);
+    this.#contract ??= new Contract(await this.#readOpenapi());
     this.#contract.check(exchange);
   }
 
