@@ -8,6 +8,8 @@
 #include "lib/child/child.h"
 #include "lib/child/dirlock.h"
 #include "lib/child/exec.h"
+#include "lib/log/log.h"
+#include "lib/redis/raof.h"
 #include "lib/redis/rchild_internal.h"
 #include "lib/redis/rconn.h"
 
@@ -20,12 +22,23 @@ struct rchild {
 	struct raddr addr;
 	int lock_fd;
 	struct child *child;
+	struct log *log;
 
 	/* the supervisor's */
 	struct rconn *probe;
 };
 
 /* ---- on the supervisor's thread ---- */
+
+static int prepare(void *owner, int stop_fd UNUSED, struct err *err)
+{
+	struct rchild *c = owner;
+	int64_t cut;
+	int rc = raof_mend(c->paths.stores, &cut, err);
+	if (cut > 0)
+		LOG(c->log, LOG_WARN, "redis_unfinished_write", log_int("bytes", cut));
+	return rc;
+}
 
 static pid_t spawn(void *owner, struct err *err)
 {
@@ -60,6 +73,7 @@ static const struct child_kind KIND = {
 	.stop_signal = SIGTERM,
 	.ready_within_ms = 30000, /* loading does not count */
 	.look_every_ms = 2,
+	.prepare = prepare,
 	.spawn = spawn,
 	.answers = answers,
 	.last_words = last_words,
@@ -111,6 +125,7 @@ struct rchild *rchild_start(const struct rchild_options *o, struct err *err)
 		return NULL;
 	}
 	c->lock_fd = -1;
+	c->log = o->log;
 	if (set_up(c, o, err) == 0 && (c->child = child_start(&KIND, c, o->log, err)) && child_await(c->child, err) == 0)
 		return c;
 	rchild_stop(c);

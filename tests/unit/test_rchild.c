@@ -299,6 +299,29 @@ static void test_the_lock_outlives_its_owner_with_its_children(void **state)
 	close(ready[1]);
 }
 
+/* Redis 7.0 by itself would run the beginning at the second start, with what came next. */
+static void test_a_write_that_a_kill_cut_short_never_happened(void **state)
+{
+	static const char script[] = "redis.call('incr', 'n') redis.call('incr', 'm')";
+	static const char beginning[] = "*1\r\n$5\r\nMULTI\r\n*2\r\n$4\r\nincr\r\n$1\r\nn\r\n*2\r\n$4\r\nin";
+	const struct place *p = *state;
+	char text[256], path[400];
+	snprintf(path, sizeof(path), "%s/redis/appendonlydir/appendonly.aof.1.incr.aof", p->data);
+	for (int start = 0; start < 3; start++) {
+		struct rchild *c = must_start(p);
+		struct raddr addr;
+		rchild_addr(c, &addr);
+		ask(addr, "EVAL", script, "0", text);
+		ask(addr, "GET", "n", NULL, text);
+		assert_int_equal(text[0], '1' + start);
+		rchild_stop(c);
+		FILE *f = fopen(path, "a");
+		assert_non_null(f);
+		assert_int_equal(fwrite(beginning, 1, sizeof(beginning) - 1, f), sizeof(beginning) - 1);
+		fclose(f);
+	}
+}
+
 #define CASE(fn) cmocka_unit_test_setup_teardown(fn, place_make, place_remove)
 
 int main(void)
@@ -308,6 +331,7 @@ int main(void)
 		CASE(test_the_lock_outlives_its_owner_with_its_children),
 		CASE(test_it_runs_as_promised_and_keeps_its_data),
 		CASE(test_it_is_started_again_when_it_dies),
+		CASE(test_a_write_that_a_kill_cut_short_never_happened),
 		CASE(test_it_listens_with_a_password),
 		CASE(test_a_long_path_gets_a_short_socket),
 		CASE(test_a_folder_in_use_is_refused_by_name),
