@@ -122,7 +122,7 @@ describe('by keys alone', () => {
     await page.waitForURL(/\/jobs\/legacy-import\/by-keys$/);
     await page.getByRole('heading', { name: 'by-keys' }).waitFor();
     await keys('/');
-    await page.getByRole('combobox').waitFor();
+    await page.getByRole('combobox', { name: 'Search and commands' }).waitFor();
     await page.keyboard.type('legacy');
     await page.getByRole('option', { name: /legacy-import/ }).first().waitFor();
     await keys('Enter');
