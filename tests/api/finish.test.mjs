@@ -1,42 +1,30 @@
 // Many jobs ended, or kept, by one request: each answered as the request about it alone would be, and none at another's cost.
 import assert from 'node:assert/strict';
-import { after, before, describe, test } from 'node:test';
+import { describe, test } from 'node:test';
 import { FlowProducer, Queue, QueueEvents, Worker } from 'bullmq';
-import { declare, eventually, startRedis, startSluice } from './harness/index.mjs';
+import { declare, eventually, openStage } from './harness/index.mjs';
 
 const QUEUE = 'resize';
 const FOREIGN_TOKEN = 'sluice-00000000000000000000000000000000';
 
-let redis;
-let sluice;
-let worker;
-let producer;
-let operator;
-let queue;
-
-before(async () => {
-  redis = await startRedis();
-  const kinds = { processor: 'none', attempts: 3, backoff: { type: 'fixed', delay: 60_000 }, lockDuration: 30_000 };
-  sluice = await startSluice({
+const kinds = { processor: 'none', attempts: 3, backoff: { type: 'fixed', delay: 60_000 }, lockDuration: 30_000 };
+const stage = await openStage({
+  sluice: {
     env: {
-      REDIS_URL: redis.url, SLUICE_MAX_BODY_BYTES: '65536',
+      SLUICE_MAX_BODY_BYTES: '65536',
       SLUICE_QUEUES: declare(
         { name: QUEUE, ...kinds }, { name: 'counted', ...kinds, removeOnComplete: { count: 3 } }, { name: 'parents', ...kinds }, { name: 'broken', ...kinds },
         { name: 'quick', processor: 'none', lockDuration: 300, stalledInterval: 200, maxStalledCount: 5 },
       ),
     },
     allow: ['request_failed'],
-  });
-  worker = sluice.as({ sub: 'svc-resize', roles: ['worker'] });
-  producer = sluice.as({ sub: 'shop', roles: ['producer'], org: 'acme' });
-  operator = sluice.as({ sub: 'ops', roles: ['operator'] });
-  queue = new Queue(QUEUE, { connection: redis.connect() });
+  },
 });
-after(async () => {
-  await queue.close();
-  await sluice.stop();
-  await redis.stop();
-});
+const { redis, sluice } = stage;
+const worker = sluice.as({ sub: 'svc-resize', roles: ['worker'] });
+const producer = sluice.as({ sub: 'shop', roles: ['producer'], org: 'acme' });
+const operator = sluice.as({ sub: 'ops', roles: ['operator'] });
+const queue = stage.queue(QUEUE);
 
 async function add(count = 1, { name = QUEUE, opts } = {}) {
   const { status, json, text } = await producer.post(`/api/queues/${name}/jobs`, Array.from({ length: count }, (_, n) => ({ name: 'work', data: { n }, opts })));

@@ -1,25 +1,17 @@
 // Workers over HTTP: taking jobs, keeping them, ending them, and every refusal.
 import assert from 'node:assert/strict';
-import { after, before, describe, test } from 'node:test';
+import { describe, test } from 'node:test';
 import { Queue, Worker } from 'bullmq';
-import { Client, declare, eventually, startRedis, startSluice } from './harness/index.mjs';
+import { Client, declare, eventually, openStage, startSluice } from './harness/index.mjs';
 
 const QUEUE = 'resize';
 const WORKER = { sub: 'svc-resize', roles: ['worker'] };
 const FOREIGN_TOKEN = 'sluice-00000000000000000000000000000000';
 
-let redis;
-let sluice;
-let worker;
-let producer;
-let operator;
-let queue;
-
-before(async () => {
-  redis = await startRedis();
-  sluice = await startSluice({
+const stage = await openStage({
+  sluice: {
     env: {
-      REDIS_URL: redis.url, SLUICE_HTTP_THREADS: '320',
+      SLUICE_HTTP_THREADS: '320',
       SLUICE_QUEUES: declare(
         { name: QUEUE, processor: 'none', attempts: 3, backoff: { type: 'fixed', delay: 50 }, lockDuration: 5000, stalledInterval: 1000 },
         { name: 'quick', processor: 'none', lockDuration: 300, stalledInterval: 200, maxStalledCount: 1 },
@@ -28,17 +20,13 @@ before(async () => {
         { name: 'documents-too', processor: 'document', lockDuration: 2000, concurrency: 1 },
       ),
     },
-  });
-  worker = sluice.as(WORKER);
-  producer = sluice.as({ sub: 'shop', roles: ['producer'], org: 'acme' });
-  operator = sluice.as({ sub: 'ops', roles: ['operator'] });
-  queue = new Queue(QUEUE, { connection: redis.connect() });
+  },
 });
-after(async () => {
-  await queue.close();
-  await sluice.stop();
-  await redis.stop();
-});
+const { redis, sluice } = stage;
+const worker = sluice.as(WORKER);
+const producer = sluice.as({ sub: 'shop', roles: ['producer'], org: 'acme' });
+const operator = sluice.as({ sub: 'ops', roles: ['operator'] });
+const queue = stage.queue(QUEUE);
 
 async function add(data = { n: 1 }, { name = QUEUE, opts } = {}) {
   const { status, json, text } = await producer.post(`/api/queues/${name}/jobs`, { name: 'work', data, opts });
