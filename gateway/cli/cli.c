@@ -11,7 +11,7 @@ const struct cli_command cli_commands[] = {
 	{"doctor", "check what the gateway needs, and say what to do", cmd_doctor},
 	{"migrate", "bring the schema of the records up to date", cmd_migrate},
 	{"audit", "check the audit trail's chain", cmd_audit},
-	{"dump", "print the API description, settings, roles, errors, metrics or queues as JSON", cmd_dump},
+	{"dump", "print the API description, settings and their values, roles, errors, metrics or queues", cmd_dump},
 	{"healthcheck", "ask a running gateway whether it is ready", cmd_healthcheck},
 	{"queues", "list the queues of a running gateway, look at one, act on it", cmd_queues},
 	{"jobs", "list the jobs of a queue, look at one, act on it", cmd_jobs},

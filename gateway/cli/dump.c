@@ -9,17 +9,33 @@
 
 typedef int declared_fn(const struct declarations *d, struct buf *out, struct err *err);
 
-static int with_declarations(const struct cli *cli, declared_fn *print, struct buf *out, struct err *err)
+/* A table of the program; or what depends on the settings, or on the declared queues too. */
+struct document {
+	const char *name;
+	void (*table)(struct buf *out);
+	void (*settings)(const struct config *cfg, struct buf *out);
+	declared_fn *declared;
+};
+
+static int with_declarations(const struct config *cfg, declared_fn *print, struct buf *out, struct err *err)
 {
-	struct config cfg;
 	struct declarations d;
-	int rc = cli_config(cli, NULL, &cfg) == CLI_OK ? 0 : err_set(err, ERR_INVALID, "nothing is printed");
-	if (rc == 0)
-		rc = declared_load(&d, &cfg, err);
+	int rc = declared_load(&d, cfg, err);
 	if (rc == 0) {
 		rc = print(&d, out, err);
 		declarations_release(&d);
 	}
+	return rc;
+}
+
+static int with_settings(const struct cli *cli, const struct document *doc, struct buf *out, struct err *err)
+{
+	struct config cfg;
+	int rc = cli_config(cli, NULL, &cfg) == CLI_OK ? 0 : err_set(err, ERR_INVALID, "nothing is printed");
+	if (rc == 0 && doc->settings)
+		doc->settings(&cfg, out);
+	else if (rc == 0)
+		rc = with_declarations(&cfg, doc->declared, out, err);
 	config_release(&cfg);
 	return rc;
 }
@@ -98,14 +114,11 @@ static int write_queues(const struct declarations *d, struct buf *out, struct er
 	return rc;
 }
 
-/* A table of the program, or what depends on the declared queues too. */
-static const struct document {
-	const char *name;
-	void (*table)(struct buf *out);
-	declared_fn *declared;
-} documents[] = {
-	{"openapi", NULL, write_openapi}, {"config", config_dump, NULL},   {"roles", role_dump, NULL},
-	{"errors", problem_dump, NULL},   {"metrics", metrics_dump, NULL}, {"queues", NULL, write_queues},
+static const struct document documents[] = {
+	{.name = "openapi", .declared = write_openapi}, {.name = "config", .table = config_dump},
+	{.name = "settings", .settings = config_show},  {.name = "roles", .table = role_dump},
+	{.name = "errors", .table = problem_dump},      {.name = "metrics", .table = metrics_dump},
+	{.name = "queues", .declared = write_queues},
 };
 
 static enum cli_exit dump(const struct cli *cli, const struct document *d)
@@ -114,7 +127,7 @@ static enum cli_exit dump(const struct cli *cli, const struct document *d)
 	struct err err = {0};
 	if (d->table)
 		d->table(&out);
-	else if (with_declarations(cli, d->declared, &out, &err) < 0) {
+	else if (with_settings(cli, d, &out, &err) < 0) {
 		buf_release(&out);
 		return cli_fail("%s", err.text);
 	}
@@ -128,8 +141,8 @@ enum cli_exit cmd_dump(const struct cli *cli, int argc, char **argv)
 	const char *words[ARRAY_LEN(documents) + 1] = {NULL};
 	for (size_t i = 0; i < ARRAY_LEN(documents); i++)
 		words[i] = documents[i].name;
-	const struct options o = {.usage = "sluice dump openapi|config|roles|errors|metrics|queues",
-				  .about = "Print a document of the program as JSON.",
+	const struct options o = {.usage = "sluice dump openapi|config|settings|roles|errors|metrics|queues",
+				  .about = "Print a document of the program as JSON; config is every setting there is, settings is what they are now and by what.",
 				  .rows = rows,
 				  .max_arguments = 1,
 				  .arguments = words};

@@ -30,7 +30,7 @@ struct log {
 	/* any thread */
 	_Atomic bool torn; /* the last line went out in part: the next one begins a new line */
 	_Atomic bool stuck; /* the reader has not read for LAG_MS: nobody waits for it until it does */
-	_Atomic int level;
+	enum log_level level;
 	_Atomic uint64_t dropped;
 };
 
@@ -73,7 +73,7 @@ struct log *log_new(int fd, enum log_level level, enum log_format format)
 	l->format = format;
 	atomic_init(&l->torn, false);
 	atomic_init(&l->stuck, false);
-	atomic_init(&l->level, level);
+	l->level = level;
 	atomic_init(&l->dropped, 0);
 	return l;
 }
@@ -85,30 +85,14 @@ void log_free(struct log *l)
 	free(l);
 }
 
-void log_set_level(struct log *l, enum log_level level)
-{
-	atomic_store_explicit(&l->level, level, memory_order_relaxed);
-}
-
 bool log_enabled(const struct log *l, enum log_level level)
 {
-	return l && level < LOG_OFF && (int)level >= atomic_load_explicit(&l->level, memory_order_relaxed);
+	return l && level < LOG_OFF && level >= l->level;
 }
 
 uint64_t log_dropped(const struct log *l)
 {
 	return atomic_load_explicit(&l->dropped, memory_order_relaxed);
-}
-
-bool log_level_parse(struct str s, enum log_level *out)
-{
-	for (size_t i = 0; i < ARRAY_LEN(level_names); i++) {
-		if (!str_is(s, level_names[i]))
-			continue;
-		*out = (enum log_level)i;
-		return true;
-	}
-	return false;
 }
 
 /* Asked for every field of every line: most names end in another letter. */

@@ -37,10 +37,8 @@ void log_look_again(struct log *l);
 void log_batch_begin(struct log *l);
 void log_batch_end(struct log *l);
 
-void log_set_level(struct log *l, enum log_level level);
 bool log_enabled(const struct log *l, enum log_level level); /* false for l == NULL */
 uint64_t log_dropped(const struct log *l);
-bool log_level_parse(struct str s, enum log_level *out);
 
 /* l == NULL: nothing. fields end with kind LOG_F_END. */
 void log_write(struct log *l, enum log_level level, const char *event, const struct log_field *fields);

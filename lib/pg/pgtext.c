@@ -107,12 +107,6 @@ void pgcopy_drop_row(struct pgcopy *c)
 	c->refused = false;
 }
 
-void pgcopy_clear(struct pgcopy *c)
-{
-	buf_clear(&c->out);
-	*c = (struct pgcopy){.out = c->out};
-}
-
 void pgcopy_release(struct pgcopy *c)
 {
 	buf_release(&c->out);
@@ -162,12 +156,6 @@ void pgarray_end(struct pgarray *a)
 	if (!a->out.n)
 		buf_addc(&a->out, '{');
 	buf_addc(&a->out, '}');
-}
-
-void pgarray_clear(struct pgarray *a)
-{
-	buf_clear(&a->out);
-	a->refused = false;
 }
 
 void pgarray_release(struct pgarray *a)

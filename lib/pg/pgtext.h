@@ -35,7 +35,6 @@ void pgcopy_bool(struct pgcopy *c, bool v);
 void pgcopy_bytes(struct pgcopy *c, struct str s); /* bytea, any bytes */
 void pgcopy_end_row(struct pgcopy *c);
 void pgcopy_drop_row(struct pgcopy *c); /* forgets what was begun of a row, and a refusal in it */
-void pgcopy_clear(struct pgcopy *c);    /* keeps the memory */
 void pgcopy_release(struct pgcopy *c);
 
 struct pgarray {
@@ -49,7 +48,6 @@ void pgarray_null(struct pgarray *a);
 void pgarray_text(struct pgarray *a, struct str s);
 void pgarray_int(struct pgarray *a, int64_t v);
 void pgarray_end(struct pgarray *a); /* once, at the end */
-void pgarray_clear(struct pgarray *a);
 void pgarray_release(struct pgarray *a);
 
 #endif

@@ -173,6 +173,16 @@ describe('the rest', () => {
     assert.deepEqual(JSON.parse(first.text).queues.map((queue) => queue.name).slice(0, 3), ['document-processing', 'notifications', 'compliance-analysis']);
   });
 
+  test('dump settings tells what is in force and by what, and no secret', async () => {
+    const { code, text } = await runSluice(['dump', 'settings'], { env: { SLUICE_ROLE: 'api', REDIS_URL: 'redis://:hunter2@127.0.0.1:6390' } });
+    assert.equal(code, 0, text);
+    const now = (wanted) => JSON.parse(text).find(({ name }) => name === wanted);
+    assert.deepEqual(now('SLUICE_ROLE'), { name: 'SLUICE_ROLE', value: 'api', origin: 'environment' });
+    assert.equal(now('REDIS_URL').value, '***');
+    assert.equal(now('SLUICE_CORS_ORIGINS').origin, 'default');
+    assert.doesNotMatch(text, /hunter2/);
+  });
+
   test('all wrong settings are told at once, exit 2, and no secret with them', async () => {
     const { code, text } = await runSluice(['serve'], { env: { PORT: 'x', SLUICE_ROLE: 'boss', SLUICE_PROT: '1', REDIS_PASSWORD: 'hunter2hunter2' } });
     assert.equal(code, 2);
