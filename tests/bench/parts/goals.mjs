@@ -20,33 +20,34 @@ export function goals({ versus = [], limits = [], search = [], admin }) {
   const rows = [];
   const add = (...args) => rows.push(goal(...args));
   const posts = versus.filter(({ id }) => id.startsWith('submit-memory-'));
-  const at50 = results('submit-memory-50');
+  const at50 = posts.find(({ id }) => id === 'submit-memory-50');
 
-  const empty = limit('civetweb');
   const script = (id) => (limit(id) ? `the script call alone: ${count(limit(id).perSecond)} jobs a second, ${limit(id).redisMicros.toFixed(1)} µs of Redis each` : '');
   const cpu = ({ serverMicros, redisMicros }) => `${(serverMicros + redisMicros).toFixed(1)} µs`;
-  const http = ({ sluice, ...peers }, name, ...more) => [
-    empty && `civetweb with an empty handler: ${count(empty.perSecond)} a second, ${times(empty.perSecond / peers[name].perSecond)}`, ...more,
-    `CPU with Redis: Sluice ${cpu(sluice)}, the other ${cpu(peers[name])}`,
-  ].filter(Boolean).join('; ');
-  const posting = (results, name) => http(results, name, script('adds-memory-25'));
+  const against = (id, what, peer) => limit(id) && `${what}: ${count(limit(id).perSecond)} a second, ${times(limit(id).perSecond / peer.perSecond)}`;
+  const NOTHING_ELSE = 'with nothing but HTTP and Redis';
+  const beside = ({ sluice, ...peers }, name, ...limits) => [...limits, `CPU with Redis: Sluice ${cpu(sluice)}, the other ${cpu(peers[name])}`].filter(Boolean).join('; ');
+  const posting = ({ id, results }, name) => beside(results, name, against(id.replace('submit-memory', 'bare'), NOTHING_ELSE, results[name]), script('adds-memory-25'));
+  const reading = (id, results) => beside(results, 'fastify', against(id, id === 'civetweb' ? 'civetweb with an empty handler' : NOTHING_ELSE, results.fastify));
 
   const ahead = (peer, name, wanted, least) => {
     const seen = posts.filter((row) => row.results[peer]);
-    if (!at50?.[peer]) return;
-    add(`POST one job, 50 connections: ${wanted} × ${name}`, at50[peer].ratio >= wanted, times(at50[peer].ratio), posting(at50, peer));
+    if (!at50?.results[peer]) return;
+    const { ratio } = at50.results[peer];
+    add(`POST one job, 50 connections: ${wanted} × ${name}`, ratio >= wanted, times(ratio), posting(at50, peer));
     const worst = seen.toSorted((a, b) => a.results[peer].ratio - b.results[peer].ratio)[0];
-    add(`POST one job: never under ${least} × ${name}`, worst.results[peer].ratio >= least, `${times(worst.results[peer].ratio)} (${worst.title})`, posting(worst.results, peer));
+    add(`POST one job: never under ${least} × ${name}`, worst.results[peer].ratio >= least, `${times(worst.results[peer].ratio)} (${worst.title})`, posting(worst, peer));
   };
   ahead('fastify', 'Fastify + BullMQ', 3, 2.2);
   ahead('nest', 'NestJS + @nestjs/bullmq', 12, 9);
-  for (const { title, results: { sluice, fastify, nest } } of posts) {
+  for (const post of posts) {
+    const { title, results: { sluice, fastify, nest } } = post;
     const theirs = Math.min(fastify?.p99Ms ?? Infinity, nest?.p99Ms ?? Infinity);
-    if (theirs < Infinity) add(`${title}: p99 below theirs`, sluice.p99Ms < theirs, `${sluice.p99Ms.toFixed(1)} ms, theirs ${theirs.toFixed(1)} ms`, posting({ sluice, fastify }, 'fastify'));
+    if (theirs < Infinity) add(`${title}: p99 below theirs`, sluice.p99Ms < theirs, `${sluice.p99Ms.toFixed(1)} ms, theirs ${theirs.toFixed(1)} ms`, posting(post, 'fastify'));
   }
   const durable = results('submit-always-50');
   if (durable && at50) {
-    const ratio = durable.sluice.perSecond / at50.fastify.perSecond;
+    const ratio = durable.sluice.perSecond / at50.results.fastify.perSecond;
     add('POST one job, AOF at every write: above Fastify + BullMQ without AOF', ratio > 1, times(ratio), script('adds-always-25'));
   }
   for (const [id, title] of [['array-100', 'Arrays of 100'], ['array-1000', 'Arrays of 1,000']]) {
@@ -57,7 +58,7 @@ export function goals({ versus = [], limits = [], search = [], admin }) {
     const { sluice, Worker } = results(`run-${concurrency}`) ?? {};
     if (Worker) add(`Empty processor, concurrency ${concurrency}: ${wanted} × BullMQ's Worker`, Worker.ratio >= wanted, times(Worker.ratio), redisBound(sluice, Worker));
   }
-  addReading(add, results, versus, http);
+  addReading(add, results, versus, reading);
   const leased = results('lease-100-together');
   if (leased) {
     const { sluice, Worker100: other } = leased;
@@ -76,10 +77,10 @@ export function goals({ versus = [], limits = [], search = [], admin }) {
   return rows;
 }
 
-function addReading(add, results, versus, http) {
+function addReading(add, results, versus, reading) {
   const status = versus.filter(({ id }) => id.startsWith('status-'));
   const long = results('status-100000');
-  if (long) add("Status, 100,000 waiting: 100 × BullMQ's", long.fastify.ratio >= 100, times(long.fastify.ratio), http(long, 'fastify'));
+  if (long) add("Status, 100,000 waiting: 100 × BullMQ's", long.fastify.ratio >= 100, times(long.fastify.ratio), reading('bare-status', long));
   if (status.length > 1) {
     const [first, last] = [status[0], status.at(-1)];
     const ratio = last.results.sluice.perSecond / first.results.sluice.perSecond;
@@ -88,7 +89,7 @@ function addReading(add, results, versus, http) {
     add(`Status: the last backlog's rate (${last.title.split(', ')[1]}) within 20 % of the first's`, ratio >= 0.8, measured, 'the same commands, in a larger Redis');
   }
   const stats = results('stats');
-  if (stats) add('Stats: 2 × Fastify', stats.fastify.ratio >= 2, times(stats.fastify.ratio), http(stats, 'fastify'));
+  if (stats) add('Stats: 2 × Fastify', stats.fastify.ratio >= 2, times(stats.fastify.ratio), reading('civetweb', stats));
 }
 
 function addAdmin(add, { page, meanwhile, listening }) {

@@ -38,6 +38,20 @@ async function emptyServer(plan) {
   return { id: 'civetweb', title: 'civetweb: the same POST, 50 connections, a handler that does nothing', ...empty };
 }
 
+// HTTP and Redis with nothing of a gateway between: what one could be that checks nothing.
+async function bareGateway(plan) {
+  const redis = await startStore('memory');
+  const server = await startServer(join(programs, 'bare'), ['512', redis.socket]);
+  const body = bodyFile(JSON.stringify(notification(200)));
+  const load = (connections, args, path = '/') => () => wrk(server, redis, { script: 'load.lua', path, args, connections, seconds: plan.seconds });
+  const cases = plan.connections.map((n) => ({ id: `bare-${n}`, title: `civetweb and lib/bullmq: one job, nothing checked, ${n} connection${n === 1 ? '' : 's'}`, run: load(n, ['POST', '', body, '0']) }));
+  cases.push({ id: 'bare-status', title: 'civetweb and lib/bullmq: status of one job, nothing checked, 50 connections', run: load(50, ['GET', '', '', '1000'], '/ID') });
+  const results = await inTurns(plan.rounds, Object.fromEntries(cases.map(({ id, run }) => [id, run])));
+  await server.stop();
+  await redis.stop();
+  return cases.map(({ id, title }) => ({ id, title, ...results[id] }));
+}
+
 export async function limits(plan) {
-  return [await emptyServer(plan), ...(await scripts(plan, 'memory', [1, 25, 100])), ...(await scripts(plan, 'always', [25]))];
+  return [await emptyServer(plan), ...(await bareGateway(plan)), ...(await scripts(plan, 'memory', [1, 25, 100])), ...(await scripts(plan, 'always', [25]))];
 }
