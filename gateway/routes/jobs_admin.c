@@ -126,7 +126,7 @@ static bool read_query(struct listing *l, struct response *res, struct str *id, 
 	l->state = state.p ? state_of_word(state) : BQ_WAITING;
 	l->ascending = order.p && str_is(order, "asc");
 	l->limit = (size_t)limit;
-	if (!cursor.p || bq_cursor_read(&l->at, cursor, &err) == 0)
+	if (!cursor.p || bq_cursor_read(&l->at, l->state, cursor, &err) == 0)
 		return true;
 	response_error(r, res, &err);
 	return false;

@@ -69,9 +69,9 @@ struct bq_cursor {
 int bq_page(struct bq *bq, const struct bq_queue *q, enum bq_state state, bool ascending, struct bq_cursor *cursor, size_t limit,
 	    struct arena *a, struct bq_place *out, size_t *n, int64_t deadline, struct err *err) MUST_CHECK;
 
-/* A cursor as text that survives a URL's query once escaped, and back. ERR_INVALID. */
+/* A cursor as text that survives a URL's query once escaped, and back. ERR_INVALID: it is none of that state's. */
 void bq_cursor_write(struct buf *out, const struct bq_cursor *c);
-int bq_cursor_read(struct bq_cursor *c, struct str text, struct err *err) MUST_CHECK;
+int bq_cursor_read(struct bq_cursor *c, enum bq_state state, struct str text, struct err *err) MUST_CHECK;
 
 /* ---- jobs ---- */
 

@@ -1,8 +1,13 @@
 /* Jobs as those see them who watch a queue. */
-#include "lib/bullmq/bq_impl.h"
 #include "lib/bullmq/inspect.h"
 
+#include <math.h>
+#include <stdlib.h>
+
+#include "lib/bullmq/bq_impl.h"
+
 #define ANCHOR_SEARCH 200 /* how far a page looks for the last id of the one before */
+#define LIST_PLACE_MAX (UINT64_C(1) << 32) /* more than a list of Redis has */
 
 static void put_key(struct rcmd *cmd, const struct bq_queue *q, struct str id, const char *suffix)
 {
@@ -101,18 +106,35 @@ void bq_cursor_write(struct buf *out, const struct bq_cursor *c)
 	buf_adds(out, c->last.id.p ? c->last.id : STR(""));
 }
 
-int bq_cursor_read(struct bq_cursor *c, struct str text, struct err *err)
+static bool has_part(enum bq_state state, uint64_t part)
+{
+	return part < PARTS_MAX && PARTS[state][part] != BQ_KEY_COUNT;
+}
+
+/* What Redis' scripts take for a place: in a list, how many stand behind; in a set, any score. */
+static bool is_place(enum bq_state state, const char *at)
+{
+	bool list = state == BQ_WAITING || state == BQ_ACTIVE;
+	uint64_t behind;
+	char *end;
+
+	if (list)
+		return str_to_u64(str_from(at), &behind) == 0 && behind <= LIST_PLACE_MAX;
+	return at[strspn(at, "0123456789+-.einf")] == '\0' && !isnan(strtod(at, &end)) && *end == '\0';
+}
+
+int bq_cursor_read(struct bq_cursor *c, enum bq_state state, struct str text, struct err *err)
 {
 	uint64_t part;
 	struct str first = str_cut(&text, '~'), at = text.p ? str_cut(&text, '~') : STR_NONE;
-	bool fits = text.p && at.n < BQ_PLACE_SIZE && str_to_u64(first, &part) == 0 && part < PARTS_MAX;
 
-	for (size_t i = 0; fits && i < at.n; i++)
-		fits = strchr("0123456789+-.e", at.p[i]) && at.p[i];
-	if (!fits || (text.n > 0) != (at.n > 0))
+	*c = (struct bq_cursor){0};
+	if (!text.p || at.n >= BQ_PLACE_SIZE || str_to_u64(first, &part) < 0 || !has_part(state, part) || (text.n > 0) != (at.n > 0))
 		return err_set(err, ERR_INVALID, "the cursor is none that was given out");
-	*c = (struct bq_cursor){.last = {.id = text.n ? text : STR_NONE, .part = (unsigned)part}};
+	c->last = (struct bq_place){.id = text.n ? text : STR_NONE, .part = (unsigned)part};
 	memcpy(c->last.at, at.p, at.n);
+	if (at.n && (strlen(c->last.at) != at.n || !is_place(state, c->last.at)))
+		return err_set(err, ERR_INVALID, "the cursor is none that was given out");
 	return 0;
 }
 

@@ -243,7 +243,9 @@ describe('the jobs of a queue', () => {
     assert.deepEqual(ids((await read('/api/queues/named/jobs?id=job-7')).items), ['job-7']);
     assert.deepEqual((await read('/api/queues/named/jobs?id=job-7&state=failed')).items, []);
     assert.deepEqual((await read('/api/queues/named/jobs?id=nobody')).items, []);
-    for (const query of ['cursor=nonsense', 'cursor=9~1~x', 'cursor=0~abc~x', 'state=asleep', 'limit=0', 'limit=201', 'order=random']) {
+    const forged = ['nonsense', '9~1~x', '0~abc~x', '0~--~x', '0~1e308~x'].map((cursor) => `cursor=${cursor}`);
+    for (const state of ['active', 'completed', 'failed', 'delayed', 'prioritized', 'waiting-children']) forged.push(`state=${state}&cursor=1~~`, `state=${state}&cursor=1~1~x`);
+    for (const query of [...forged, 'state=completed&cursor=0~--~x', 'state=asleep', 'limit=0', 'limit=201', 'order=random']) {
       const { status, json } = await viewer.get(`/api/queues/named/jobs?${query}`);
       assert.deepEqual([status, json.code], [400, 'validation-failed'], query);
     }
