@@ -14,6 +14,8 @@
 #define ENTRIES 64      /* of the stream, in one transaction */
 #define ELSEWHERE 1     /* another process writes just now */
 #define STREAM_ID_SIZE 48
+#define SOURCE_MAX_BYTES 64
+#define LINES_MAX (INT64_C(1) << 53) /* no process comes so far, and sums of them do not overflow */
 
 /* ---- statements ---- */
 
@@ -56,16 +58,24 @@ static struct str member(const redisReply *pairs, const char *name)
 	return STR_NONE;
 }
 
+static bool is_source(struct str s)
+{
+	return s.p && s.n <= SOURCE_MAX_BYTES && str_is_utf8(s) && !memchr(s.p, '\0', s.n);
+}
+
+static bool read_lines(struct str text, int64_t *out)
+{
+	return text.p && str_to_i64(text, out) == 0 && *out > 0 && *out <= LINES_MAX;
+}
+
 static bool read_entry(struct entry *e, const redisReply *r)
 {
 	const redisReply *pairs = rreply_at(r, 1);
-	struct str first = member(pairs, "first"), lines = member(pairs, "lines");
 
 	e->id = rreply_str(rreply_at(r, 0));
 	e->source = member(pairs, "source");
 	e->rows = member(pairs, "rows");
-	return e->source.p && e->rows.p && str_is_utf8(e->source) && first.p && lines.p && str_to_i64(first, &e->first) == 0 &&
-	       str_to_i64(lines, &e->lines) == 0 && e->first > 0 && e->lines > 0;
+	return is_source(e->source) && e->rows.p && read_lines(member(pairs, "first"), &e->first) && read_lines(member(pairs, "lines"), &e->lines);
 }
 
 static int call_redis(struct audit *a, struct rcmd *cmd, struct rreplies *out, struct err *err)
@@ -189,6 +199,36 @@ static void add_gap(struct draining *d, const struct entry *e, int64_t missing)
 	d->lost += missing;
 }
 
+/* In the form in which a bigint comes back: the hash goes over the text. */
+static bool is_number(struct str s)
+{
+	char room[STR_U64_SIZE];
+	int64_t v;
+
+	return str_to_i64(s, &v) == 0 && v >= 0 && str_eq(s, str_of_u64(room, (uint64_t)v));
+}
+
+/* Does the table take it? Others may write to Redis, too, and what it refuses would stop every line behind. */
+static bool is_storable(const struct audit_row *row)
+{
+	static const struct {
+		bool needed, number, indexed;
+	} kinds[AUDIT_N_COLUMNS] = {
+		[AUDIT_AT_at_ms] = {.needed = true, .number = true}, [AUDIT_AT_status] = {.number = true},
+		[AUDIT_AT_count] = {.needed = true, .number = true}, [AUDIT_AT_action] = {.needed = true, .indexed = true},
+		[AUDIT_AT_target] = {.indexed = true}, [AUDIT_AT_sub] = {.indexed = true}, [AUDIT_AT_org] = {.indexed = true},
+		[AUDIT_AT_source] = {.needed = true},
+	};
+	bool ok = true;
+
+	for (size_t i = 0; ok && i < AUDIT_N_COLUMNS; i++) {
+		struct str s = row->columns[i];
+		ok = s.p ? !memchr(s.p, '\0', s.n) && (!kinds[i].number || is_number(s)) && (!kinds[i].indexed || s.n <= AUDIT_INDEXED_MAX_BYTES)
+			 : !kinds[i].needed;
+	}
+	return ok;
+}
+
 static bool read_row(struct draining *d, struct str line, struct audit_row *row)
 {
 	struct jdoc doc;
@@ -199,7 +239,7 @@ static bool read_row(struct draining *d, struct str line, struct audit_row *row)
 		return false;
 	for (uint32_t c = jdoc_first(&doc, JDOC_ROOT); c != JDOC_NONE && n < AUDIT_N_COLUMNS; c = jdoc_next(&doc, JDOC_ROOT, c))
 		row->columns[n++] = jdoc_string(&doc, c, &d->a->arena);
-	return n == AUDIT_N_COLUMNS && row->columns[AUDIT_AT_action].p && row->columns[AUDIT_AT_source].p;
+	return n == AUDIT_N_COLUMNS && is_storable(row);
 }
 
 static int add_rows(struct draining *d, const struct entry *e)

@@ -15,6 +15,7 @@
 #define AUDIT_PG_TIMEOUT_MS 30000
 #define AUDIT_FOLDS 8
 #define AUDIT_FOLD_MAX 1000 /* lines in one row */
+#define AUDIT_INDEXED_MAX_BYTES ((size_t)1024) /* of a column that an index goes over, which takes no more than 2704 bytes of a row */
 
 /* A row that may yet take other lines. */
 struct audit_fold {

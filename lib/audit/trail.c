@@ -4,8 +4,6 @@
 #include "lib/json/jwrite.h"
 #include "lib/log/log.h"
 
-#define TARGET_MAX_BYTES ((size_t)1024)
-
 /* Of jobs, and so many of them that each by itself would cost more than the change. */
 static const char *const FOLDED[] = {"job.create", "job.complete"};
 
@@ -18,10 +16,10 @@ static void write_text(struct jwrite *w, int64_t v)
 	jw_str(w, str_of_u64(room, (uint64_t)v));
 }
 
-/* An index goes over the target and takes no more than 2704 bytes of a row; ids of other clients may be of any length. */
+/* Ids of other clients may be of any length. */
 static struct str indexed(struct str target)
 {
-	size_t n = TARGET_MAX_BYTES;
+	size_t n = AUDIT_INDEXED_MAX_BYTES;
 
 	if (target.n <= n)
 		return target;

@@ -278,6 +278,33 @@ describe('when a store is away', () => {
     assert.match((await sluice.client.as(null).get('/metrics')).text, /^sluice_audit_lost_total 2$/m);
   });
 
+  test('what somebody else writes among the lines stops none of them, and leaves the chain whole', async () => {
+    const row = (changes) => JSON.stringify(Object.values({
+      at_ms: '1', action: 'job.forged', target: null, sub: null, org: null, request_id: null, ip: null, status: '200', count: '1', ids: null, before: null, after: null, source: 's', ...changes,
+    }));
+    const put = (...fields) => redis.admin.xadd('bull:sluice:audit', '*', ...fields);
+    const entry = (source, rows, { first = '1', lines = '1' } = {}) => put('source', source, 'first', first, 'lines', lines, 'rows', `${rows}\n`);
+    const refused = [
+      { at_ms: 'yesterday' }, { at_ms: null }, { at_ms: '01' }, { at_ms: '-1' }, { status: '2e2' }, { status: '9'.repeat(30) }, { count: null }, { action: null },
+      { target: 'a\0b' }, { sub: 'x'.repeat(100_000) }, { source: null },
+    ];
+    for (const [n, changes] of refused.entries()) await entry(`forger-${n}`, row(changes));
+    await entry('forger-of-rows', Buffer.from([0xff, 0xfe]));
+    const most = String(2n ** 63n - 1n);
+    for (const [source, numbers] of [['s\0'], ['x'.repeat(5000)], ['forger-of-numbers', { first: most, lines: most }], ['forger-of-numbers', { first: '1', lines: most }]]) {
+      await entry(source, row({}), numbers);
+    }
+    await put('what', 'is this?');
+    sluice.allow.push('audit_lost');
+    assert.equal((await admin().post('/api/queues/elsewhere/pause', { reason: 'behind the forgeries' })).status, 200);
+    await eventually(() => rows().some(({ after }) => after?.includes('behind the forgeries')), { ...SOON, what: 'the line behind the forgeries' });
+    assert.equal((await admin().post('/api/queues/elsewhere/resume')).status, 200);
+    const gaps = rows().filter(({ action, source }) => action === 'audit.gap' && source.startsWith('forger'));
+    assert.deepEqual(gaps.map(({ count }) => count), [...refused, 'rows'].map(() => 1));
+    assert.deepEqual(rows().filter(({ action }) => action === 'job.forged'), []);
+    assert.equal((await verify()).code, 0);
+  });
+
   test('of two gateways one writes at a time, and nothing twice', async () => {
     const other = await startSluice({ env: env(), secret: sluice.secret });
     await eventually(() => up(other), { ...SOON, what: 'PostgreSQL to be up' });
