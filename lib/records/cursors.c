@@ -30,10 +30,10 @@ int records_cursors_load(struct records *rec, struct err *err)
 		return rc;
 	for (int r = 0; r < pg_rows_count(rows); r++) {
 		struct rec_queue *q = find(rec, pg_at(rows, r, 0));
-		if (!q)
+		if (!q || q->events.ms > 0)
 			continue;
 		q->saved = q->events = stream_id_read(pg_at(rows, r, 1));
-		q->events_known = q->followed = q->events.ms > 0;
+		q->followed = q->events.ms > 0;
 	}
 	pg_rows_free(rows);
 	rec->cursors_loaded = true;

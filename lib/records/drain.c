@@ -72,6 +72,8 @@ static int read_entry(struct draining *d, const redisReply *r, struct err *err)
 	}
 	if (e.kind == BQ_ENTRY_REMOVED && e.job.finished_on >= 0)
 		return 0; /* its record says how it ended */
+	if (records_is_over(q, e.kind == BQ_ENTRY_END && e.job.finished_on >= 0 ? e.job.finished_on : e.at_ms))
+		return 0;
 	struct record_row *row = &d->rows[d->n];
 	rc = record_row_make(row, &e, &q->policy, &rec->arena);
 	if (rc == ERR_NOMEM)

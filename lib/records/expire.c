@@ -68,6 +68,11 @@ static int delete_old(struct rec_queue *q, int64_t cutoff_ms, struct err *err)
 	return rc;
 }
 
+bool records_is_over(const struct rec_queue *q, int64_t at_ms)
+{
+	return at_ms < clock_wall_ms() - q->policy.days * DAY_MS;
+}
+
 int records_expire(struct records *rec, struct err *err)
 {
 	int64_t longest = RECORDS_DEFAULT_DAYS, now = clock_wall_ms();

@@ -42,6 +42,7 @@ static void note_foreign(struct records *rec, const struct bq_clients *clients)
 		for (size_t c = 0; c < clients->n && !q->foreign; c++)
 			q->foreign = str_eq(clients->items[c].queue, q->queue->name) && is_foreign(&clients->items[c]);
 		q->followed = q->followed || q->foreign;
+		q->past = q->foreign ? STREAM_ID_NONE : q->past;
 		atomic_store(&q->outbox.adds, q->adds_always || q->foreign);
 	}
 }
@@ -62,15 +63,18 @@ static int ask_positions(struct records *rec, struct rreplies *replies, struct e
 	return records_redis(rec, &cmd, replies, err);
 }
 
-/* Where the events of those that are not followed stood: from there they will be read, should a worker come before the next look. */
-static void note_positions(struct records *rec, const struct rreplies *replies)
+/* Where the events stand of a queue that is not followed: from there they will be read, should a worker come before the next look. Of a queue that
+ * is new here nobody knows who has worked on it: what its writers have left there is read once, from the beginning. */
+static void note_position(struct rec_queue *q, struct stream_id last)
 {
-	for (size_t i = 0; i < rec->n_queues; i++) {
-		struct rec_queue *q = &rec->queues[i];
-		if (!q->followed || !q->events_known)
-			q->events = stream_id_read(rreply_str(rreply_at(rreply_at(replies->items[i], 0), 0)));
-		q->events_known = true;
+	if (q->followed || last.ms == 0)
+		return;
+	if (q->events.ms > 0) {
+		q->events = last;
+		return;
 	}
+	q->past = last;
+	q->followed = true;
 }
 
 /* The positions are asked first: a worker that comes between the two questions is seen, and what it ends stands behind them. */
@@ -86,7 +90,8 @@ int records_look_for_foreign(struct records *rec, struct err *err)
 	if (rc == 0) {
 		note_foreign(rec, &clients);
 		rec->foreign_known = true;
-		note_positions(rec, &positions);
+		for (size_t i = 0; i < rec->n_queues; i++)
+			note_position(&rec->queues[i], stream_id_read(rreply_str(rreply_at(rreply_at(positions.items[i], 0), 0))));
 	}
 	rreplies_release(&positions);
 	return rc;
@@ -126,6 +131,16 @@ static void note_added(struct rec_queue *q, struct str id, struct str name, int6
 		free(added);
 }
 
+static void recall_added(const struct rec_queue *q, struct record_trace *t)
+{
+	const struct rec_added *added = table_get(&q->added, t->id);
+
+	if (!added)
+		return;
+	t->created_ms = added->ms;
+	t->name = arena_dup(&q->rec->events_arena, str_from(added->name));
+}
+
 static const struct {
 	const char *event, *value;
 	enum bq_state state;
@@ -154,6 +169,7 @@ static int note_event(struct ends *e, const redisReply *entry, struct err *err)
 			.id = arena_dup(a, id), .at_ms = (int64_t)e->last.ms, .state = ENDS[i].state, .value = arena_dup(a, value_of(pairs, ENDS[i].value))};
 		if (!t->id.p)
 			return err_set(err, ERR_NOMEM, "no memory for events");
+		recall_added(e->q, t); /* now: the id may come again */
 		e->n++;
 	}
 	return 0;
@@ -222,7 +238,7 @@ static bool from_hash(struct rec_queue *q, struct trace_rows *rows, const struct
 	if (*rc < 0 || e.job.finished_on < 0 || e.job.timestamp <= 0)
 		return false;
 	e.job.state = t->state;
-	if (is_own(&e.job))
+	if (is_own(&e.job) || records_is_over(q, e.job.finished_on))
 		return true;
 	*rc = record_row_make(&rows->items[rows->n], &e, &q->policy, &q->rec->events_arena);
 	rows->n += *rc == 0;
@@ -259,17 +275,6 @@ static int read_hashes(struct ends *e, struct trace_rows *rows, struct err *err)
 	return rc < 0 ? err_set(err, rc, "no memory for records") : 0;
 }
 
-static void recall_adds(struct ends *e)
-{
-	for (size_t i = 0; i < e->n; i++) {
-		const struct rec_added *added = table_get(&e->q->added, e->items[i].id);
-		if (!added)
-			continue;
-		e->items[i].created_ms = added->ms;
-		e->items[i].name = arena_dup(&e->q->rec->events_arena, str_from(added->name));
-	}
-}
-
 static int store(struct ends *e, struct stream_id position, struct err *err)
 {
 	struct rec_queue *q = e->q;
@@ -280,10 +285,8 @@ static int store(struct ends *e, struct stream_id position, struct err *err)
 		rc = read_hashes(e, &rows, err);
 	if (rc == 0 && e->n > 0)
 		rc = records_drain_all(&q->adds, err); /* all that is known of those that are gone */
-	if (rc == 0 && e->n > 0) {
-		recall_adds(e);
+	if (rc == 0 && e->n > 0)
 		rc = trace_rows_add(&rows, q, e->items, e->n, err);
-	}
 	if (rc == 0)
 		rc = trace_rows_store(&rows, q, position, err);
 	if (rc == 0)
@@ -352,6 +355,35 @@ static int reconcile(struct rec_queue *q, struct err *err)
 
 /* ---- a step ---- */
 
+static bool is_at_the_end(const struct rec_queue *q, const struct ends *e)
+{
+	return !e->more || (q->past.ms > 0 && !stream_id_before(q->events, q->past));
+}
+
+/* Of a queue on which nobody else is any more: until its next worker comes. */
+static void leave(struct rec_queue *q)
+{
+	if (q->foreign || !q->rec->foreign_known)
+		return;
+	q->followed = false;
+	q->past = STREAM_ID_NONE;
+	records_forget_added(q);
+}
+
+/* What stood behind the position is lost in part. Where it was but the past of a queue on which nobody else is, its own workers have gone on. */
+static int step_over_gap(struct rec_queue *q, struct err *err)
+{
+	if (q->past.ms > 0) {
+		q->events = q->past;
+		leave(q);
+		return 0;
+	}
+	int rc = reconcile(q, err);
+	if (rc == 0)
+		q->events = STREAM_ID_NONE;
+	return rc < 0 ? rc : rc == 0;
+}
+
 /* Reads some events of the queue; positive when there are more. They are read before what the outbox has is written, so whatever our own scripts
  * have to say of the ends among them is in PostgreSQL by the time that these are looked at. */
 static int follow(struct rec_queue *q, struct err *err)
@@ -362,12 +394,8 @@ static int follow(struct rec_queue *q, struct err *err)
 
 	arena_reset(&q->rec->events_arena);
 	rc = read_events(&e, &gap, err);
-	if (rc == 0 && gap) {
-		rc = reconcile(q, err);
-		if (rc == 0)
-			q->events = STREAM_ID_NONE;
-		return rc < 0 ? rc : rc == 0;
-	}
+	if (rc == 0 && gap)
+		return step_over_gap(q, err);
 	if (rc == 0 && e.n > 0)
 		rc = records_drain_all(&q->ends, err);
 	if (rc == 0 && e.n > 0)
@@ -377,7 +405,9 @@ static int follow(struct rec_queue *q, struct err *err)
 	if (rc < 0)
 		return rc;
 	q->events = e.last;
-	return e.more;
+	if (is_at_the_end(q, &e))
+		leave(q);
+	return q->followed && e.more;
 }
 
 int records_follow(struct records *rec, struct err *err)
@@ -385,15 +415,10 @@ int records_follow(struct records *rec, struct err *err)
 	int more = 0;
 
 	for (size_t i = 0; i < rec->n_queues; i++) {
-		struct rec_queue *q = &rec->queues[i];
-		int rc = q->followed ? follow(q, err) : 0;
+		int rc = rec->queues[i].followed ? follow(&rec->queues[i], err) : 0;
 		if (rc < 0)
 			return rc;
 		more = more || rc > 0;
-		if (q->followed && rc == 0 && !q->foreign && rec->foreign_known) {
-			q->followed = false;
-			records_forget_added(q);
-		}
 	}
 	return more;
 }

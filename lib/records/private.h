@@ -28,6 +28,11 @@ struct stream_id {
 };
 #define STREAM_ID_NONE ((struct stream_id){0, 0})
 
+static inline bool stream_id_before(struct stream_id a, struct stream_id b)
+{
+	return a.ms != b.ms ? a.ms < b.ms : a.seq < b.seq;
+}
+
 /* A stream whose entries wait to be written. */
 struct rec_stream {
 	/* set before start */
@@ -52,8 +57,8 @@ struct rec_queue {
 	struct rec_stream ends, adds; /* the outbox, and what stands beside it */
 	bool followed;            /* its events are being read */
 	bool foreign;             /* another program's worker was there when it was last looked for one */
-	struct stream_id events;  /* read to here; NONE: there were none, or */
-	bool events_known;        /* false: not known yet */
+	struct stream_id events;  /* read to here; NONE: not at all */
+	struct stream_id past;    /* they are read up to here only, since nobody else is there; NONE: as far as they go */
 	struct stream_id saved;   /* as PostgreSQL has it */
 	struct table added;       /* struct rec_added by job id: adds that were read among the events */
 };
@@ -141,5 +146,7 @@ void records_forget_added(struct rec_queue *q);
 /* expire.c */
 /* Makes the partitions to come and drops the records whose time is over. */
 int records_expire(struct records *rec, struct err *err) MUST_CHECK;
+/* A record of what was last heard of then would be dropped at once: it is not written (again) when it comes late. */
+bool records_is_over(const struct rec_queue *q, int64_t at_ms);
 
 #endif

@@ -2,12 +2,15 @@
 
 #include "lib/pg/pgtext.h"
 
+#define SAME_END_MS 5000  /* as in sluice.record_is_newer */
 #define SAME_JOB_MS 60000 /* a job's timestamp is its client's, the event of its add has Redis' time */
 
 static const struct pg_stmt LOOK_UP = {"records_look_up",
-				       "SELECT DISTINCT ON (job_id) job_id, created_ms, state FROM sluice.records"
-				       " WHERE prefix = $1 AND queue = $2 AND job_id = ANY($3::text[]) ORDER BY job_id, created_ms DESC",
-				       3};
+				       "SELECT t.n, r.created_ms, r.state, r.partial, r.at_ms"
+				       " FROM unnest($3::text[], $4::bigint[]) WITH ORDINALITY AS t (id, until_ms, n),"
+				       " LATERAL (SELECT created_ms, state, partial, at_ms FROM sluice.records WHERE prefix = $1 AND queue = $2 AND job_id = t.id"
+				       " AND created_ms <= t.until_ms ORDER BY created_ms DESC LIMIT 1) AS r",
+				       4};
 static const struct pg_stmt SAVE = {"records_cursor",
 				    "INSERT INTO sluice.record_cursors (prefix, queue, stream_id, read_ms) VALUES ($1, $2, $3, $4)"
 				    " ON CONFLICT (prefix, queue) DO UPDATE SET stream_id = excluded.stream_id, read_ms = excluded.read_ms",
@@ -22,37 +25,64 @@ static bool can_be_looked_up(struct str id)
 
 static int look_up(struct rec_queue *q, const struct record_trace *traces, size_t n, struct pg_rows **rows, struct err *err)
 {
-	struct pgarray ids = PGARRAY_INIT;
+	struct pgarray ids = PGARRAY_INIT, until = PGARRAY_INIT;
 	int rc = ERR_NOMEM;
 
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < n; i++) {
 		pgarray_text(&ids, can_be_looked_up(traces[i].id) ? traces[i].id : STR(""));
+		pgarray_int(&until, traces[i].at_ms + SAME_JOB_MS);
+	}
 	pgarray_end(&ids);
-	const struct pg_value values[] = {pg_text(q->rec->o.prefix), pg_text(q->queue->name), pg_text(buf_str(&ids.out))};
+	pgarray_end(&until);
+	const struct pg_value values[] = {pg_text(q->rec->o.prefix), pg_text(q->queue->name), pg_text(buf_str(&ids.out)), pg_text(buf_str(&until.out))};
 	const struct pg_call call = {&LOOK_UP, values};
-	if (!ids.out.failed)
+	if (!ids.out.failed && !until.out.failed)
 		rc = pglink_run(q->rec->link, &call, 1, records_pg_deadline(q->rec), rows, err);
 	pgarray_release(&ids);
+	pgarray_release(&until);
 	return rc;
 }
 
-/* A record of the id is that of this job, unless an add was seen that is later. */
-static void recognize(struct record_trace *t, int64_t created_ms, bool pending)
+struct found {
+	int64_t place, created_ms, at_ms;
+	struct str state;
+	bool partial;
+};
+
+static bool read_found(struct found *f, const struct pg_rows *rows, int r)
 {
-	if (t->created_ms == 0 || pending || created_ms >= t->created_ms - SAME_JOB_MS)
-		t->created_ms = created_ms;
+	f->state = pg_at(rows, r, 2);
+	f->partial = pg_bool_at(rows, r, 3);
+	return pg_int_at(rows, r, 0, &f->place) && pg_int_at(rows, r, 1, &f->created_ms) && pg_int_at(rows, r, 4, &f->at_ms);
 }
 
+/* The last record of the id before the end is that of this job, unless an add was seen that is later. */
+static bool is_of(const struct record_trace *t, const struct found *f)
+{
+	return t->created_ms == 0 || str_is(f->state, "pending") || f->created_ms >= t->created_ms - SAME_JOB_MS;
+}
+
+/* Who ended the job has written its record: an event of that says nothing more, nor does one of the job's removal since. */
+static bool is_told(const struct record_trace *t, const struct found *f)
+{
+	bool ended = str_is(f->state, "completed") || str_is(f->state, "failed");
+
+	return ended && !f->partial && (t->state == BQ_STATE_UNKNOWN || t->at_ms < f->at_ms + SAME_END_MS);
+}
+
+/* What has been told already loses its id. */
 static void recognize_all(struct record_trace *traces, size_t n, const struct pg_rows *rows)
 {
 	for (int r = 0; r < pg_rows_count(rows); r++) {
-		struct str id = pg_at(rows, r, 0);
-		int64_t created_ms;
-		if (!pg_int_at(rows, r, 1, &created_ms))
+		struct found f;
+		if (!read_found(&f, rows, r) || f.place < 1 || (size_t)f.place > n)
 			continue;
-		for (size_t i = 0; i < n; i++)
-			if (str_eq(traces[i].id, id))
-				recognize(&traces[i], created_ms, str_is(pg_at(rows, r, 2), "pending"));
+		struct record_trace *t = &traces[f.place - 1];
+		if (!is_of(t, &f))
+			continue;
+		t->created_ms = f.created_ms;
+		if (is_told(t, &f))
+			t->id = STR_NONE;
 	}
 }
 
@@ -66,6 +96,8 @@ int trace_rows_add(struct trace_rows *rows, struct rec_queue *q, struct record_t
 	recognize_all(traces, n, found);
 	pg_rows_free(found);
 	for (size_t i = 0; rc == 0 && i < n; i++) {
+		if (!traces[i].id.p || records_is_over(q, traces[i].at_ms))
+			continue;
 		if (traces[i].created_ms == 0)
 			traces[i].created_ms = traces[i].at_ms;
 		rc = record_row_trace(&rows->items[rows->n], &traces[i], &q->policy, &q->rec->events_arena);

@@ -10,7 +10,8 @@ struct trace_rows {
 	size_t n;
 };
 
-/* Adds a row for each trace. Which job it is of, when its id has come more than once, is asked of PostgreSQL; a created_ms that is 0 is filled in. */
+/* Adds a row for each trace but of those ends that have their record already. Which job it is of, when its id has come more than once, is asked of
+ * PostgreSQL; a created_ms that is 0 is filled in. */
 int trace_rows_add(struct trace_rows *rows, struct rec_queue *q, struct record_trace *traces, size_t n, struct err *err) MUST_CHECK;
 /* Writes them, and with them how far the events have been read (NONE: that stays). */
 int trace_rows_store(const struct trace_rows *rows, struct rec_queue *q, struct stream_id position, struct err *err) MUST_CHECK;

@@ -118,7 +118,9 @@ static bool run_once(struct records *rec, int64_t until_mono_ms)
 	struct err err = {0};
 	int rc = 0;
 
-	rec->n_queues = rec->n_admitted;
+	size_t admitted = rec->n_admitted;
+	rec->cursors_loaded = rec->cursors_loaded && admitted == rec->n_queues;
+	rec->n_queues = admitted;
 	if (is_due(&rec->look_mono_ms, LOOK_MS))
 		rc = records_look(rec, &err);
 	if (rc == 0)

@@ -7,10 +7,11 @@ import { declare, eventually, startPostgres, startRedis, startSluice } from './h
 const NOTE = { userId: 'u1', type: 'email', subject: 's', message: 'm' };
 
 describe('records', () => {
-  let pg, redis, sluice, operator, producer, worker;
+  let pg, redis, sluice, operator, producer, worker, early;
 
   before(async () => {
     [pg, redis] = await Promise.all([startPostgres(), startRedis()]);
+    early = await workedOnAlone('early');
     sluice = await startSluice({
       env: {
         REDIS_URL: redis.url, SLUICE_RECORDS: 'on', DATABASE_URL: pg.url, SLUICE_NOTIFY_DRY_RUN: '1', SLUICE_RECORDS_MAX_BYTES: '4096',
@@ -18,6 +19,7 @@ describe('records', () => {
           { name: 'elsewhere', processor: 'none', attempts: 2, removeOnComplete: true, removeOnFail: true },
           { name: 'secretive', processor: 'none', removeOnComplete: true, record: { data: ['kept'], result: false, days: 3 } },
           { name: 'drained', processor: 'none' },
+          { name: 'early', processor: 'none' },
           { name: 'unrecorded', processor: 'none', removeOnComplete: true, record: false },
         ),
       },
@@ -33,6 +35,18 @@ describe('records', () => {
     await redis.stop();
     await pg.stop();
   });
+
+  // Jobs of a BullMQ client that a worker of its own has ended, and then gone, while nobody else was there: one that left nothing, one that stays.
+  async function workedOnAlone(name) {
+    const queue = new Queue(name, { connection: redis.connect() });
+    const foreign = new Worker(name, async (job) => ({ did: job.data.n }), { connection: redis.connect() });
+    foreign.on('error', () => {});
+    const jobs = await Promise.all([true, false].map((removeOnComplete, n) => queue.add('alone', { n }, { removeOnComplete })));
+    for (const [i, state] of ['unknown', 'completed'].entries()) await eventually(async () => (await queue.getJobState(jobs[i].id)) === state, { timeout: 30_000, what: `${state} ${i}` });
+    await foreign.close();
+    await queue.close();
+    return jobs;
+  }
 
   async function add(queue, data, opts = {}) {
     const { status, json, text } = await operator.post(`/api/queues/${queue}/jobs`, { name: 'job', data, opts });
@@ -261,6 +275,14 @@ describe('records', () => {
     assert.equal(count, ids);
     assert.ok(count >= 10_000);
     assert.equal(wrong, 0);
+  });
+
+  test('what others had ended before any gateway looked at the queue is recorded from its events', async () => {
+    for (const job of early) await recorded('early', job.id, 'completed');
+    const [gone, stays] = early.map((job) => record('early', job.id, 'name', 'data', 'returnvalue', 'partial'));
+    assert.deepEqual(gone, { name: 'alone', data: null, returnvalue: '{"did":0}', partial: true });
+    assert.deepEqual(stays, { name: 'alone', data: '{"n":1}', returnvalue: '{"did":1}', partial: false });
+    assert.match((await sluice.client.get('/metrics')).text, /^sluice_records_gap_total\{queue="early"\} 0$/m);
   });
 
   describe('by workers of other programs', () => {
