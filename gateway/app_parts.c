@@ -7,6 +7,7 @@
 #include "gateway/login_codes.h"
 #include "gateway/observe.h"
 #include "gateway/realtime/lessees.h"
+#include "gateway/realtime/view.h"
 #include "gateway/settings.h"
 #include "gateway/ui/ui.h"
 #include "gateway/tasks.h"
@@ -148,6 +149,17 @@ static int hub_make(struct app *a, struct err *err)
 static void hub_unmake(struct app *a)
 {
 	hub_free(a->services.hub);
+}
+
+static int views_make(struct app *a, struct err *err)
+{
+	a->services.views = views_new(a->services.hub, err);
+	return a->services.views ? 0 : ERR_NOMEM;
+}
+
+static void views_unmake(struct app *a)
+{
+	views_free(a->services.views);
 }
 
 static int hub_begin(struct app *a, struct err *err)
@@ -414,6 +426,7 @@ const struct app_part APP_PARTS[] = {
 	{"records", app_records_make, app_records_unmake},
 	{"counts", counts_make, counts_unmake},
 	{"events", hub_make, hub_unmake},
+	{"views", views_make, views_unmake},
 	{"leases", leases_make, leases_unmake},
 	{"lessees", lessees_make, lessees_unmake},
 	{"runtime", runtime_make, runtime_unmake},

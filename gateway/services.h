@@ -17,6 +17,7 @@ struct declarations;
 struct docstore;
 struct hub;
 struct lease_hub;
+struct views;
 struct lessees;
 struct log;
 struct login_codes;
@@ -40,6 +41,7 @@ struct services {
 	struct docstore *documents;
 	struct counts *counts;         /* of declared queues */
 	struct hub *hub;               /* waits for jobs' events */
+	struct views *views;           /* what those who listen to them hear in common */
 	struct lease_hub *leases;      /* waits for jobs, on behalf of workers */
 	struct lessees *lessees;       /* who asked for jobs over HTTP lately */
 	struct watch *watch;           /* how all queues stand */

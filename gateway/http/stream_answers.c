@@ -109,7 +109,7 @@ void response_websocket(struct request *r, struct response *res, const struct st
 	if (may_upgrade(r)) {
 		res->status = STATUS_SWITCHING;
 		if (adopt(r, res, feed, ANSWER_UPGRADED))
-			r->x_->stream->websocket = r->x_->conn;
+			r->x_->stream->websocket = true;
 		return;
 	}
 	feed->end(feed->arg, NULL);
@@ -155,7 +155,7 @@ static int on_message(struct mg_connection *conn, int bits, char *data, size_t n
 	return opcode != MG_WEBSOCKET_OPCODE_CONNECTION_CLOSE;
 }
 
-/* The last that civetweb says before it closes the connection. Then it holds a lock that writing needs, too: so the stream ends here. */
+/* The last that civetweb says before it closes the connection. */
 static void on_end(const struct mg_connection *conn, void *arg UNUSED)
 {
 	struct worker *w = mg_get_thread_pointer(conn);

@@ -1,4 +1,4 @@
-/* What a stream is to its two threads. Private to streams.c, stream_writing.c and stream_answers.c. */
+/* What a stream is to its two threads. Private to streams.c and stream_*.c. */
 #ifndef SLUICE_GATEWAY_HTTP_STREAM_STATE_H
 #define SLUICE_GATEWAY_HTTP_STREAM_STATE_H
 
@@ -8,19 +8,24 @@
 
 #define PONG_MAX 125 /* RFC 6455 5.5 */
 #define STREAM_FAREWELL_SIZE 96
+#define STREAM_PIECE_BYTES ((size_t)64 << 10)
+#define STREAM_BUFFER_KEPT ((size_t)8 << 10) /* of a buffer that is empty */
 
 struct stream {
 	/* set before it joins; joined itself is its connection's thread's */
 	struct streams *all;
 	int fd;
-	struct mg_connection *websocket; /* NULL: events over HTTP */
+	bool websocket;              /* else events over HTTP */
 	struct stream_feed feed;
 	int64_t expires_wall_ms;
 	bool joined;
 	struct parker over;         /* open: the streams' thread knows it no more */
 	/* protected by mu */
-	struct buf out;             /* said, not yet fetched by the streams' thread */
-	size_t pending;             /* bytes said that the socket has not taken */
+	struct buf out;             /* said to it alone, not yet fetched by the streams' thread */
+	uint64_t out_behind;        /* goes out when the channel has been told up to here */
+	size_t pending;             /* bytes said to it alone that the socket has not taken */
+	struct stream_seat *seat;   /* NULL: it follows no channel */
+	bool turn;                  /* what the channel has for it may go out */
 	enum stream_end end;
 	bool dirty;                 /* among `dirty` */
 	char pong[PONG_MAX];        /* what the last ping brought */
@@ -38,6 +43,24 @@ struct stream {
 	struct stream *next_work;
 };
 
+/* Of what was said the log has the end, as far as somebody has yet to take it. */
+struct stream_channel {
+	/* set when it is made */
+	struct streams *all;
+	bool messages;
+	/* protected by mu */
+	struct buf log;
+	uint64_t begin;             /* where the log begins, in all that was said */
+	struct stream_seat *first, *last; /* who had their turn goes to the end */
+	enum stream_end end;
+	bool awaits_round;          /* among `channels` */
+	bool in_round;
+	unsigned round;
+	uint64_t round_end;         /* what had been said when the last round began, at round_ms */
+	int64_t round_ms;
+	struct stream_channel *next;
+};
+
 struct streams {
 	/* set before start */
 	int wake_fd, poll_fd;
@@ -46,13 +69,15 @@ struct streams {
 	/* protected by mu */
 	struct lock mu;
 	struct stream *dirty;       /* have something new for the streams' thread */
-	size_t pending;             /* of all */
+	struct stream_channel *channels; /* that have something to tell, at once or when it has gathered */
+	size_t pending;             /* of all, and the logs of the channels */
 	bool draining, stopping;
 	_Atomic int count;
 	/* the streams' thread's */
 	bool drained;               /* all have been told */
 	struct stream *first;
-	struct stream *work;        /* to be looked at in this round */
+	struct stream *work;        /* to be looked at next */
+	char piece[STREAM_PIECE_BYTES]; /* of a channel's log, on its way out */
 	int64_t ticked_ms;
 };
 
@@ -62,17 +87,31 @@ const char *stream_end_word(enum stream_end why);
 void stream_wake(struct stream *s);
 /* From here on the streams' thread knows it. The connection's thread. */
 void stream_join(struct stream *s);
+/* It is to be looked at. The streams' thread. */
+void stream_add_work(struct stream *s);
 
-/* ---- stream_writing.c: the streams' thread ---- */
+/* ---- stream_words.c: what goes out; mu is held ---- */
 
-/* Sends `left` bytes at `at`, as much as the socket takes: 0 when it took all, 1 when not, or ERR_IO. *taken is how much it took. */
-int stream_write(struct stream *s, const char *at, size_t left, size_t *taken) MUST_CHECK;
-/* Answers the client's last ping, when one has come. */
-void stream_write_pong(struct stream *s);
-/* Is anybody there? */
-void stream_write_ping(struct stream *s);
-/* The last word but one, as a text; and the close of a WebSocket. */
-struct str stream_farewell(const struct stream *s, enum stream_end why, char room[STREAM_FAREWELL_SIZE]);
-void stream_write_close(struct stream *s, enum stream_end why);
+/* Text as it is, or line by line as messages of a WebSocket. */
+void stream_add_text(struct buf *out, bool messages, struct str text);
+/* Of WebSockets only: the answer to the client's last ping, when one has come; is anybody there? */
+void stream_add_pong(struct stream *s, struct buf *out);
+void stream_add_ping(const struct stream *s, struct buf *out);
+/* The last word, with its reason, and the close of a WebSocket; its close alone. */
+void stream_add_farewell(const struct stream *s, struct buf *out, enum stream_end why);
+void stream_add_close(const struct stream *s, struct buf *out, enum stream_end why);
+
+/* ---- stream_channel.c; mu is held ---- */
+
+/* More than this many bytes are not kept for whoever does not take them. */
+size_t stream_keeps(const struct streams *all);
+/* How much was said to the channel so far. */
+uint64_t stream_channel_said(const struct stream_channel *c);
+/* What the stream is to be told next of it, at most up to there, in its streams' `piece`. */
+struct str stream_channel_piece(const struct stream *s, uint64_t up_to);
+/* It took n bytes of that. */
+void stream_channel_took(struct stream *s, size_t n);
+/* The streams' thread; takes mu itself. Gives some of those whose turn it is to be told something new their work. When to come again: ms, at most so many. */
+int stream_channels_turn(struct streams *all, int64_t now, int most_ms);
 
 #endif

@@ -2,19 +2,19 @@
 #include <netinet/tcp.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "gateway/http/stream_state.h"
+#include "gateway/http/wire.h"
 #include "lib/base/clock.h"
 
 #define TICK_MS 1000
 #define EVENTS_AT_ONCE 64
 #define SEND_BUFFER_BYTES (128 << 10) /* the kernel's part of what a slow client costs */
-#define ALL_PENDING_MAX ((size_t)32 << 20)
-#define FAIR_PENDING ((size_t)64 << 10) /* beyond ALL_PENDING_MAX those that have more than this end */
+#define NICE 5 /* whoever waits for an answer goes before */
 #define ROOM_BYTES ((size_t)64 << 10)   /* less than this is little */
-#define BUFFER_KEPT_BYTES ((size_t)8 << 10)
 
 static const char *const END_WORDS[STREAM_END_COUNT] = {
 #define X(id, word) [STREAM_##id] = word,
@@ -50,30 +50,33 @@ static void begin_end(struct stream *s, enum stream_end why)
 	stream_wake(s);
 }
 
-static bool is_too_slow(const struct stream *s, size_t more)
+/* Something was added to what there is for it alone, which was `before` bytes long. */
+static void note_said(struct stream *s, size_t before)
 {
-	return s->pending + more > STREAM_PENDING_MAX || (s->all->pending > ALL_PENDING_MAX && s->pending > FAIR_PENDING);
-}
+	size_t more = s->out.n - before;
 
-static void say(struct stream *s, struct str text)
-{
-	buf_adds(&s->out, text);
 	if (s->out.failed) {
 		begin_end(s, STREAM_SLOW);
 		return;
 	}
-	s->pending += text.n;
-	s->all->pending += text.n;
+	if (more == 0)
+		return;
+	s->out_behind = s->seat ? stream_channel_said(s->seat->channel) : 0;
+	s->pending += more;
+	s->all->pending += more;
 	stream_wake(s);
 }
 
 void stream_say(struct stream *s, struct str text)
 {
 	lock_take(&s->all->mu);
-	if (s->end == STREAM_GOES_ON && is_too_slow(s, text.n))
+	size_t before = s->out.n;
+	if (s->end == STREAM_GOES_ON && s->pending + text.n > stream_keeps(s->all))
 		begin_end(s, STREAM_SLOW);
-	if (s->end == STREAM_GOES_ON)
-		say(s, text);
+	if (s->end == STREAM_GOES_ON) {
+		stream_add_text(&s->out, s->websocket, text);
+		note_said(s, before);
+	}
 	lock_give(&s->all->mu);
 }
 
@@ -96,13 +99,13 @@ void stream_end(struct stream *s, enum stream_end why)
 
 /* ---- the streams' thread ------------------------------------------------------------------------------------------------------ */
 
-static void add_work(struct streams *all, struct stream *s)
+void stream_add_work(struct stream *s)
 {
 	if (s->working)
 		return;
 	s->working = true;
-	s->next_work = all->work;
-	all->work = s;
+	s->next_work = s->all->work;
+	s->all->work = s;
 }
 
 static void poll_for(struct stream *s, int operation, bool room)
@@ -134,30 +137,70 @@ static void unlink_stream(struct stream *s)
 	poll_for(s, EPOLL_CTL_DEL, false);
 }
 
-/* What was said while the last piece was being sent. */
+/* Swaps what was said to it alone with what has been sent of that. mu is held. */
 static void fetch(struct stream *s)
 {
 	struct buf empty = s->sending;
-	if (s->sent < s->sending.n)
-		return;
-	if (empty.cap > BUFFER_KEPT_BYTES)
+	if (empty.cap > STREAM_BUFFER_KEPT)
 		buf_release(&empty);
 	buf_clear(&empty);
-	lock_take(&s->all->mu);
 	s->sending = s->out;
 	s->out = empty;
-	lock_give(&s->all->mu);
 	s->sent = 0;
 }
 
-static void note_sent(struct stream *s, size_t n, int64_t now)
+static struct str sending(const struct stream *s)
 {
-	s->sent += n;
+	return (struct str){buf_str(&s->sending).p + s->sent, s->sending.n - s->sent};
+}
+
+/* What the channel has for it, up to what was said to it alone meanwhile. mu is held. */
+static struct str next_of_channel(struct stream *s)
+{
+	struct stream_seat *seat = s->seat;
+	uint64_t up_to = s->out.n ? s->out_behind : seat ? stream_channel_said(seat->channel) : 0;
+	if (!seat || (!s->turn && !s->out.n))
+		return STR_NONE;
+	if (seat->lost) {
+		begin_end(s, STREAM_SLOW);
+		return STR_NONE;
+	}
+	if (seat->at < up_to)
+		return stream_channel_piece(s, up_to);
+	s->turn = s->turn && s->out.n;
+	return STR_NONE;
+}
+
+/* What it is to be told next: the rest of what is being sent; of the channel; what was said to it alone. .n 0: nothing. */
+static struct str next_piece(struct stream *s, bool *of_channel)
+{
+	*of_channel = false;
+	if (s->sent < s->sending.n)
+		return sending(s);
+	lock_take(&s->all->mu);
+	struct str piece = next_of_channel(s);
+	*of_channel = piece.n > 0;
+	if (!piece.n && s->end != STREAM_SLOW) {
+		fetch(s);
+		piece = sending(s);
+	}
+	lock_give(&s->all->mu);
+	return piece;
+}
+
+static void note_sent(struct stream *s, size_t n, bool of_channel, int64_t now)
+{
 	s->quiet_ms = now;
 	s->stalled_ms = now;
+	if (!of_channel)
+		s->sent += n;
 	lock_take(&s->all->mu);
-	s->pending -= n;
-	s->all->pending -= n;
+	if (of_channel) {
+		stream_channel_took(s, n);
+	} else {
+		s->pending -= n;
+		s->all->pending -= n;
+	}
 	if (s->pending <= ROOM_BYTES)
 		cond_signal(&s->room);
 	lock_give(&s->all->mu);
@@ -166,42 +209,36 @@ static void note_sent(struct stream *s, size_t n, int64_t now)
 /* Sends what the socket takes. */
 static void push(struct stream *s, int64_t now)
 {
-	for (;;) {
-		fetch(s);
-		size_t left = s->sending.n - s->sent, taken = 0;
-		s->full = false;
-		if (left == 0)
-			return;
-		int rc = stream_write(s, s->sending.p + s->sent, left, &taken);
+	bool of_channel;
+	struct str piece;
+	s->full = false;
+	while (!s->full && !s->gone && (piece = next_piece(s, &of_channel)).n) {
+		struct iovec part = {(void *)(uintptr_t)piece.p, piece.n}, *rest = &part;
+		int parts = 1, rc = wire_push(s->fd, &rest, &parts);
+		size_t taken = rc < 0 ? 0 : rc ? piece.n - part.iov_len : piece.n;
 		if (taken)
-			note_sent(s, taken, now);
+			note_sent(s, taken, of_channel, now);
 		s->full = rc > 0;
-		if (rc < 0)
-			s->gone = true;
-		if (rc)
-			return;
+		s->gone = rc < 0;
 	}
 }
 
-/* Whoever does not take it at once has enough of the others still to read. */
+/* The last words. Whoever does not take them at once has enough of the others still to read. */
 static void say_farewell(struct stream *s, enum stream_end why, int64_t now)
 {
-	char room[STREAM_FAREWELL_SIZE];
 	lock_take(&s->all->mu);
-	say(s, stream_farewell(s, why, room));
+	size_t before = s->out.n;
+	(why == STREAM_LEFT ? stream_add_close : stream_add_farewell)(s, &s->out, why);
+	note_said(s, before);
 	lock_give(&s->all->mu);
 	push(s, now);
-	if (s->websocket && !s->full && !s->gone)
-		stream_write_close(s, why);
 }
 
 static void finish(struct stream *s, enum stream_end why, int64_t now)
 {
 	struct str reason[] = {str_from(END_WORDS[why])};
-	if (why != STREAM_GONE && why != STREAM_SLOW && why != STREAM_LEFT)
+	if (why != STREAM_GONE && why != STREAM_SLOW)
 		say_farewell(s, why, now);
-	else if (why == STREAM_LEFT && !s->gone)
-		stream_write_close(s, why);
 	unlink_stream(s);
 	if (why == STREAM_SLOW || s->websocket) /* civetweb reads on until it hears the end */
 		shutdown(s->fd, SHUT_RDWR);
@@ -213,6 +250,8 @@ static void finish(struct stream *s, enum stream_end why, int64_t now)
 			at = &(*at)->next_dirty;
 		*at = s->next_dirty;
 	}
+	if (s->seat)
+		s->seat->stream = NULL;
 	s->all->pending -= s->pending;
 	lock_give(&s->all->mu);
 	atomic_fetch_sub(&s->all->count, 1);
@@ -230,9 +269,25 @@ static enum stream_end why_over(struct stream *s, int64_t now)
 		begin_end(s, STREAM_EXPIRED);
 	else if (s->all->draining)
 		begin_end(s, STREAM_DRAINING);
+	else if (s->seat && s->seat->channel->end != STREAM_GOES_ON && !s->full)
+		begin_end(s, s->seat->channel->end);
 	enum stream_end why = s->end;
 	lock_give(&s->all->mu);
 	return why;
+}
+
+/* What a WebSocket is to be told besides. */
+static void add_frames(struct stream *s, bool ping)
+{
+	if (!s->websocket)
+		return;
+	lock_take(&s->all->mu);
+	size_t before = s->out.n;
+	stream_add_pong(s, &s->out);
+	if (ping)
+		stream_add_ping(s, &s->out);
+	note_said(s, before);
+	lock_give(&s->all->mu);
 }
 
 static void look_at(struct stream *s, int64_t now)
@@ -242,10 +297,11 @@ static void look_at(struct stream *s, int64_t now)
 		link_stream(s);
 	if (now - s->quiet_ms >= STREAM_IDLE_MS && !s->full) {
 		s->quiet_ms = now;
-		stream_write_ping(s);
+		add_frames(s, true);
 		s->feed.idle(s->feed.arg, s);
+	} else {
+		add_frames(s, false);
 	}
-	stream_write_pong(s);
 	push(s, now);
 	enum stream_end why = why_over(s, now);
 	if (why != STREAM_GOES_ON)
@@ -259,7 +315,7 @@ static bool take_dirty(struct streams *all)
 	lock_take(&all->mu);
 	for (struct stream *s = all->dirty; s; s = s->next_dirty) {
 		s->dirty = false;
-		add_work(all, s);
+		stream_add_work(s);
 	}
 	all->dirty = NULL;
 	bool stopping = all->stopping, draining = all->draining;
@@ -281,7 +337,7 @@ static void take_events(struct streams *all, const struct epoll_event *events, i
 		}
 		if (events[i].events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
 			s->gone = true;
-		add_work(all, s);
+		stream_add_work(s);
 	}
 }
 
@@ -291,23 +347,25 @@ static void take_all(struct streams *all, int64_t now)
 		return;
 	all->ticked_ms = now;
 	for (struct stream *s = all->first; s; s = s->next)
-		add_work(all, s);
+		stream_add_work(s);
 }
 
 static void run(void *arg)
 {
 	struct streams *all = arg;
 	struct epoll_event events[EVENTS_AT_ONCE];
+	(void)setpriority(PRIO_PROCESS, (id_t)gettid(), NICE);
 	do {
 		int64_t now = clock_mono_ms();
 		take_all(all, now);
+		int rest_ms = stream_channels_turn(all, now, TICK_MS);
 		for (struct stream *s = all->work, *next; s; s = next) {
 			next = s->next_work;
 			s->working = false;
 			look_at(s, now);
 		}
 		all->work = NULL;
-		int n = epoll_wait(all->poll_fd, events, EVENTS_AT_ONCE, TICK_MS);
+		int n = epoll_wait(all->poll_fd, events, EVENTS_AT_ONCE, rest_ms);
 		take_events(all, events, n);
 	} while (take_dirty(all));
 }

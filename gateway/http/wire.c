@@ -287,12 +287,6 @@ void wire_stop_listening(int fd)
 	shutdown(fd, SHUT_RD);
 }
 
-bool wire_has_room(int fd)
-{
-	struct pollfd p = {.fd = fd, .events = POLLOUT};
-	return poll(&p, 1, 0) > 0 && (p.revents & POLLOUT);
-}
-
 bool wire_peer_gone(int fd)
 {
 	struct pollfd p = {.fd = fd, .events = POLLRDHUP};

@@ -65,9 +65,6 @@ void wire_shut_connections(unsigned port);
 /* Stops listening, after what waits to be accepted has been. The descriptor stays open. Any thread. */
 void wire_stop_listening(int fd);
 
-/* Does the socket take a third of its buffer at once? Any thread. */
-bool wire_has_room(int fd);
-
 /* Has the peer gone away? */
 bool wire_peer_gone(int fd);
 

@@ -4,8 +4,8 @@
 #include "lib/base/clock.h"
 
 #define READ_COUNT 1000 /* entries of one stream in one reply */
-#define STRETCH 4000    /* events that are told to listeners before others get the lock: some ms */
-#define BREATH_MS 1
+#define STRETCH_BYTES ((size_t)256 << 10) /* of text for listeners, then others get the lock, and the streams' thread the processor: some ms */
+#define BREATH_MS 4
 
 struct hub *hub_new(struct bq *bq, const struct raddr *redis, struct log *log, struct err *err)
 {
@@ -129,7 +129,7 @@ static void wake_waiters(struct hub_stream *s, const struct event *e)
 		}
 }
 
-/* How many listeners were told. */
+/* How much there was to tell to those who listen, in bytes. */
 static size_t use_entry(struct hub *h, struct hub_stream *s, const redisReply *entry)
 {
 	struct event e;
@@ -141,7 +141,7 @@ static size_t use_entry(struct hub *h, struct hub_stream *s, const redisReply *e
 	wake_waiters(s, &e);
 	if (!s->places || !event_read(&h->reader, s->queue, entry, &e))
 		return 0;
-	for (struct hub_place *p = s->places; p; p = p->next, told++)
+	for (struct hub_place *p = s->places; p; p = p->next, told += e.json.n)
 		p->listener->event(p->listener->arg, p->index, &e);
 	return told;
 }
@@ -171,7 +171,7 @@ static void use_doubts(struct hub *h, const struct rreplies *replies)
 /* mu is held, and given back for a moment when much has been told. */
 static void breathe(struct hub *h, size_t *told)
 {
-	if (*told < STRETCH)
+	if (*told < STRETCH_BYTES)
 		return;
 	*told = 0;
 	lock_give(&h->mu);

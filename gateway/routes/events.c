@@ -119,12 +119,12 @@ static bool sees_all(const struct request *r)
 /* Is it the caller's job? Asked behind joining, so that nothing is missed and nothing of another job of that id is told. */
 static int check_own(struct request *r, struct feed *f, struct err *err)
 {
-	const struct bq_queue *q = f->o.queues[0];
+	const struct bq_queue *q = f->o.wish.queues[0];
 	struct bq_job job;
 
-	int rc = bq_status(f->o.bq, q, f->o.job_id, false, r->arena, &job, r->deadline_mono_ms, err);
+	int rc = bq_status(f->o.bq, q, f->o.wish.job_id, false, r->arena, &job, r->deadline_mono_ms, err);
 	if (rc == 0 && !may_see(r, &job))
-		rc = no_such_job(q, f->o.job_id, err);
+		rc = no_such_job(q, f->o.wish.job_id, err);
 	return rc;
 }
 
@@ -138,12 +138,13 @@ static struct str last_id(const struct request *r)
 static int open_feed(struct request *r, struct response *res, const struct wish *w, bool messages, struct feed *f)
 {
 	const struct services *s = app_services(r->app);
-	struct feed_options o = {.hub = s->hub, .bq = s->bq, .queues = w->queues, .n = w->n, .job_id = w->job_id, .types = w->types,
-				 .messages = messages, .last_id = last_id(r), .one_life = !sees_all(r)};
+	struct feed_options o = {.views = s->views, .bq = s->bq, .last_id = last_id(r),
+				 .wish = {.queues = w->queues, .n = w->n, .job_id = w->job_id, .types = w->types,
+					  .messages = messages, .one_life = !sees_all(r)}};
 	struct err err = {0};
 
-	int rc = feed_open(f, &o, r->arena, r->deadline_mono_ms, &err);
-	if (rc == 0 && o.one_life) {
+	int rc = feed_open(f, &o, r, &err);
+	if (rc == 0 && o.wish.one_life) {
 		rc = check_own(r, f, &err);
 		if (rc < 0)
 			feed_close(f);

@@ -275,6 +275,23 @@ describe('many', () => {
     assert.ok(Number(/^sluice_http_streams (\d+)/m.exec(text)[1]) >= 300);
   });
 
+  test('a burst comes in few pieces, each event once; the first word of a quiet stream is not held back for it', async (t) => {
+    const listeners = await Promise.all(upTo(20).map((i) => listen(viewer, `/api/events?queue=${i % 2 ? 'mails' : 'mails,orders'}`)));
+    t.after(() => listeners.forEach((listener) => listener.close()));
+    for (const listener of listeners) await eventually(() => listener.lastId !== '', SLOW);
+    const pieces = listeners.map(() => 0);
+    listeners.forEach((listener, i) => listener.response.on('data', () => pieces[i]++));
+    const began = performance.now();
+    let n = 0;
+    for (; n < 200 || performance.now() - began < 1000; n++) await happen('mails', 1, n);
+    for (const listener of listeners) await all(listener, n);
+    const tenths = (performance.now() - began) / 100; // one piece each, and the first
+    for (const [i, listener] of listeners.entries()) {
+      assert.deepEqual(numbers(listener), upTo(n));
+      assert.ok(pieces[i] <= tenths + 5, `${pieces[i]} pieces in ${tenths.toFixed(1)} tenths of a second, of ${n} events`);
+    }
+  });
+
   test('who does not read is dropped, and the others hear everything', async (t) => {
     const good = await listen(viewer, '/api/events?queue=slow');
     t.after(() => good.close());
