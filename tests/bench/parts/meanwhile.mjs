@@ -127,7 +127,7 @@ export async function meanwhile(plan) {
 const eventReaders = async (redis) => (await redis.admin.client('LIST')).split('\n').filter((line) => line.includes('name=sluice:events')).length;
 
 async function startListeners({ url, as }, n) {
-  if (!n) return { end: () => ({ bytes: 0, ended: 0 }) };
+  if (!n) return { end: () => ({ bytes: 0, pieces: 0, ended: 0 }) };
   const child = new Child(process.execPath, [join(PEERS, 'listeners.mjs'), url, as({ roles: ['viewer'] }), String(n)], { env: cleanEnvironment() });
   await eventually(() => child.lines.includes('ready'), { timeout: 60_000, what: `${n} listeners` });
   return {
@@ -146,12 +146,12 @@ async function listened(stage, plan, n) {
   const sample = await beside(sluice, () => pause(plan.seconds * 1000));
   const micros = (pid, i) => ((cpuSeconds(pid) - before[i]) * 1e6) / sample.requests;
   const used = { serverMicros: micros(sluice.pid, 0), redisMicros: micros(stage.redis.pid, 1), readers: await eventReaders(stage.redis) };
-  const { bytes, ended } = await listeners.end();
+  const { bytes, pieces, ended } = await listeners.end();
   if (ended) throw new Error(`${ended} of ${n} listeners were cut off`);
-  return { ...sample, ...used, perSecond: PER_SECOND, bytesPerSecond: bytes / sample.seconds };
+  return { ...sample, ...used, perSecond: PER_SECOND, bytesPerSecond: bytes / sample.seconds, piecesPerSecond: n ? pieces / sample.seconds / n : 0 };
 }
 
-// [{listeners, readers, p50Ms, p99Ms, worstMs, serverMicros, redisMicros, bytesPerSecond}]; every listener hears of every job.
+// [{listeners, readers, p50Ms, p99Ms, worstMs, serverMicros, redisMicros, bytesPerSecond, piecesPerSecond (of each listener)}]; every listener hears of every job.
 export async function listening(plan) {
   const stage = await startStage({ env: { SLUICE_KEEP_ALIVE_TIMEOUT: '10m' } });
   const rows = [];
