@@ -7,9 +7,9 @@
  *     audit_stop(a);                                    hands over what there is, for a moment; while the multiplexer still runs
  *     audit_free(a);
  *
- * Lines gather while one call to Redis is under way and go with the next, as one entry of the stream "P:sluice:audit". From there one process at a
- * time takes them to sluice.audit. Lines of one subject about many jobs of a queue that were created (or completed) meanwhile are folded into one
- * with their number and ids.
+ * A line that comes alone goes to Redis at once; others gather for ten milliseconds, and while a call is under way, and go together, as one entry of
+ * the stream "P:sluice:audit". From there one process at a time takes them to sluice.audit. Lines of one subject about many jobs of a queue that
+ * were created (or completed) meanwhile are folded into one with their number and ids.
  *
  * While PostgreSQL is away the stream grows up to AUDIT_STREAM_MAX entries; while Redis is away up to AUDIT_GATHER_MAX bytes wait in this process.
  * What is lost beyond that, or with a process that is killed between a change and its line, is known by the numbers of the lines: the first line

@@ -219,7 +219,9 @@ static void make_command(const struct audit *a, const struct audit_batch *b, str
  * given up: the numbers of its lines are missing. */
 static bool prepare(struct audit *a, struct rcmd *cmd)
 {
-	if (a->sending)
+	int64_t now = clock_mono_ms();
+
+	if (a->sending || (now < a->next_mono_ms && !a->stopping))
 		return false;
 	if (a->leaving->lines == 0) {
 		struct audit_batch *empty = a->leaving;
@@ -233,7 +235,17 @@ static bool prepare(struct audit *a, struct rcmd *cmd)
 		return false;
 	make_command(a, a->leaving, cmd);
 	a->sending = true;
+	a->next_mono_ms = now + AUDIT_PACE_MS;
 	return true;
+}
+
+/* Under mu: what has gathered waits for its time. */
+static void let_wait(struct audit *a)
+{
+	if (a->waiting)
+		return;
+	a->waiting = true;
+	cond_signal(&a->due);
 }
 
 /* Not under mu: what fails at once is told of before this returns. */
@@ -271,9 +283,12 @@ static void on_sent(void *arg, int rc, const struct rreplies *replies, const str
 	if (rc == 0)
 		batch_clear(a->leaving);
 	a->sending = false;
-	a->woken = a->woken || rc == 0;
 	bool more = rc == 0 && prepare(a, &cmd);
-	cond_signal(&a->wake);
+	if (rc == 0 && !more && a->gathering->lines > 0)
+		let_wait(a);
+	if (a->stopping || (rc == 0 && !a->woken))
+		cond_signal(&a->wake);
+	a->woken = a->woken || rc == 0;
 	lock_give(&a->mu); /* unless there is more, *a may be freed now */
 	if (more)
 		hand_over(a, &cmd);
@@ -281,10 +296,32 @@ static void on_sent(void *arg, int rc, const struct rreplies *replies, const str
 
 void audit_add(struct audit *a, const struct audit_line *line)
 {
+	struct rcmd cmd = RCMD_INIT;
+
 	lock_take(&a->mu);
 	take(a, line);
-	bool idle = !a->sending;
+	bool due = prepare(a, &cmd);
+	if (!due && !a->sending)
+		let_wait(a);
 	lock_give(&a->mu);
-	if (idle)
-		audit_send(a);
+	if (due)
+		hand_over(a, &cmd);
+}
+
+void audit_sender_main(void *arg)
+{
+	struct audit *a = arg;
+
+	lock_take(&a->mu);
+	while (!a->stopping) {
+		if (!a->waiting) {
+			cond_wait(&a->due, &a->mu);
+		} else if (!cond_wait_until(&a->due, &a->mu, a->next_mono_ms)) {
+			a->waiting = false;
+			lock_give(&a->mu);
+			audit_send(a);
+			lock_take(&a->mu);
+		}
+	}
+	lock_give(&a->mu);
 }

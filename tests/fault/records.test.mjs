@@ -44,7 +44,7 @@ class Load {
     }
   }
 
-  reached = (n) => eventually(() => this.ids.length >= n, { timeout: 120_000, what: `${n} acknowledged jobs` });
+  reached = (n) => eventually(() => this.ids.length >= n, { timeout: LONG ? 600_000 : 120_000, what: `${n} acknowledged jobs` });
 
   async stop() {
     this.#running = false;
@@ -72,7 +72,7 @@ async function balance(sluice, pg, ids) {
 }
 
 for (const [how, halt, resume] of [['stopped in the middle of everything', 'pause', 'resume'], ['killed', 'kill', 'start']]) {
-  test(`PostgreSQL ${how} under load: nobody notices, and every record is there afterwards`, { timeout: 5 * 60_000 }, async (t) => {
+  test(`PostgreSQL ${how} under load: nobody notices, and every record is there afterwards`, { timeout: 15 * 60_000 }, async (t) => {
     const [redis, pg] = [await durableRedis(t), await postgres(t)];
     const sluice = await gateway(t, settings(redis, pg));
     await sluice.logged('postgres_up', {}, { timeout: 60_000 });
@@ -140,7 +140,7 @@ test('another program\'s worker leaves nothing of its jobs, gateway and PostgreS
   await sluice.stop();
 });
 
-test('two gateways on one Redis write each record once', { timeout: 5 * 60_000 }, async (t) => {
+test('two gateways on one Redis write each record once', { timeout: 15 * 60_000 }, async (t) => {
   const [redis, pg] = [await durableRedis(t), await postgres(t)];
   const gateways = [await gateway(t, settings(redis, pg)), await gateway(t, settings(redis, pg))];
   for (const each of gateways) await each.logged('postgres_up', {}, { timeout: 60_000 });
