@@ -230,7 +230,7 @@ static void watch_end(struct app *a)
 
 static int tasks_begin(struct app *a, struct err *err)
 {
-	a->services.tasks = tasks_new(a->services.bq, a->services.log, err);
+	a->services.tasks = tasks_new(a->services.bq, str_from(a->services.prefix), a->services.log, err);
 	if (!a->services.tasks)
 		return ERR_NOMEM;
 	int rc = tasks_start(a->services.tasks, err);

@@ -7,6 +7,24 @@
 #define WAITING_AT_ONCE 100 /* they share a walk along their list */
 #define CLEAN_AT_ONCE 100
 
+static const char *const WORDS[] = {
+	[BULK_COUNT] = "count", [BULK_RETRY] = "retry", [BULK_REMOVE] = "remove", [BULK_PROMOTE] = "promote", [BULK_CLEAN] = "clean"};
+
+const char *bulk_action_word(enum bulk_action a)
+{
+	return WORDS[a];
+}
+
+bool bulk_action_of(struct str word, enum bulk_action *out)
+{
+	for (unsigned a = 0; a < ARRAY_LEN(WORDS); a++)
+		if (str_is(word, WORDS[a])) {
+			*out = (enum bulk_action)a;
+			return true;
+		}
+	return false;
+}
+
 void bulk_init(struct bulk *b, const struct bulk_spec *spec)
 {
 	*b = (struct bulk){.spec = *spec, .began_ms = clock_wall_ms(), .most = -1, .clean = {.state = spec->state}};

@@ -19,8 +19,11 @@ enum bulk_action {
 	BULK_RETRY,
 	BULK_REMOVE,
 	BULK_PROMOTE,
-	BULK_CLEAN, /* REMOVE as the official client's clean does it, many jobs in one script: by state and age only */
+	BULK_CLEAN, /* the last. REMOVE as the official client's clean does it, many jobs in one script: by state and age only */
 };
+
+const char *bulk_action_word(enum bulk_action a);
+bool bulk_action_of(struct str word, enum bulk_action *out); /* false: there is no such action */
 
 struct bulk_spec {
 	const struct bq_queue *queue;

@@ -11,6 +11,7 @@
 #define LEAST_REST_MS 1
 #define TRIES 5             /* when Redis is away */
 #define TRY_AGAIN_MS 1000
+#define TELL_TIMEOUT_MS 2000 /* with a step less than TASK_ALIVE_MS */
 
 struct task {
 	struct task *older;     /* protected by mu */
@@ -27,6 +28,8 @@ struct task {
 	enum task_state state;
 	struct bulk_counts counts;
 	int64_t total, started_ms, ended_ms;
+	bool announced;         /* others know of it */
+	bool told;              /* they know how it ended */
 	bool cancel;
 	struct err err;
 };
@@ -34,8 +37,11 @@ struct task {
 struct tasks {
 	/* set before start */
 	struct bq *bq;
+	struct task_board board;
 	struct log *log;
 	struct thread thread;
+	/* the thread's */
+	int64_t told_ms;
 	/* protected by mu */
 	struct lock mu;
 	struct cond wake;
@@ -43,22 +49,11 @@ struct tasks {
 	bool stopping;
 };
 
-const char *task_state_word(enum task_state s)
-{
-	static const char *const words[] = {
-#define X(id, word) [TASK_##id] = word,
-		TASK_STATES(X)
-#undef X
-	};
-
-	return words[s];
-}
-
 /* ---- the list; mu is held ---- */
 
 static bool has_ended(const struct task *k)
 {
-	return k->state >= TASK_DONE;
+	return task_is_over(k->state);
 }
 
 static struct task *find(const struct tasks *t, struct str id)
@@ -76,7 +71,7 @@ static struct task *next_queued(const struct tasks *t)
 	struct task *found = NULL;
 
 	for (struct task *k = t->newest; k; k = k->older)
-		if (k->state == TASK_QUEUED)
+		if (k->state == TASK_QUEUED && k->announced)
 			found = k;
 	return found;
 }
@@ -106,7 +101,7 @@ static void forget_old(struct tasks *t)
 		struct task *k = *at;
 
 		ended += has_ended(k);
-		if (has_ended(k) && ended > TASKS_KEPT) {
+		if (has_ended(k) && k->announced && ended > TASKS_KEPT) {
 			*at = k->older;
 			task_free(k);
 		} else {
@@ -119,8 +114,99 @@ static void end_task(struct tasks *t, struct task *k, enum task_state state)
 {
 	k->state = state;
 	k->ended_ms = clock_wall_ms();
+	if (state != TASK_FAILED)
+		k->err = (struct err){0};
+	if (state == TASK_CANCELLED && t->stopping && !k->cancel)
+		err_set(&k->err, ERR_STOPPING, "its gateway was stopped");
 	LOG(t->log, LOG_INFO, "task_ended", log_strz("task", k->id), log_str("queue", k->queue.name), log_strz("state", task_state_word(state)),
 	    log_int("changed", k->counts.changed), log_int("skipped", k->counts.skipped));
+}
+
+static bool is_to_be_told(const struct task *k)
+{
+	return k->announced && !k->told;
+}
+
+static size_t count_to_be_told(const struct tasks *t)
+{
+	size_t n = 0;
+
+	for (const struct task *k = t->newest; k; k = k->older)
+		n += is_to_be_told(k);
+	return n;
+}
+
+/* ---- a look at one; mu is held ---- */
+
+static struct str copy(struct arena *a, struct str s, bool *ok)
+{
+	struct str c = s.p ? arena_dup(a, s) : STR_NONE;
+
+	*ok = *ok && (!s.p || c.p);
+	return c;
+}
+
+static int see(const struct task *k, struct arena *a, struct task_seen *out, struct err *err)
+{
+	bool ok = true;
+
+	*out = (struct task_seen){
+		.id = copy(a, str_from(k->id), &ok),
+		.queue = copy(a, k->queue.name, &ok),
+		.by = copy(a, k->by, &ok),
+		.action = k->spec.action,
+		.of_state = k->spec.state,
+		.name = copy(a, k->spec.name, &ok),
+		.error = copy(a, k->spec.error, &ok),
+		.older_than_ms = k->spec.older_than_ms,
+		.state = k->state,
+		.counts = k->counts,
+		.total = k->total,
+		.created_ms = k->created_ms,
+		.started_ms = k->started_ms,
+		.ended_ms = k->ended_ms,
+		.failure = has_ended(k) && k->err.code ? copy(a, str_from(k->err.text), &ok) : STR_NONE,
+	};
+	return ok ? 0 : err_set(err, ERR_NOMEM, "no memory for a task");
+}
+
+/* ---- telling others ---- */
+
+static void note_told(struct tasks *t, const struct task_seen *seen, bool cancel)
+{
+	struct task *k = find(t, seen->id);
+
+	if (!k)
+		return;
+	k->told = task_is_over(seen->state);
+	if (!cancel || has_ended(k))
+		return;
+	k->cancel = true;
+	if (k->state == TASK_QUEUED)
+		end_task(t, k, TASK_CANCELLED);
+}
+
+/* Tells how far all are that are open, and how those ended that have; hears who wishes to stop them. mu is held, and given back meanwhile. When it
+ * fails the next one tells. */
+static void tell(struct tasks *t)
+{
+	struct arena a;
+	size_t n = 0, most = count_to_be_told(t);
+	bool ok = true;
+
+	arena_init(&a, 0);
+	struct task_seen *seen = arena_array(&a, most + 1, sizeof(*seen));
+	bool *cancel = arena_array(&a, most + 1, sizeof(*cancel));
+	for (const struct task *k = t->newest; k && seen && cancel && ok; k = k->older)
+		if (is_to_be_told(k))
+			ok = see(k, &a, &seen[n++], NULL) == 0;
+	lock_give(&t->mu);
+	ok = ok && n && task_board_tell(&t->board, seen, n, cancel, clock_mono_ms() + TELL_TIMEOUT_MS, NULL) == 0;
+	lock_take(&t->mu);
+	for (size_t i = 0; ok && i < n; i++)
+		note_told(t, &seen[i], cancel[i]);
+	t->told_ms = clock_mono_ms();
+	arena_release(&a);
 }
 
 /* ---- the thread ---- */
@@ -155,6 +241,7 @@ static void run_task(struct tasks *t, struct task *k)
 	k->state = TASK_RUNNING;
 	k->started_ms = clock_wall_ms();
 	bulk_init(&k->bulk, &k->spec);
+	tell(t);
 	while (may_go_on(t, k) && !k->bulk.done && failures < TRIES) {
 		struct err err = {0};
 		int64_t since = clock_mono_ms();
@@ -167,6 +254,8 @@ static void run_task(struct tasks *t, struct task *k)
 		k->total = k->bulk.most;
 		failures = rc == 0 ? 0 : is_passing(rc) ? failures + 1 : TRIES;
 		k->err = err;
+		if (clock_mono_ms() - t->told_ms >= TASK_BEAT_MS)
+			tell(t);
 		if (!k->bulk.done && failures < TRIES)
 			rest(t, k, failures ? TRY_AGAIN_MS : clock_mono_ms() - since + LEAST_REST_MS);
 	}
@@ -174,6 +263,17 @@ static void run_task(struct tasks *t, struct task *k)
 	bulk_release(&k->bulk);
 	end_task(t, k, k->bulk.done ? TASK_DONE : failures >= TRIES ? TASK_FAILED : TASK_CANCELLED);
 	forget_old(t);
+	tell(t);
+}
+
+/* They end with this process. mu is held. */
+static void cancel_all(struct tasks *t)
+{
+	for (struct task *k = t->newest; k; k = k->older)
+		if (!has_ended(k))
+			end_task(t, k, TASK_CANCELLED);
+	if (count_to_be_told(t))
+		tell(t);
 }
 
 static void run(void *arg)
@@ -184,17 +284,26 @@ static void run(void *arg)
 	while (!t->stopping) {
 		struct task *k = next_queued(t);
 
-		if (k)
+		if (k) {
 			run_task(t, k);
+			continue;
+		}
+		if (count_to_be_told(t))
+			tell(t);
+		if (t->stopping || next_queued(t))
+			continue;
+		if (count_to_be_told(t))
+			(void)cond_wait_until(&t->wake, &t->mu, clock_mono_ms() + TRY_AGAIN_MS);
 		else
 			cond_wait(&t->wake, &t->mu);
 	}
+	cancel_all(t);
 	lock_give(&t->mu);
 }
 
 /* ---- start and stop ---- */
 
-struct tasks *tasks_new(struct bq *bq, struct log *log, struct err *err)
+struct tasks *tasks_new(struct bq *bq, struct str prefix, struct log *log, struct err *err)
 {
 	struct tasks *t = calloc(1, sizeof(*t));
 
@@ -203,6 +312,7 @@ struct tasks *tasks_new(struct bq *bq, struct log *log, struct err *err)
 		return NULL;
 	}
 	t->bq = bq;
+	t->board = (struct task_board){bq_mux(bq), prefix};
 	t->log = log;
 	lock_init(&t->mu);
 	cond_init(&t->wake);
@@ -237,39 +347,6 @@ void tasks_free(struct tasks *t)
 }
 
 /* ---- for requests ---- */
-
-static struct str copy(struct arena *a, struct str s, bool *ok)
-{
-	struct str c = s.p ? arena_dup(a, s) : STR_NONE;
-
-	*ok = *ok && (!s.p || c.p);
-	return c;
-}
-
-/* mu is held. */
-static int see(const struct task *k, struct arena *a, struct task_seen *out, struct err *err)
-{
-	bool ok = true;
-
-	*out = (struct task_seen){
-		.id = copy(a, str_from(k->id), &ok),
-		.queue = copy(a, k->queue.name, &ok),
-		.by = copy(a, k->by, &ok),
-		.action = k->spec.action,
-		.of_state = k->spec.state,
-		.name = copy(a, k->spec.name, &ok),
-		.error = copy(a, k->spec.error, &ok),
-		.older_than_ms = k->spec.older_than_ms,
-		.state = k->state,
-		.counts = k->counts,
-		.total = k->total,
-		.created_ms = k->created_ms,
-		.started_ms = k->started_ms,
-		.ended_ms = k->ended_ms,
-		.failure = k->state == TASK_FAILED ? copy(a, str_from(k->err.text), &ok) : STR_NONE,
-	};
-	return ok ? 0 : err_set(err, ERR_NOMEM, "no memory for a task");
-}
 
 /* One block behind the strings, so that none of them moves. */
 static bool copy_strings(struct task *k, struct str by)
@@ -313,48 +390,93 @@ static struct task *task_new(const struct bulk_spec *spec, struct str by, struct
 	return k;
 }
 
-int tasks_add(struct tasks *t, const struct bulk_spec *spec, struct str by, struct arena *a, struct task_seen *out, struct err *err)
-{
-	struct task *k = task_new(spec, by, err);
-	int rc = k ? see(k, a, out, err) : ERR_NOMEM;
-
-	if (rc == 0) {
-		lock_take(&t->mu);
-		if (count_open(t) >= TASKS_OPEN_MAX) {
-			rc = err_set(err, ERR_LIMIT, "%d tasks are waiting already", TASKS_OPEN_MAX);
-		} else {
-			k->older = t->newest;
-			t->newest = k;
-			forget_old(t); /* those that were cancelled before they began, too */
-			cond_broadcast(&t->wake);
-		}
-		lock_give(&t->mu);
-	}
-	if (rc < 0 && k)
-		task_free(k);
-	return rc;
-}
-
-int tasks_get(struct tasks *t, struct str id, struct arena *a, struct task_seen *out, struct err *err)
-{
-	lock_take(&t->mu);
-	const struct task *k = find(t, id);
-	int rc = k ? see(k, a, out, err) : err_set(err, ERR_NOT_FOUND, "there is no task %.*s in this process", STR_ARG(id));
-	lock_give(&t->mu);
-	return rc;
-}
-
-int tasks_cancel(struct tasks *t, struct str id, struct arena *a, struct task_seen *out, struct err *err)
+/* Among the others, where nobody works on it yet. ERR_LIMIT. */
+static int enter(struct tasks *t, struct task *k, struct err *err)
 {
 	int rc = 0;
 
 	lock_take(&t->mu);
-	struct task *k = find(t, id);
-	if (!k) {
-		rc = err_set(err, ERR_NOT_FOUND, "there is no task %.*s in this process", STR_ARG(id));
-	} else if (has_ended(k)) {
-		rc = err_set(err, ERR_WRONG_STATE, "the task has ended already: it is %s", task_state_word(k->state));
+	if (count_open(t) >= TASKS_OPEN_MAX) {
+		rc = err_set(err, ERR_LIMIT, "%d tasks are waiting already", TASKS_OPEN_MAX);
 	} else {
+		k->older = t->newest;
+		t->newest = k;
+		forget_old(t); /* those that were cancelled before they began, too */
+	}
+	lock_give(&t->mu);
+	return rc;
+}
+
+/* Others know of it, and it may begin; or they could not be told, and it is forgotten. */
+static void announce(struct tasks *t, struct task *k, bool known)
+{
+	lock_take(&t->mu);
+	k->announced = known;
+	if (known) {
+		cond_broadcast(&t->wake);
+	} else {
+		struct task **at = &t->newest;
+		while (*at != k)
+			at = &(*at)->older;
+		*at = k->older;
+		task_free(k);
+	}
+	lock_give(&t->mu);
+}
+
+int tasks_add(struct tasks *t, const struct bulk_spec *spec, struct str by, struct arena *a, struct task_seen *out, int64_t deadline, struct err *err)
+{
+	struct task *k = task_new(spec, by, err);
+	bool cancel;
+
+	if (!k)
+		return ERR_NOMEM;
+	int rc = see(k, a, out, err);
+	if (rc == 0)
+		rc = enter(t, k, err);
+	if (rc < 0) {
+		task_free(k);
+		return rc;
+	}
+	rc = task_board_tell(&t->board, out, 1, &cancel, deadline, err);
+	announce(t, k, rc == 0);
+	return rc;
+}
+
+/* One of this process. ERR_NOT_FOUND: it has no such. */
+static int get_own(struct tasks *t, struct str id, struct arena *a, struct task_seen *out, struct err *err)
+{
+	int rc = ERR_NOT_FOUND;
+
+	lock_take(&t->mu);
+	const struct task *k = find(t, id);
+	if (k)
+		rc = see(k, a, out, err);
+	lock_give(&t->mu);
+	return rc;
+}
+
+int tasks_get(struct tasks *t, struct str id, struct arena *a, struct task_seen *out, int64_t deadline, struct err *err)
+{
+	int rc = get_own(t, id, a, out, err);
+
+	return rc == ERR_NOT_FOUND ? task_board_get(&t->board, id, a, out, deadline, err) : rc;
+}
+
+static int has_ended_already(enum task_state state, struct err *err)
+{
+	return err_set(err, ERR_WRONG_STATE, "the task has ended already: it is %s", task_state_word(state));
+}
+
+static int cancel_own(struct tasks *t, struct str id, struct arena *a, struct task_seen *out, struct err *err)
+{
+	int rc = ERR_NOT_FOUND;
+
+	lock_take(&t->mu);
+	struct task *k = find(t, id);
+	if (k && has_ended(k)) {
+		rc = has_ended_already(k->state, err);
+	} else if (k) {
 		k->cancel = true;
 		if (k->state == TASK_QUEUED)
 			end_task(t, k, TASK_CANCELLED);
@@ -365,20 +487,48 @@ int tasks_cancel(struct tasks *t, struct str id, struct arena *a, struct task_se
 	return rc;
 }
 
-int tasks_list(struct tasks *t, struct arena *a, struct task_seen **out, size_t *n, struct err *err)
+int tasks_cancel(struct tasks *t, struct str id, struct arena *a, struct task_seen *out, int64_t deadline, struct err *err)
 {
-	int rc = 0;
+	int rc = cancel_own(t, id, a, out, err);
+
+	if (rc != ERR_NOT_FOUND)
+		return rc;
+	rc = task_board_get(&t->board, id, a, out, deadline, err);
+	if (rc == 0 && task_is_over(out->state))
+		rc = has_ended_already(out->state, err);
+	return rc == 0 ? task_board_cancel(&t->board, id, deadline, err) : rc;
+}
+
+static int newest_first(const void *a, const void *b)
+{
+	const struct task_seen *x = a, *y = b;
+
+	return (x->created_ms < y->created_ms) - (x->created_ms > y->created_ms);
+}
+
+/* This process knows best how far its own are. */
+int tasks_list(struct tasks *t, struct arena *a, struct task_seen **out, size_t *n, int64_t deadline, struct err *err)
+{
+	struct task_seen *told;
+	size_t n_told, count = 0;
 
 	*n = 0;
+	int rc = task_board_list(&t->board, a, &told, &n_told, deadline, err);
+	if (rc < 0)
+		return rc;
 	lock_take(&t->mu);
-	size_t count = 0;
 	for (const struct task *k = t->newest; k; k = k->older)
 		count++;
-	*out = arena_array(a, count + 1, sizeof(**out));
+	*out = arena_array(a, count + n_told + 1, sizeof(**out));
 	if (!*out)
 		rc = err_set(err, ERR_NOMEM, "no memory for the tasks");
 	for (const struct task *k = t->newest; k && rc == 0; k = k->older)
 		rc = see(k, a, &(*out)[(*n)++], err);
+	for (size_t i = 0; rc == 0 && i < n_told; i++)
+		if (!find(t, told[i].id))
+			(*out)[(*n)++] = told[i];
 	lock_give(&t->mu);
+	if (rc == 0)
+		qsort(*out, *n, sizeof(**out), newest_first);
 	return rc;
 }

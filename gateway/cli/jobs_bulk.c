@@ -9,7 +9,6 @@
 #include "gateway/cli/steer.h"
 
 #define LOOK_MS 300
-#define MISSES_MAX 20 /* in a row: of several gateways only the one that works on the task knows it */
 
 const char *const bulk_words[] = {"retry", "promote", "remove", NULL};
 
@@ -23,7 +22,6 @@ struct watch {
 	const char *path; /* of the task */
 	int signals;
 	bool stopping, terminal;
-	unsigned misses;
 };
 
 /* ---- what is asked for ---- */
@@ -144,14 +142,11 @@ static enum cli_exit look(struct watch *w, struct reply *reply, bool *over)
 
 	buf_addz(&path, w->path);
 	enum cli_exit exit = client_ask(w->c, "GET", &path, STR_NONE, reply);
-	if (exit == CLI_FAILED && reply->status == 404 && ++w->misses < MISSES_MAX)
-		return CLI_OK;
 	if (exit != CLI_OK) {
 		hide_progress(w);
 		(void)cli_fail("%s", reply->why);
 		return exit;
 	}
-	w->misses = 0;
 	*over = is_over(reply);
 	if (!*over)
 		show_progress(w, reply);

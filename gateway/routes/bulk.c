@@ -9,25 +9,14 @@
 #define COUNT_MAX 20000 /* jobs that a dry run looks at */
 #define COUNT_MS 2000
 
-static const struct {
-	const char *word;
-	unsigned states; /* bits of those that it can be done to */
-} ACTIONS[] = {
-	[BULK_COUNT] = {"count", 0},
-	[BULK_RETRY] = {"retry", 1u << BQ_FAILED | 1u << BQ_COMPLETED},
-	[BULK_REMOVE] = {"remove", ~(1u << BQ_ACTIVE)},
-	[BULK_PROMOTE] = {"promote", 1u << BQ_DELAYED},
-	[BULK_CLEAN] = {"clean", ~(1u << BQ_ACTIVE | 1u << BQ_WAITING_CHILDREN)},
+/* Bits of the states that an action can be done to. */
+static const unsigned STATES[] = {
+	[BULK_COUNT] = 0,
+	[BULK_RETRY] = 1u << BQ_FAILED | 1u << BQ_COMPLETED,
+	[BULK_REMOVE] = ~(1u << BQ_ACTIVE),
+	[BULK_PROMOTE] = 1u << BQ_DELAYED,
+	[BULK_CLEAN] = ~(1u << BQ_ACTIVE | 1u << BQ_WAITING_CHILDREN),
 };
-
-static enum bulk_action action_of(struct str word)
-{
-	enum bulk_action a = BULK_RETRY;
-
-	while (a < BULK_CLEAN && !str_is(word, ACTIONS[a].word))
-		a++;
-	return a;
-}
 
 static struct str text_of(const struct request *r, uint32_t object, const char *name)
 {
@@ -40,21 +29,21 @@ static bool read_spec(struct request *r, struct response *res, struct bulk_spec 
 	uint32_t filter = jdoc_get(&r->json, JDOC_ROOT, "filter");
 
 	*spec = (struct bulk_spec){
-		.action = action_of(body_text(r, "action")),
 		.state = state_of_word(text_of(r, filter, "state")),
 		.name = text_of(r, filter, "name"),
 		.error = text_of(r, filter, "error"),
 	};
+	(void)bulk_action_of(body_text(r, "action"), &spec->action);
 	if (jdoc_int(&r->json, jdoc_get(&r->json, filter, "olderThanMs"), &spec->older_than_ms) < 0)
 		spec->older_than_ms = 0;
-	bool fits = ACTIONS[spec->action].states & 1u << spec->state, by_more = spec->name.p || spec->error.p;
+	bool fits = STATES[spec->action] & 1u << spec->state, by_more = spec->name.p || spec->error.p;
 	if (fits && !(by_more && spec->action == BULK_CLEAN))
 		return true;
 	if (fits)
 		response_problem(r, res, PROBLEM_VALIDATION, "clean goes by state and age: to go by name or error, remove");
 	else
 		response_problem(r, res, PROBLEM_VALIDATION, "jobs that are %s cannot be asked to %s", bq_state_word(spec->state),
-				 ACTIONS[spec->action].word);
+				 bulk_action_word(spec->action));
 	return false;
 }
 
@@ -63,7 +52,7 @@ static void write_task(struct jwrite *w, const struct task_seen *t)
 	jw_open(w, '{');
 	jw_kstr(w, "id", t->id);
 	jw_kstr(w, "queue", t->queue);
-	jw_kstrz(w, "action", ACTIONS[t->action].word);
+	jw_kstrz(w, "action", bulk_action_word(t->action));
 	jw_key(w, "filter");
 	jw_open(w, '{');
 	jw_kstrz(w, "state", bq_state_word(t->of_state));
@@ -128,7 +117,7 @@ static void begin(struct request *r, struct response *res, const struct bulk_spe
 	struct task_seen task;
 	struct buf after = BUF_INIT;
 	struct err err = {0};
-	int rc = tasks_add(s->tasks, spec, str_from(r->who.sub), r->arena, &task, &err);
+	int rc = tasks_add(s->tasks, spec, str_from(r->who.sub), r->arena, &task, r->deadline_mono_ms, &err);
 
 	if (rc == ERR_LIMIT) {
 		response_problem(r, res, PROBLEM_OVERLOADED, "%s", err.text);
@@ -180,7 +169,7 @@ void tasks_show(struct request *r, struct response *res)
 {
 	struct task_seen task;
 	struct err err = {0};
-	int rc = tasks_get(app_services(r->app)->tasks, r->params[0], r->arena, &task, &err);
+	int rc = tasks_get(app_services(r->app)->tasks, r->params[0], r->arena, &task, r->deadline_mono_ms, &err);
 
 	answer_task(r, res, rc, &task, &err);
 }
@@ -189,7 +178,7 @@ void tasks_stop_one(struct request *r, struct response *res)
 {
 	struct task_seen task;
 	struct err err = {0};
-	int rc = tasks_cancel(app_services(r->app)->tasks, r->params[0], r->arena, &task, &err);
+	int rc = tasks_cancel(app_services(r->app)->tasks, r->params[0], r->arena, &task, r->deadline_mono_ms, &err);
 
 	if (rc == 0)
 		audit_note(r, "task.cancel", task.id, STR_NONE, STR_NONE);
@@ -202,7 +191,7 @@ void tasks_show_all(struct request *r, struct response *res)
 	size_t n;
 	struct err err = {0};
 
-	if (tasks_list(app_services(r->app)->tasks, r->arena, &tasks, &n, &err) < 0) {
+	if (tasks_list(app_services(r->app)->tasks, r->arena, &tasks, &n, r->deadline_mono_ms, &err) < 0) {
 		response_error(r, res, &err);
 		return;
 	}

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { Queue } from 'bullmq';
-import { eventually, startRedis, startSluice } from '../api/harness/index.mjs';
+import { eventually, failedJobs, startRedis, startSluice } from '../api/harness/index.mjs';
 
 const SLOW = { timeout: 60_000 };
 
@@ -19,16 +19,6 @@ after(async () => {
   await sluice?.stop();
   await redis?.stop();
 });
-
-async function failedJobs(name, n) {
-  const pipeline = redis.admin.pipeline();
-  pipeline.hset(`bull:${name}:meta`, 'opts.maxLenEvents', '10000');
-  for (let i = 0; i < n; i++) {
-    pipeline.hset(`bull:${name}:f-${i}`, { name: 'x', data: '{}', opts: '{}', timestamp: 1000 + i, finishedOn: 1000 + i, failedReason: 'no', atm: 1 });
-    pipeline.zadd(`bull:${name}:failed`, 1000 + i, `f-${i}`);
-  }
-  await pipeline.exec();
-}
 
 describe('while Redis is away', () => {
   test('whoever watches is told so, and sees everything when it is back', async () => {
@@ -53,7 +43,7 @@ describe('while Redis is away', () => {
   test('a task goes on where it was, and no job is lost', async () => {
     const n = 8000;
     const queue = new Queue('outlived', { connection: redis.connect() });
-    await failedJobs('outlived', n);
+    await failedJobs(redis, 'outlived', n);
     const { status, json: { id }, text } = await operator.post('/api/queues/outlived/bulk', { action: 'retry', filter: { state: 'failed' } });
     assert.equal(status, 202, text);
     const task = async () => (await operator.get(`/api/tasks/${id}`)).json;

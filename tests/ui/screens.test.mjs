@@ -12,7 +12,7 @@ const FORMS = [
   { form: 'wide', width: 2200, height: 1100, theme: 'dark', only: ['overview', 'queue', 'jobs-failed', 'job-failed'] },
 ];
 
-// Name, address, and a text by which the screen is known to be complete.
+// Name, address (or how to tell it), and a text by which the screen is known to be complete.
 const SCREENS = [
   ['overview', '/', 'has no worker'],
   ['queue', '/queues/orders', 'warehouse-1'],
@@ -30,9 +30,19 @@ const SCREENS = [
   ['errors', '/errors', 'document-processing/lost-'],
   ['audit', '/audit?action=job.create', 'job.create'],
   ['tasks', '/tasks', 'Retry: Completed'],
+  ['task', ({ task }) => `/tasks/${task}`, 'Looked at'],
+  ['task-lost', '/tasks/lost', 'The gateway that worked on it is gone'],
   ['status', '/status', 'documents'],
   ['not-found', '/queues/a/b/c', 'There is nothing at this address'],
 ];
+
+// As a gateway leaves it that was killed in the middle of it.
+async function loseTask(redis) {
+  const at = Date.now() - 3_600_000;
+  const task = { id: 'lost', queue: 'thumbnails', by: 'grace', name: null, error: 'cannot decode image <b>at all</b>', failure: null, olderThanMs: 0, action: 'remove', ofState: 'failed',
+    state: 'running', scanned: 1200, matched: 1100, changed: 1060, skipped: 40, total: 5000, createdMs: at, startedMs: at + 20, endedMs: -1, heardMs: at + 4000 };
+  await redis.multi().set('bull:sluice:task:lost', JSON.stringify(task)).zadd('bull:sluice:tasks', at, 'lost').exec();
+}
 
 describe('screens', () => {
   let stage, browser;
@@ -40,7 +50,9 @@ describe('screens', () => {
     browser = await startBrowser();
     stage = await setStage({ records: true });
     await settled(stage);
-    await stage.sluice.as({ sub: 'ops', roles: ['operator'] }).post('/api/queues/orders/bulk', { action: 'retry', filter: { state: 'completed', name: 'none of these', olderThanMs: 90_000_000 } });
+    const filter = { state: 'completed', name: 'none of these', olderThanMs: 90_000_000 };
+    stage.task = (await stage.sluice.as({ sub: 'ops', roles: ['operator'] }).post('/api/queues/orders/bulk', { action: 'retry', filter })).json.id;
+    await loseTask(stage.redis.admin);
   });
   after(async () => {
     try {
@@ -53,7 +65,7 @@ describe('screens', () => {
   for (const { form, only, ...look } of FORMS) {
     for (const [name, path, text] of SCREENS.filter(([each]) => !only || only.includes(each))) {
       test(`${name}, ${form}`, async () => {
-        const page = await browser.open(stage.sluice, path, look);
+        const page = await browser.open(stage.sluice, path instanceof Function ? path(stage) : path, look);
         await page.getByText(text).first().waitFor();
         await page.locator('.skeleton').first().waitFor({ state: 'detached' });
         assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), 'nothing is wider than the window');

@@ -55,7 +55,7 @@ export function State({ name }) {
   );
 }
 
-const TASK_ICONS = { queued: 'waiting', running: 'active', done: 'completed', cancelled: 'removed', failed: 'failed' };
+const TASK_ICONS = { queued: 'waiting', running: 'active', done: 'completed', cancelled: 'removed', failed: 'failed', lost: 'failed' };
 
 // The same of a task.
 export function TaskState({ name }) {

@@ -4,7 +4,7 @@ import { can, post, request } from '../lib/api.js';
 import { number } from '../lib/format.js';
 import { t, tn } from '../lib/i18n.js';
 import { path } from '../lib/router.js';
-import { isOver, shareOf, stopTask, useTask } from '../lib/tasks.js';
+import { failureOf, isOver, shareOf, stopTask, useTask } from '../lib/tasks.js';
 import { Button, LinkButton, ProblemBox, Progress } from './basics.jsx';
 import { Dialog, Field } from './dialogs.jsx';
 
@@ -21,7 +21,7 @@ function Running({ id, close }) {
       <Progress value={task ? shareOf(task) : 0} label={t('bulk.progress')} />
       <p role="status">{tn('bulk.done', changed)}</p>
       {task?.skipped > 0 && <p class="faint">{tn('bulk.skipped', task.skipped)}</p>}
-      {task?.failure && <p class="field-error">{task.failure}</p>}
+      {task?.failure && <p class="field-error break">{failureOf(task)}</p>}
       <div class="row end">
         {!over && !error && can('cancelTask') && <Button onClick={() => stopTask(id)}>{t('bulk.stop')}</Button>}
         {!over && !error && <LinkButton kind="primary" href={path`/tasks/${id}`}>{t('bulk.leave')}</LinkButton>}

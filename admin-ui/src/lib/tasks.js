@@ -1,19 +1,21 @@
 // Tasks: actions on many jobs that the server does in the background.
 import { useEffect, useState } from 'preact/hooks';
 import { get, request } from './api.js';
-import { duration } from './format.js';
+import { duration, visible } from './format.js';
 import { t } from './i18n.js';
 import { refreshAll } from './live.js';
 import { path } from './router.js';
 
 const ASK_EVERY = 400;
-const MISSES = 8; // in a row: of several gateways only the one that works on the task knows it
 
 export const isOver = ({ state }) => !['queued', 'running'].includes(state);
 export const addressOf = (id) => path`/api/tasks/${id}`;
 export const shareOf = ({ state, total, scanned }) => (state === 'done' ? 1 : total ? Math.min(1, scanned / total) : 0);
 export const verbOf = (action) => (action === 'clean' ? t('queue.clean') : t(`job.${action}`)).replace('…', '');
 export const stopTask = (id) => request('DELETE', addressOf(id)).catch(() => {}); // it has ended by itself
+
+// Why it did not come to its end.
+export const failureOf = ({ state, failure }) => (state === 'lost' ? t('tasks.lost') : visible(failure));
 
 // What it goes by, in words.
 export const filterOf = ({ state, name, error, olderThanMs }) => [
@@ -26,17 +28,11 @@ export function useTask(id) {
   const [error, setError] = useState(null);
   useEffect(() => {
     let timer;
-    let misses = 0;
-    const again = () => (timer = setTimeout(look, ASK_EVERY));
     const look = () => get(addressOf(id)).then((found) => {
-      misses = 0;
       set(found);
       if (isOver(found)) refreshAll();
-      else again();
-    }, (problem) => {
-      if (problem.status === 404 && ++misses < MISSES) again();
-      else setError(problem);
-    });
+      else timer = setTimeout(look, ASK_EVERY);
+    }, setError);
     look();
     return () => clearTimeout(timer);
   }, [id]);

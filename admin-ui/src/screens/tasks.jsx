@@ -9,7 +9,7 @@ import { t, tn } from '../lib/i18n.js';
 import { useResource } from '../lib/resource.js';
 import { path } from '../lib/router.js';
 import { useRows } from '../lib/rows.js';
-import { filterOf, isOver, shareOf, stopTask, useTask, verbOf } from '../lib/tasks.js';
+import { failureOf, filterOf, isOver, shareOf, stopTask, useTask, verbOf } from '../lib/tasks.js';
 
 const titleOf = ({ action, filter }) => `${verbOf(action)}: ${visible(filterOf(filter))}`;
 
@@ -96,7 +96,7 @@ export function Task({ id }) {
           <div class="stack">
             {!over && <Progress value={shareOf(task)} label={t('bulk.progress')} />}
             <p role="status">{tn('bulk.done', task.changed)}</p>
-            {task.failure && <p class="field-error break">{visible(task.failure)}</p>}
+            {task.failure && <p class="field-error break">{failureOf(task)}</p>}
             <Details task={task} />
           </div>
         </Card>

@@ -9,6 +9,6 @@ export { freePort, startRedis } from './redis.mjs';
 export { analysis, declare, documentJob, notification } from './samples.mjs';
 export { startGroup } from './sentinel.mjs';
 export { BUILD, RELEASE, ROOT, SLUICE, cleanEnvironment, runSluice, startSluice } from './sluice.mjs';
-export { openStage } from './stage.mjs';
+export { failedJobs, openStage } from './stage.mjs';
 export { Terminal } from './terminal.mjs';
 export { makeToken, signToken } from './token.mjs';
