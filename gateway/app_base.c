@@ -4,7 +4,6 @@
 
 #include <openssl/crypto.h>
 
-#include "gateway/creations.h"
 #include "gateway/declared.h"
 #include "gateway/openapi/openapi.h"
 #include "gateway/openapi/page.h"
@@ -16,6 +15,7 @@
 #include "lib/docstore/docstore.h"
 #include "lib/fetch/fetch.h"
 #include "lib/metrics/metrics.h"
+#include "processors/runtime/tally.h"
 #include "revision.h"
 
 int app_no_memory(struct err *err)
@@ -125,20 +125,19 @@ int queues_start(struct app *a, struct err *err)
 	int rc = declared_load(&a->queues, a->cfg, err);
 	if (rc < 0)
 		return rc;
-	a->creations = creations_new(a->services.metrics, &a->queues);
-	if (!a->creations) {
+	a->services.tallies = tallies_new(a->services.metrics, &a->queues);
+	if (!a->services.tallies) {
 		declarations_release(&a->queues);
 		return app_no_memory(err);
 	}
 	a->services.queues = &a->queues;
-	a->services.creations = a->creations;
 	a->services.prefix = a->cfg->bullmq_prefix;
 	return 0;
 }
 
 void queues_stop(struct app *a)
 {
-	creations_free(a->creations);
+	tallies_free(a->services.tallies);
 	declarations_release(&a->queues);
 }
 

@@ -27,7 +27,6 @@ struct app {
 	struct early_log early;
 	enum log_format log_format;
 	struct declarations queues;
-	struct creations *creations;
 	struct schemas *schemas;
 	struct buf helper_path, url;
 	struct rchild *redis_child; /* NULL: Redis is somebody else's */

@@ -90,14 +90,6 @@ static int observe_redis(const struct services *s, struct err *err)
 	return rc;
 }
 
-static void observe_running(const struct services *s)
-{
-	for (size_t i = 0; i < s->queues->count; i++) {
-		const struct declaration *d = s->queues->items[i];
-		metrics_set(s->metrics, M_OLDEST_ACTIVE_SECONDS, (double)runtime_oldest_ms(s->runtime, d) / 1000, &d->name);
-	}
-}
-
 void observe(struct app *app)
 {
 	const struct services *s = app_services(app);
@@ -107,7 +99,7 @@ void observe(struct app *app)
 	rmux_stats(bq_mux(s->bq), &stats);
 	metrics_set(s->metrics, M_REDIS_ERRORS, (double)stats.unknown_outcomes, (struct str[]){STR("unknown_outcome")});
 	metrics_set(s->metrics, M_REDIS_ERRORS, (double)stats.reconnects, (struct str[]){STR("reconnect")});
-	observe_running(s);
+	runtime_observe(s->runtime);
 	metrics_set(s->metrics, M_LOG_DROPPED, (double)log_dropped(s->log), NULL);
 	if (rmux_is_up(bq_mux(s->bq)) && observe_redis(s, &err) < 0)
 		LOG(s->log, LOG_DEBUG, "observe_failed", log_err(&err));

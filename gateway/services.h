@@ -12,7 +12,6 @@ struct auth;
 struct bq;
 struct config;
 struct counts;
-struct creations;
 struct declarations;
 struct docstore;
 struct hub;
@@ -25,6 +24,7 @@ struct metrics;
 struct pg;
 struct records;
 struct runtime;
+struct tallies;
 struct tasks;
 struct turns;
 struct watch;
@@ -36,7 +36,7 @@ struct services {
 	struct auth *auth;
 	struct bq *bq;
 	const struct declarations *queues; /* their terms change, and their number grows (declaration.h) */
-	const struct creations *creations; /* counts what is created */
+	struct tallies *tallies;       /* counts what becomes of jobs here */
 	struct api_page *openapi;      /* /openapi.json */
 	struct docstore *documents;
 	struct counts *counts;         /* of declared queues */

@@ -323,6 +323,16 @@ static struct series *requests_series(const struct request *r, struct route_stat
 	return known;
 }
 
+static void observe_sizes(const struct request *r, const struct response *res)
+{
+	const struct exchange *x = r->x_;
+	const struct server *s = x->worker->server;
+	if (x->body_read >= 0)
+		series_observe(s->request_bytes, (double)x->body_read);
+	if (x->way != ANSWER_STREAMED && x->way != ANSWER_UPGRADED)
+		series_observe(s->response_bytes, response_has_body(r, res) ? (double)res->body.n + (double)res->file_bytes : 0);
+}
+
 void middleware_finish(struct request *r, const struct response *res)
 {
 	struct server *s = r->x_->worker->server;
@@ -331,6 +341,7 @@ void middleware_finish(struct request *r, const struct response *res)
 	if (res->status >= STATUS_FIRST && res->status <= STATUS_LAST) {
 		series_add(requests_series(r, state, res->status), 1);
 		series_observe(state->seconds, (double)us / 1e6);
+		observe_sizes(r, res);
 	}
 	if (r->route && r->route->flags & ROUTE_QUIET)
 		return;

@@ -130,12 +130,11 @@ bool exchange_discard_body(struct request *r)
 bool request_wait_begin(struct request *r)
 {
 	struct server *s = r->x_->worker->server;
-	int most = (int)(s->threads - s->threads / 4);
 	if (r->x_->waiting)
 		return true;
 	if (request_draining(r))
 		return false;
-	if (atomic_fetch_add(&s->waiting, 1) >= most) {
+	if (atomic_fetch_add(&s->waiting, 1) >= server_waits_max(s)) {
 		atomic_fetch_sub(&s->waiting, 1);
 		return false;
 	}

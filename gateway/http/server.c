@@ -64,6 +64,8 @@ static int prepare_routes(struct server *s, struct err *err)
 		struct str labels[] = {str_from(row ? row->pattern : "(none)"), str_from(row ? row->method : "(any)")};
 		s->routes[i].seconds = metrics_series(d->metrics, M_HTTP_REQUEST_SECONDS, labels);
 	}
+	s->request_bytes = metrics_series(d->metrics, M_HTTP_REQUEST_BYTES, NULL);
+	s->response_bytes = metrics_series(d->metrics, M_HTTP_RESPONSE_BYTES, NULL);
 	return 0;
 }
 
@@ -230,6 +232,19 @@ void server_stop(struct server *s)
 	free(s);
 }
 
+/* Whoever waits for one event holds a slot, and is no stream. */
+static void observe_streams(const struct server *s)
+{
+	static const struct str sse = {"sse", 3}, websocket = {"websocket", 9}, longpoll = {"longpoll", 8};
+	struct metrics *m = s->deps.metrics;
+	int events = streams_count(s->streams, false), sockets = streams_count(s->streams, true);
+	int others = atomic_load(&s->waiting) - events - sockets;
+	metrics_set(m, M_HTTP_STREAMS, events, &sse);
+	metrics_set(m, M_HTTP_STREAMS, sockets, &websocket);
+	metrics_set(m, M_HTTP_STREAMS, others > 0 ? others : 0, &longpoll);
+	metrics_set(m, M_HTTP_STREAMS_MAX, server_waits_max(s), NULL);
+}
+
 void server_observe(const struct request *r)
 {
 	struct server *s = r->x_->worker->server;
@@ -241,5 +256,5 @@ void server_observe(const struct request *r)
 	metrics_set(m, M_HTTP_THREADS, (double)s->threads - busy, idle_label);
 	metrics_set(m, M_HTTP_THREADS, s->threads, max_label);
 	metrics_set(m, M_HTTP_WAITING, lobby_count(s->lobby), NULL);
-	metrics_set(m, M_HTTP_STREAMS, streams_count(s->streams), NULL);
+	observe_streams(s);
 }

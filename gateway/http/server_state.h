@@ -40,6 +40,7 @@ struct server {
 	int listener;               /* civetweb's listening socket; -1: not known */
 	struct router router;
 	struct route_state *routes; /* deps.routes->count + 1 */
+	struct series *request_bytes, *response_bytes;
 	struct ratelimit *rate;     /* NULL: off */
 	struct lateness *lateness;
 	struct streams *streams;
@@ -63,6 +64,12 @@ struct server {
 	bool started;               /* protected by mu */
 	char start_fault[160];      /* protected by mu: what civetweb said first while it was starting */
 };
+
+/* How many requests may wait or listen at the same time, so that threads remain for the others. */
+static inline int server_waits_max(const struct server *s)
+{
+	return (int)(s->threads - s->threads / 4);
+}
 
 /* farewell.c: counts and logs why a connection was sent away without a thread; what it is told. `server` is a struct server. */
 struct str farewell(void *server, enum lobby_event event);

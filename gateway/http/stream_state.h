@@ -72,7 +72,7 @@ struct streams {
 	struct stream_channel *channels; /* that have something to tell, at once or when it has gathered */
 	size_t pending;             /* of all, and the logs of the channels */
 	bool draining, stopping;
-	_Atomic int count;
+	_Atomic int count[2]; /* of those that have begun: [true] WebSockets */
 	/* the streams' thread's */
 	bool drained;               /* all have been told */
 	struct stream *first;

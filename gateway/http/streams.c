@@ -254,7 +254,7 @@ static void finish(struct stream *s, enum stream_end why, int64_t now)
 		s->seat->stream = NULL;
 	s->all->pending -= s->pending;
 	lock_give(&s->all->mu);
-	atomic_fetch_sub(&s->all->count, 1);
+	atomic_fetch_sub(&s->all->count[s->websocket], 1);
 	parker_wake(&s->over); /* s is its connection's */
 }
 
@@ -416,9 +416,9 @@ void streams_stop(struct streams *all)
 	free(all);
 }
 
-int streams_count(struct streams *all)
+int streams_count(const struct streams *all, bool websocket)
 {
-	return atomic_load(&all->count);
+	return atomic_load(&all->count[websocket]);
 }
 
 /* ---- joining -------------------------------------------------------------------------------------------------------------------- */
@@ -431,7 +431,7 @@ void stream_join(struct stream *s)
 	setsockopt(s->fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &silent_ms, sizeof(silent_ms)); /* a client whose machine is gone says nothing */
 	s->joined = true;
 	s->stalled_ms = s->quiet_ms = clock_mono_ms();
-	atomic_fetch_add(&s->all->count, 1);
+	atomic_fetch_add(&s->all->count[s->websocket], 1);
 	lock_take(&s->all->mu);
 	stream_wake(s);
 	lock_give(&s->all->mu);

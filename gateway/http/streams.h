@@ -2,6 +2,8 @@
 #ifndef SLUICE_GATEWAY_HTTP_STREAMS_H
 #define SLUICE_GATEWAY_HTTP_STREAMS_H
 
+#include <stdbool.h>
+
 #include "lib/base/attr.h"
 #include "lib/base/err.h"
 
@@ -15,7 +17,7 @@ struct streams *streams_start(struct metrics *m, struct err *err); /* NULL: no m
 /* Ends all streams, and those that are yet to begin. Any thread. */
 void streams_drain(struct streams *all);
 void streams_stop(struct streams *all); /* NULL: nothing. All connections have ended */
-int streams_count(struct streams *all);
+int streams_count(const struct streams *all, bool websocket); /* those of one kind */
 
 /* Answers the worker's request, whose way is ANSWER_STREAMED, to its end. The connection's thread, as all that follows. */
 void stream_answer(struct worker *w);

@@ -3,6 +3,7 @@
 #include "gateway/routes/access.h"
 #include "gateway/routes/handlers.h"
 #include "processors/runtime/runtime.h"
+#include "processors/runtime/tally.h"
 
 #define WISH_MS ((int64_t)600000) /* how long a wish is remembered, at least */
 #define TRIES 3                   /* the job may be taken, or end, between two looks */
@@ -64,6 +65,7 @@ static int remove_job(struct cancelling *c, struct err *err)
 
 	if (rc < 0 || !removed)
 		return rc;
+	tallies_add(c->s->tallies, c->q.queue->name, c->q.decl, TALLY_FINISHED_CANCELLED, 1);
 	answer(c, "removed");
 	return 1;
 }

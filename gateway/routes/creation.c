@@ -4,6 +4,7 @@
 #include "gateway/http/server.h"
 #include "lib/base/digest.h"
 #include "lib/config/config.h"
+#include "processors/runtime/tally.h"
 
 #define IDEMPOTENCY_KEY_MAX 255
 
@@ -190,6 +191,12 @@ void creation_set_key(struct bq_add *job, struct idempotency idem)
 	job->idem_key = idem.key;
 	job->idem_fingerprint = idem.fingerprint;
 	job->idem_ttl_ms = idem.ttl_ms;
+}
+
+void creation_refused(struct request *r, struct response *res, const struct err *err)
+{
+	tallies_refused(app_services(r->app)->tallies, err);
+	response_error(r, res, err);
 }
 
 void creation_add_problem(struct jwrite *w, struct response *item)

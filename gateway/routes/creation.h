@@ -41,6 +41,9 @@ struct idempotency creation_idempotency(struct request *r, const struct bq_queue
 
 void creation_set_key(struct bq_add *job, struct idempotency idem);
 
+/* An add has failed: it is counted, and *res says why. */
+void creation_refused(struct request *r, struct response *res, const struct err *err);
+
 /* In an answer that goes item by item, what stands for one that was not added: "problem" with the members of a problem of its own. `item`, which
  * response_invalid, _problem or _error has filled, is emptied. */
 void creation_add_problem(struct jwrite *w, struct response *item);

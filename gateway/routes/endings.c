@@ -3,15 +3,17 @@
 #include "gateway/routes/handlers.h"
 #include "gateway/routes/telling.h"
 #include "lib/bullmq/ends.h"
-#include "lib/metrics/metrics.h"
+#include "processors/runtime/tally.h"
 
 struct ending {
-	const char *action, *attempt;
-	const char *outcome; /* of sluice_jobs_finished_total; NULL: not finished */
+	const char *action;
+	enum tally attempt, finished;
 };
-static const struct ending COMPLETED = {"job.complete", "completed", "completed"}, FAILED = {"job.fail", "failed", "failed"},
-			   RETRIED = {"job.fail", "retried", NULL}, CANCELLED = {"job.fail", "failed", "cancelled"},
-			   RELEASED = {"job.release", "released", NULL};
+static const struct ending COMPLETED = {"job.complete", TALLY_ATTEMPT_COMPLETED, TALLY_FINISHED_COMPLETED},
+			   FAILED = {"job.fail", TALLY_ATTEMPT_FAILED, TALLY_FINISHED_FAILED},
+			   RETRIED = {"job.fail", TALLY_ATTEMPT_RETRIED, TALLY_NONE},
+			   CANCELLED = {"job.fail", TALLY_ATTEMPT_FAILED, TALLY_FINISHED_CANCELLED},
+			   RELEASED = {"job.release", TALLY_ATTEMPT_RELEASED, TALLY_NONE};
 
 /* What is on its way to Redis; ends[i] is that of the telling's jobs[i]. */
 struct endings {
@@ -114,19 +116,14 @@ static void conclude(struct told *job, const struct bq_end_job *end)
 	}
 }
 
-static void count(const struct telling *t)
+static void count(const struct endings *e)
 {
-	static const struct ending *const all[] = {&COMPLETED, &FAILED, &RETRIED, &CANCELLED, &RELEASED};
-	struct str queue = t->q.queue->name;
+	const struct telling *t = e->t;
 
-	for (size_t k = 0; k < ARRAY_LEN(all); k++) {
-		unsigned n = 0;
-		for (size_t i = 0; i < t->n; i++)
-			n += t->jobs[i]->ending == all[k];
-		if (n > 0)
-			metrics_add(t->s->metrics, M_JOB_ATTEMPTS, n, (struct str[]){queue, str_from(all[k]->attempt)});
-		if (n > 0 && all[k]->outcome)
-			metrics_add(t->s->metrics, M_JOBS_FINISHED, n, (struct str[]){queue, str_from(all[k]->outcome)});
+	for (size_t i = 0; i < t->n; i++) {
+		const struct ending *ending = t->jobs[i]->ending;
+		if (ending)
+			tallies_ended(t->s->tallies, t->q.queue->name, t->q.decl, e->ends[i].job, ending->attempt, ending->finished);
 	}
 }
 
@@ -244,7 +241,7 @@ static int end_jobs(struct telling *t, bool give_back, struct err *err)
 		return rc;
 	for (size_t i = 0; i < t->n; i++)
 		conclude(t->jobs[i], &e.ends[i]);
-	count(t);
+	count(&e);
 	find_repeated(&e);
 	forget_cancelled(&e);
 	if (t->several)

@@ -1,6 +1,5 @@
 /* Creating jobs: the three endpoints of the guide, and the general one. */
 #include "gateway/admission.h"
-#include "gateway/creations.h"
 #include "gateway/http/audit.h"
 #include "gateway/http/route.h"
 #include "gateway/routes/access.h"
@@ -9,6 +8,7 @@
 #include "gateway/routes/jobs_array.h"
 #include "gateway/routes/jobs_lines.h"
 #include "lib/schema/schema.h"
+#include "processors/runtime/tally.h"
 
 /* Options in the query of the creation endpoints, by the JSON type of their value. */
 static const struct {
@@ -71,7 +71,7 @@ static void answer_created(const struct creation *c, const struct bq_added *adde
 	struct request *r = c->r;
 	struct str url = status_url(r, c->q.queue->name, added->id);
 
-	creations_count(app_services(r->app)->creations, c->q.queue, c->q.decl, added);
+	tallies_created(app_services(r->app)->tallies, c->q.queue->name, c->q.decl, added, c->job.data.n);
 	note_created(r, c->q.queue, added);
 	struct jwrite w = response_json(c->res, added->created ? 201 : 200);
 	jw_open(&w, '{');
@@ -92,7 +92,7 @@ static void on_added(void *arg, int rc, const struct bq_added *added, const stru
 	const struct creation *c = arg;
 
 	if (rc < 0)
-		response_error(c->r, c->res, err);
+		creation_refused(c->r, c->res, err);
 	else
 		answer_created(c, added);
 	response_ready(c->r, c->res);

@@ -1,11 +1,11 @@
 /* An array of jobs, added and answered item by item. It goes to Redis in parts: the first is on its way while the next is read. */
-#include "gateway/creations.h"
 #include "gateway/routes/jobs_array.h"
 
 #include "gateway/admission.h"
 #include "gateway/http/audit.h"
 #include "gateway/routes/creation.h"
 #include "lib/schema/schema.h"
+#include "processors/runtime/tally.h"
 
 #define ARRAY_MAX 1000
 #define FIRST_PART_JOBS 25 /* soon on its way; each later part is twice as large, since a call has a price of its own, */
@@ -129,13 +129,13 @@ static void write_items(struct request *r, struct response *res, const struct qu
 		const struct bq_add_result *result = it->place[i] == SIZE_MAX ? NULL : &it->results[it->place[i]];
 		jw_open(&w, '{');
 		if (result && result->rc == 0) {
-			creations_count(s->creations, q->queue, q->decl, &result->added);
+			tallies_created(s->tallies, q->queue->name, q->decl, &result->added, it->jobs[it->place[i]].data.n);
 			jw_kstr(&w, "jobId", result->added.id);
 			jw_kbool(&w, "created", result->added.created);
 		} else {
 			struct response item = {.file_fd = -1};
 			if (result)
-				response_error(r, &item, &result->err);
+				creation_refused(r, &item, &result->err);
 			else
 				response_invalid(r, &item, &it->reports[i]);
 			creation_add_problem(&w, &item);

@@ -3,7 +3,6 @@
  * Two windows of lines take turns: while Redis adds the one, the other is read. A window goes when it is full, or when no further line has
  * come yet, so a slow sender's lines do not wait for one another. What a window needs is in an arena of its own; the answers
  * go into a file when there are many, so memory does not grow with the lines. */
-#include "gateway/creations.h"
 #include "gateway/routes/jobs_lines.h"
 
 #include "gateway/admission.h"
@@ -13,6 +12,7 @@
 #include "gateway/routes/creation.h"
 #include "lib/base/clock.h"
 #include "lib/config/config.h"
+#include "processors/runtime/tally.h"
 
 #define LINES_MAX 1000000
 #define WINDOW_LINES 200
@@ -162,13 +162,13 @@ static void write_answer(struct intake *in, struct window *w, const struct line_
 	jw_open(&j, '{');
 	jw_kint(&j, "line", (int64_t)answer->line);
 	if (accepted) {
-		creations_count(in->s->creations, in->q->queue, in->q->decl, &result->added);
+		tallies_created(in->s->tallies, in->q->queue->name, in->q->decl, &result->added, w->jobs[answer->place].data.n);
 		in->created += result->added.created && !result->added.replayed;
 		jw_kstr(&j, "jobId", result->added.id);
 		jw_kbool(&j, "created", result->added.created);
 	} else if (result) {
 		struct response item = {.file_fd = -1};
-		response_error(&w->line, &item, w->rc < 0 ? &w->err : &result->err);
+		creation_refused(&w->line, &item, w->rc < 0 ? &w->err : &result->err);
 		creation_add_problem(&j, &item);
 	} else {
 		jw_kraw(&j, "problem", answer->problem);

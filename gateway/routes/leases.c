@@ -6,7 +6,7 @@
 #include "gateway/routes/handlers.h"
 #include "lib/base/clock.h"
 #include "lib/log/log.h"
-#include "lib/metrics/metrics.h"
+#include "processors/runtime/tally.h"
 
 #define TAKE_AT_ONCE 50       /* in one round trip */
 #define RECHECK_MS 5000       /* is the client still there? */
@@ -51,14 +51,24 @@ static bool is_cancelled(const struct leasing *l, const struct bq_job *job)
 	       bq_cancel_asked(l->s->bq, l->q->queue, &job->id, &job->timestamp, 1, &asked, l->r->deadline_mono_ms, &err) == 0 && asked;
 }
 
+static void schedule_next(const struct leasing *l, const struct bq_job *job)
+{
+	struct err err = {0};
+	int64_t missed;
+
+	if (bq_schedule_next(l->s->bq, l->q->queue, job, &missed, l->r->deadline_mono_ms, &err) < 0)
+		complain(l, "schedule_next_failed", job->id, &err);
+	tallies_missed(l->s->tallies, l->q->queue->name, job, missed);
+}
+
 /* What is due for every job that was taken; false when it is not to be handed out. */
 static bool prepare(const struct leasing *l, const struct bq_held *held)
 {
 	const struct bq_job *job = &held->job;
-	struct err err = {0};
 
-	if (job->repeat_key.p && bq_schedule_next(l->s->bq, l->q->queue, job, l->r->deadline_mono_ms, &err) < 0)
-		complain(l, "schedule_next_failed", job->id, &err);
+	tallies_taken(l->s->tallies, l->q->queue->name, l->q->decl, job);
+	if (job->repeat_key.p)
+		schedule_next(l, job);
 	if (job->deferred_failure.p) {
 		fail_at_once(l, held, job->deferred_failure);
 		return false;

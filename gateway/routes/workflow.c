@@ -3,7 +3,6 @@
  * A document is processed, then analysed, then its user is told. In BullMQ's words each step is the child of the next: the notification
  * waits for the analysis, which waits for the processing. */
 #include "gateway/admission.h"
-#include "gateway/creations.h"
 #include "gateway/http/audit.h"
 #include "gateway/http/server.h"
 #include "gateway/routes/access.h"
@@ -11,6 +10,7 @@
 #include "gateway/routes/handlers.h"
 #include "lib/bullmq/flow.h"
 #include "lib/schema/schema.h"
+#include "processors/runtime/tally.h"
 
 /* The last step first, as a flow is written. A document that cannot be read is not analysed, but its user hears of it. */
 enum step { STEP_NOTIFY, STEP_ANALYSE, STEP_PROCESS, STEP_COUNT };
@@ -215,11 +215,11 @@ void workflow_document_upload(struct request *r, struct response *res)
 	flow.idem_fingerprint = idem.fingerprint;
 	flow.idem_ttl_ms = idem.ttl_ms;
 	if (admission_check(s->admission, &err) < 0 || bq_add_flow(s->bq, &flow, r->arena, &added, r->deadline_mono_ms, &err) < 0) {
-		response_error(r, res, &err);
+		creation_refused(r, res, &err);
 		return;
 	}
 	for (size_t i = 0; i < STEP_COUNT; i++)
-		creations_count(s->creations, jobs[i].queue, declarations_find(s->queues, str_from(STEPS[i].queue)), &added.root);
+		tallies_created(s->tallies, jobs[i].queue->name, declarations_find(s->queues, str_from(STEPS[i].queue)), &added.root, jobs[i].add.data.n);
 	note_created(r, &added);
 	answer(r, res, &added);
 }

@@ -260,8 +260,10 @@ int bq_pause(struct bq *bq, const struct bq_queue *q, bool pause, int64_t deadli
 /* BullMQ's maxStalledCount etc. are the worker's; this writes what a Queue client writes: meta opts.maxLenEvents, version. */
 int bq_queue_announce(struct bq *bq, const struct bq_queue *q, int64_t deadline, struct err *err) MUST_CHECK;
 /* A scheduler's job was taken: creates its successor, as BullMQ's worker does (every, or a cron pattern with a time zone). 0 also when
- * the schedule is over or gone, or the job is no scheduler's. ERR_INVALID: the pattern or zone cannot be read; nothing follows. */
-int bq_schedule_next(struct bq *bq, const struct bq_queue *q, const struct bq_job *job, int64_t deadline, struct err *err) MUST_CHECK;
+ * the schedule is over or gone, or the job is no scheduler's. *missed: how many runs (at most 1000) have fallen out, since they were due before
+ * this one was taken. ERR_INVALID: the pattern or zone cannot be read; nothing follows. */
+int bq_schedule_next(struct bq *bq, const struct bq_queue *q, const struct bq_job *job, int64_t *missed, int64_t deadline, struct err *err)
+	MUST_CHECK;
 
 /* "P:base64(Q)" or "P:base64(Q):w:name": the client name by which getWorkers finds a worker. */
 void bq_client_name(struct buf *out, const struct bq_queue *q, const char *worker_name);

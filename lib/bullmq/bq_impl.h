@@ -105,7 +105,7 @@ void bq_job_init(struct bq_job *job);
 enum bq_job_read {
 	BQ_READ_ALL = 1,
 	BQ_READ_HEAD = 2,        /* all but data, returnvalue and stacktrace */
-	BQ_READ_TO_END = 4,      /* what any ending depends on */
+	BQ_READ_TO_END = 4,      /* what any ending depends on, and is counted by */
 	BQ_READ_TO_COMPLETE = 8, /* what a completion does */
 };
 void bq_job_fetch(struct rcmd *cmd, const struct bq_queue *q, struct str id, enum bq_job_read read);

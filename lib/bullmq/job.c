@@ -28,15 +28,15 @@ static const struct field FIELDS[BQ_JOB_FIELD_COUNT] = {
 	{"defa", STR_AT(deferred_failure), ANY},
 	{"parentKey", STR_AT(parent_key), ANY},
 	{"parent", STR_AT(parent_json), ANY},
-	{"rjk", STR_AT(repeat_key), ANY},
+	{"rjk", STR_AT(repeat_key), ANY | COMPLETE},
 	{"pb", STR_AT(processed_by), ANY},
 	{"timestamp", INT_AT(timestamp), ANY | COMPLETE},
 	{"delay", INT_AT(delay), ANY},
 	{"priority", INT_AT(priority), ANY | END},
 	{"processedOn", INT_AT(processed_on), ANY},
 	{"finishedOn", INT_AT(finished_on), ANY},
-	{"atm", INT_AT(attempts_made), ANY | END},
-	{"attemptsMade", INT_AT(attempts_made), ANY | END}, /* bullmq 4's name; it wins, as in every reader */
+	{"atm", INT_AT(attempts_made), ANY | COMPLETE},
+	{"attemptsMade", INT_AT(attempts_made), ANY | COMPLETE}, /* bullmq 4's name; it wins, as in every reader */
 	{"ats", INT_AT(attempts_started), ANY},
 	{"stc", INT_AT(stalled_count), ANY},
 };

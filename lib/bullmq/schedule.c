@@ -14,7 +14,10 @@ struct schedule {
 	int64_t offset;       /* ms within every; 0: none */
 	int64_t start, end;   /* ms; -1: none */
 	int64_t previous;     /* when this job was due; 0: unknown */
+	int64_t missed;       /* runs between then and now */
 };
+
+#define MISSED_MAX 1000 /* are counted */
 
 static int64_t int_member(const struct jdoc *doc, uint32_t obj, const char *name, int64_t fallback)
 {
@@ -52,8 +55,18 @@ static int read_schedule(struct schedule *s, const struct bq_job *job, struct ar
 	return 0;
 }
 
-static int next_by_pattern(const struct schedule *s, int64_t after, int64_t *next, struct err *err)
+static int64_t count_missed(const struct cron *cron, struct tz *tz, const struct schedule *s, int64_t now)
 {
+	int64_t n = 0, at = s->previous;
+
+	while (at > 0 && at < now && n < MISSED_MAX && cron_next(cron, tz, at, s->end, &at) == 0)
+		n += at <= now;
+	return n;
+}
+
+static int next_by_pattern(struct schedule *s, int64_t now, int64_t *next, struct err *err)
+{
+	int64_t after = s->previous < now ? now : s->previous;
 	struct cron cron;
 	struct tz *tz;
 	int rc = cron_parse(&cron, s->pattern, err);
@@ -63,9 +76,17 @@ static int next_by_pattern(const struct schedule *s, int64_t after, int64_t *nex
 	tz = tz_new(s->tz, err);
 	if (!tz)
 		return ERR_INVALID;
+	s->missed = count_missed(&cron, tz, s, now);
 	rc = cron_next(&cron, tz, s->start > after ? s->start : after, s->end, next);
 	tz_free(tz);
 	return rc;
+}
+
+static int64_t missed_by_interval(const struct schedule *s, int64_t now)
+{
+	int64_t n = s->previous > 0 && s->previous < now ? (now - s->previous) / s->every : 0;
+
+	return n < MISSED_MAX ? n : MISSED_MAX;
 }
 
 /* JSON in document order is MessagePack in order: containers know their number of children. */
@@ -186,35 +207,37 @@ static int update_scheduler(struct bq *bq, const struct bq_queue *q, const struc
 }
 
 /* As upsertJobScheduler of the official client when its worker takes a scheduler's job. */
-static int schedule_next(struct bq *bq, const struct bq_queue *q, const struct bq_job *job, struct arena *a, int64_t deadline,
-			 struct err *err)
+static int schedule_next(struct bq *bq, const struct bq_queue *q, const struct bq_job *job, int64_t *missed, struct arena *a,
+			 int64_t deadline, struct err *err)
 {
 	struct schedule s = {0};
-	int64_t now = clock_wall_ms(), from, next = 0;
+	int64_t now = clock_wall_ms(), next = 0;
 	int rc = read_schedule(&s, job, a, err);
 
 	if (rc < 0)
 		return rc;
 	if ((s.limit >= 0 && s.count > s.limit) || (s.end >= 0 && now > s.end))
 		return 0;
-	from = s.previous < now ? now : s.previous;
-	if (s.every == 0) {
-		rc = next_by_pattern(&s, from, &next, err);
-		if (rc < 0)
-			return rc == ERR_NOT_FOUND ? 0 : rc;
-	}
+	if (s.every > 0)
+		s.missed = missed_by_interval(&s, now);
+	else
+		rc = next_by_pattern(&s, now, &next, err);
+	if (rc < 0)
+		return rc == ERR_NOT_FOUND ? 0 : rc;
+	*missed = s.missed;
 	return update_scheduler(bq, q, &s, job, next, now, a, deadline, err);
 }
 
-int bq_schedule_next(struct bq *bq, const struct bq_queue *q, const struct bq_job *job, int64_t deadline, struct err *err)
+int bq_schedule_next(struct bq *bq, const struct bq_queue *q, const struct bq_job *job, int64_t *missed, int64_t deadline, struct err *err)
 {
 	struct arena a;
 	int rc;
 
+	*missed = 0;
 	if (!job->repeat_key.p)
 		return 0;
 	arena_init(&a, 0);
-	rc = schedule_next(bq, q, job, &a, deadline, err);
+	rc = schedule_next(bq, q, job, missed, &a, deadline, err);
 	arena_release(&a);
 	return rc;
 }

@@ -16,13 +16,17 @@ enum kind { COUNTER, GAUGE, HISTOGRAM };
 
 static const char *const kind_names[] = {"counter", "gauge", "histogram"};
 
-/* Upper bounds in seconds, rising; the last bucket is +Inf. */
+/* Upper bounds in seconds, bytes or attempts, rising; the last bucket is +Inf. */
 static const double bounds_request[] = {.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5};
 static const double bounds_job[] = {.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 3600};
+static const double bounds_size[] = {256, 1024, 4096, 16384, 65536, 262144, 1048576, 16777216};
+static const double bounds_attempts[] = {1, 2, 3, 5, 10, 25};
 
 #define BUCKETS_NONE NULL, 0
 #define BUCKETS_REQUEST bounds_request, ARRAY_LEN(bounds_request)
 #define BUCKETS_JOB bounds_job, ARRAY_LEN(bounds_job)
+#define BUCKETS_SIZE bounds_size, ARRAY_LEN(bounds_size)
+#define BUCKETS_ATTEMPTS bounds_attempts, ARRAY_LEN(bounds_attempts)
 
 static const struct row {
 	const char *name;
@@ -177,10 +181,16 @@ void metrics_free(struct metrics *m)
 	free(m);
 }
 
+/* Schedules are named by whoever makes them. */
+static size_t room_for(const struct row *row)
+{
+	return strstr(row->labels, "schedule") ? METRICS_MAX_SCHEDULES : METRICS_MAX_SERIES;
+}
+
 /* With the lock held. NULL: too many series, or no memory. */
 static struct series *add_series(struct family *f, const struct row *row, struct buf *labels)
 {
-	if (f->by_labels.count >= METRICS_MAX_SERIES)
+	if (f->by_labels.count >= room_for(row))
 		return NULL;
 	struct series *s = series_new(row, labels);
 	if (!s)
@@ -255,6 +265,16 @@ double series_value(const struct series *s)
 	return to_double(atomic_load_explicit(&s->bits, memory_order_relaxed));
 }
 
+struct series *metrics_series_once(struct metrics *m, struct series *_Atomic *slot, enum metric_id id, const struct str *values)
+{
+	struct series *known = atomic_load_explicit(slot, memory_order_acquire);
+	if (!known) {
+		known = metrics_series(m, id, values);
+		atomic_store_explicit(slot, known, memory_order_release);
+	}
+	return known;
+}
+
 void metrics_add(struct metrics *m, enum metric_id id, double v, const struct str *values)
 {
 	series_add(metrics_series(m, id, values), v);
@@ -300,7 +320,7 @@ static void write_histogram(struct buf *out, const struct series *s)
 	for (size_t i = 0; i <= s->row->n_bounds; i++) {
 		count += atomic_load_explicit(&s->buckets[i], memory_order_relaxed);
 		if (i < s->row->n_bounds)
-			(void)snprintf(le, sizeof(le), "le=\"%g\"", s->row->bounds[i]);
+			(void)snprintf(le, sizeof(le), "le=\"%.15g\"", s->row->bounds[i]);
 		else
 			(void)snprintf(le, sizeof(le), "le=\"+Inf\"");
 		add_sample(out, s, "_bucket", le, (double)count);

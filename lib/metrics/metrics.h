@@ -13,6 +13,7 @@
 #include "lib/base/str.h"
 
 #define METRICS_MAX_SERIES 2000
+#define METRICS_MAX_SCHEDULES 100 /* where a schedule is a label */
 
 enum metric_id {
 #define X(id, kind, name, labels, help, buckets) M_##id,
@@ -30,6 +31,8 @@ void metrics_free(struct metrics *m);
 /* Finds or makes the series; values in the order of the row's label names (as many). Keep the pointer on hot paths.
  * Never NULL: without memory a shared overflow series is returned. */
 struct series *metrics_series(struct metrics *m, enum metric_id id, const struct str *values);
+/* The same, looked up the first time only: *slot, NULL before, keeps it. Always the same values for a slot. */
+struct series *metrics_series_once(struct metrics *m, struct series *_Atomic *slot, enum metric_id id, const struct str *values);
 
 void series_add(struct series *s, double v);     /* counter (v >= 0), gauge */
 void series_set(struct series *s, double v);     /* gauge; a counter that mirrors one kept elsewhere */

@@ -11,6 +11,8 @@
 
 #define SELFTEST_MS 10000
 
+static const char *const TOOLS[] = {"/usr/bin/pdfinfo", "/usr/bin/pdftotext", "/usr/bin/qpdf"};
+
 EMBED_FILE(document_payload_schema, "processors/document/payload.schema.json");
 
 extern const struct processor document_processor;
@@ -43,14 +45,13 @@ static int check_sandbox(const struct processor_env *env, struct err *err)
 
 static int start(const struct processor_env *env, void **state, struct err *err)
 {
-	static const char *const tools[] = {"/usr/bin/pdfinfo", "/usr/bin/pdftotext", "/usr/bin/qpdf"};
 	const struct config *c = env->config;
 	if (access(env->helper_path, X_OK) < 0)
 		return err_errno(err, "sluice-helper at %s", env->helper_path);
 	/* Without them text documents still work; jobs that need them say TOOL_MISSING. */
-	for (size_t i = 0; i < ARRAY_LEN(tools); i++)
-		if (access(tools[i], X_OK) < 0)
-			LOG(env->log, LOG_WARN, "document_tool_missing", log_strz("tool", tools[i]));
+	for (size_t i = 0; i < ARRAY_LEN(TOOLS); i++)
+		if (access(TOOLS[i], X_OK) < 0)
+			LOG(env->log, LOG_WARN, "document_tool_missing", log_strz("tool", TOOLS[i]));
 	if (c->doc_sandbox == CONFIG_SANDBOX_STRICT) {
 		int rc = check_sandbox(env, err);
 		if (rc < 0)
@@ -67,6 +68,14 @@ static int start(const struct processor_env *env, void **state, struct err *err)
 static void stop(void *state)
 {
 	free(state);
+}
+
+static const char *lacks(void *state UNUSED)
+{
+	for (size_t i = 0; i < ARRAY_LEN(TOOLS); i++)
+		if (access(TOOLS[i], X_OK) < 0)
+			return TOOLS[i];
+	return NULL;
 }
 
 static void progress(void *arg, unsigned pct, const char *step)
@@ -115,4 +124,5 @@ const struct processor document_processor = {
 	.start = start,
 	.stop = stop,
 	.run = run,
+	.lacks = lacks,
 };

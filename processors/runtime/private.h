@@ -13,6 +13,7 @@
 #include "lib/base/parker.h"
 #include "lib/redis/rblock.h"
 #include "processors/runtime/runtime.h"
+#include "processors/runtime/tally.h"
 
 /* Why a job must stop. The first reason stays. */
 enum cancel { CANCEL_NONE, CANCEL_ASKED, CANCEL_TIMEOUT, CANCEL_LOCK_LOST, CANCEL_SHUTDOWN };
@@ -86,7 +87,7 @@ struct rqueue {
 	void *settings;         /* the processor's, for this queue */
 	bool runs;              /* its jobs are run here */
 	char worker_name[64];
-	struct series *m_run_seconds, *m_wait_seconds, *m_busy, *m_slots;
+	struct series *m_run_seconds, *m_processor_run_seconds, *m_busy, *m_slots;
 	/* protected by runtime.mu */
 	struct worker *workers; /* all of them; those that are there stay */
 	unsigned n_workers;
@@ -113,6 +114,7 @@ struct runtime {
 	struct bq *bq;
 	struct raddr redis;
 	struct processor_env env;
+	struct tallies *tallies;
 	const struct declarations *decls;
 	bool run_jobs;
 	int64_t redis_timeout_ms;

@@ -29,6 +29,8 @@ struct processor {
 	/* Runs on a processor thread (1 MiB stack). The data has passed the schema. On failure it has called
 	 * job_fail(ctx, "CODE", "sentence"). */
 	enum outcome (*run)(void *state, struct job_context *ctx);
+	/* A program that is missing now, so that some jobs must fail; NULL: none. Any thread. May be NULL. */
+	const char *(*lacks)(void *state);
 	/* Reads the settings that a queue's declaration has under the processor's name (a JSON object that fits queues.schema.json; .p NULL: there
 	 * is none), once at start for each queue whose jobs run here. *settings is what job_settings gives. NULL: there are none. */
 	int (*settings_new)(struct str json, void **settings, struct err *err);

@@ -27,11 +27,11 @@ static int init_presence(struct runtime *rt, struct rqueue *q, size_t index, str
 static void init_series(struct rqueue *q)
 {
 	struct metrics *m = q->rt->env.metrics;
-	const struct str queue[] = {q->decl->name};
+	const struct str processor[] = {q->decl->processor_name};
 	const struct str busy[] = {q->decl->processor_name, STR("busy")}, max[] = {q->decl->processor_name, STR("max")};
 
-	q->m_run_seconds = metrics_series(m, M_JOB_RUN_SECONDS, queue);
-	q->m_wait_seconds = metrics_series(m, M_JOB_WAIT_SECONDS, queue);
+	q->m_run_seconds = tallies_series(q->rt->tallies, q->decl->name, q->decl, TALLY_RUN_SECONDS);
+	q->m_processor_run_seconds = metrics_series(m, M_PROCESSOR_RUN_SECONDS, processor);
 	q->m_busy = metrics_series(m, M_PROCESSOR_SLOTS, busy);
 	q->m_slots = metrics_series(m, M_PROCESSOR_SLOTS, max);
 }
@@ -60,11 +60,12 @@ struct runtime *runtime_new(const struct runtime_options *o, struct err *err)
 {
 	struct runtime *rt = calloc(1, sizeof(*rt));
 
-	if (!rt || !(rt->queues = calloc(DECLARATIONS_MAX, sizeof(*rt->queues)))) {
-		free(rt);
+	if (!rt) {
 		err_set(err, ERR_NOMEM, "out of memory");
 		return NULL;
 	}
+	rt->queues = calloc(DECLARATIONS_MAX, sizeof(*rt->queues));
+	rt->tallies = tallies_new(o->env.metrics, o->queues);
 	rt->bq = o->bq;
 	rt->redis = *o->redis;
 	rt->env = o->env;
@@ -75,7 +76,7 @@ struct runtime *runtime_new(const struct runtime_options *o, struct err *err)
 	cond_init(&rt->upkeep_wake);
 	cond_init(&rt->watch_wake);
 	cond_init(&rt->idle_changed);
-	int rc = 0;
+	int rc = rt->queues && rt->tallies ? 0 : err_set(err, ERR_NOMEM, "out of memory");
 	for (size_t i = 0; rc == 0 && i < o->queues->count; i++) {
 		rc = init_queue(rt, i, err);
 		rt->n_queues = i + 1;
@@ -119,6 +120,7 @@ void runtime_free(struct runtime *rt)
 	cond_release(&rt->watch_wake);
 	cond_release(&rt->upkeep_wake);
 	lock_release(&rt->mu);
+	tallies_free(rt->tallies);
 	free(rt->queues);
 	free(rt);
 }
@@ -350,6 +352,24 @@ unsigned runtime_slots(const struct runtime *rt)
 	for (size_t i = 0; i < rt->n_queues; i++)
 		n += rt->queues[i].runs ? rt->queues[i].decl->terms->concurrency : 0;
 	return n;
+}
+
+static void observe_processor(struct runtime *rt, const struct rqueue *q)
+{
+	const struct processor *p = q->decl->processor;
+
+	metrics_set(rt->env.metrics, M_PROCESSOR_AVAILABLE, !p->lacks || !p->lacks(q->processor_state), (struct str[]){q->decl->processor_name});
+}
+
+void runtime_observe(struct runtime *rt)
+{
+	for (size_t i = 0; i < rt->n_queues; i++) {
+		const struct rqueue *q = &rt->queues[i];
+		double oldest_ms = (double)runtime_oldest_ms(rt, q->decl);
+		metrics_set(rt->env.metrics, M_OLDEST_ACTIVE_SECONDS, oldest_ms / 1000, &q->decl->name);
+		if (q->runs && !earlier_user(rt, q))
+			observe_processor(rt, q);
+	}
 }
 
 int64_t runtime_oldest_ms(struct runtime *rt, const struct declaration *decl)

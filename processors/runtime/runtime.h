@@ -56,6 +56,10 @@ unsigned runtime_slots(const struct runtime *rt);
 /* For how long the job of this queue that has run longest here has been running; 0 when none runs. Any thread. */
 int64_t runtime_oldest_ms(struct runtime *rt, const struct declaration *decl);
 
+/* What is measured only when somebody looks: for how long the oldest job of each queue has been running, and whether each processor has what it
+ * needs. Any thread. */
+void runtime_observe(struct runtime *rt);
+
 /* Asks a job that runs in this process to stop: true when it runs here. It ends failed with "CANCELLED: …". Any thread. */
 bool runtime_cancel(struct runtime *rt, const struct bq_queue *q, struct str job_id);
 

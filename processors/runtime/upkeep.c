@@ -87,7 +87,7 @@ static void lock_is_lost(struct rqueue *q, struct str id, struct str token)
 
 	if (!stop_holder(q, token, CANCEL_LOCK_LOST))
 		return;
-	metrics_add(rt->env.metrics, M_LOCK_RENEW_FAILURES, 1, (struct str[]){q->decl->name});
+	tallies_add(rt->tallies, q->decl->name, q->decl, TALLY_LOCKS_LOST, 1);
 	LOG(rt->env.log, LOG_WARN, "lock_lost", log_str("queue", q->decl->name), log_str("jobId", id));
 }
 
@@ -173,8 +173,10 @@ static int duty_stalled(struct rqueue *q, struct arena *a, int64_t *again_ms)
 				  runtime_deadline(rt), &err);
 	for (size_t i = 0; rc == 0 && i < n; i++)
 		LOG(rt->env.log, LOG_WARN, "job_stalled", log_str("queue", q->decl->name), log_str("jobId", ids[i]));
-	if (rc == 0 && n)
-		metrics_add(rt->env.metrics, M_STALLED_JOBS, (double)n, (struct str[]){q->decl->name});
+	if (rc == 0 && n) {
+		tallies_add(rt->tallies, q->decl->name, q->decl, TALLY_STALLED, (double)n);
+		tallies_add(rt->tallies, q->decl->name, q->decl, TALLY_ATTEMPT_STALLED, (double)n);
+	}
 	return rc;
 }
 

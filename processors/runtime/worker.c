@@ -34,7 +34,7 @@ static void list_as_running(struct worker *w)
 	atomic_fetch_add(&q->rt->busy, 1);
 	lock_give(&q->rt->mu);
 	series_add(q->m_busy, 1);
-	series_observe(q->m_wait_seconds, (double)(clock_wall_ms() - ctx->job.timestamp) / 1000.0);
+	tallies_taken(q->rt->tallies, q->decl->name, q->decl, &ctx->job);
 	if (atomic_load(&q->rt->stopping)) /* it was taken while the others were being told to stop */
 		context_cancel(ctx, CANCEL_SHUTDOWN);
 }
@@ -42,6 +42,7 @@ static void list_as_running(struct worker *w)
 static void unlist(struct worker *w)
 {
 	struct rqueue *q = w->q;
+	double seconds = (double)(clock_mono_ms() - w->ctx.started_mono_ms) / 1000.0;
 
 	lock_take(&q->rt->mu);
 	w->ctx.running = false;
@@ -49,7 +50,8 @@ static void unlist(struct worker *w)
 	cond_broadcast(&q->rt->idle_changed);
 	lock_give(&q->rt->mu);
 	series_add(q->m_busy, -1);
-	series_observe(q->m_run_seconds, (double)(clock_mono_ms() - w->ctx.started_mono_ms) / 1000.0);
+	series_observe(q->m_run_seconds, seconds);
+	series_observe(q->m_processor_run_seconds, seconds);
 }
 
 /* ---- running ---- */
@@ -88,19 +90,29 @@ static void heed_cancel(struct job_context *ctx)
 		context_cancel(ctx, CANCEL_ASKED);
 }
 
+static void schedule_next(struct job_context *ctx)
+{
+	struct runtime *rt = ctx->q->rt;
+	const struct declaration *decl = ctx->q->decl;
+	struct err err = {0};
+	int64_t missed;
+
+	if (bq_schedule_next(rt->bq, &decl->queue, &ctx->job, &missed, runtime_deadline(rt), &err) < 0)
+		LOG(rt->env.log, LOG_ERROR, "schedule_next_failed", log_str("queue", decl->name), log_str("jobId", ctx->job.id),
+		    log_err(&err));
+	tallies_missed(rt->tallies, decl->name, &ctx->job, missed);
+}
+
 static enum outcome run(struct worker *w)
 {
-	struct rqueue *q = w->q;
-	struct runtime *rt = q->rt;
+	const struct rqueue *q = w->q;
 	struct job_context *ctx = &w->ctx;
-	struct err err = {0};
 
 	heed_cancel(ctx);
 	if (job_cancelled(ctx))
 		return OUTCOME_RETRY;
-	if (ctx->job.repeat_key.p && bq_schedule_next(rt->bq, &q->decl->queue, &ctx->job, runtime_deadline(rt), &err) < 0)
-		LOG(rt->env.log, LOG_ERROR, "schedule_next_failed", log_str("queue", q->decl->name), log_str("jobId", ctx->job.id),
-		    log_err(&err));
+	if (ctx->job.repeat_key.p)
+		schedule_next(ctx);
 	if (ctx->job.deferred_failure.p) {
 		buf_adds(&ctx->reason, ctx->job.deferred_failure);
 		return OUTCOME_PERMANENT;
@@ -251,25 +263,29 @@ static int tell_until_known(struct worker *w, struct ending *end, struct err *er
 
 struct ending_row {
 	const char *event;
-	const char *attempt; /* the label of sluice_job_attempts_total */
-	const char *outcome; /* the label of sluice_jobs_finished_total, NULL: not finished */
+	enum tally attempt, finished;
 	enum log_level level;
 };
 
-static const struct ending_row *ending_row(const struct ending *end)
+static const struct ending_row *ending_row(const struct worker *w, const struct ending *end)
 {
 	static const struct ending_row rows[] = {
-		[END_COMPLETE] = {"job_completed", "completed", "completed", LOG_INFO},
-		[END_FAIL] = {"job_failed", "failed", "failed", LOG_WARN},
-		[END_DELAY] = {"job_delayed", "delayed", NULL, LOG_INFO},
-		[END_RELEASE] = {"job_released", "released", NULL, LOG_INFO},
-		[END_HAND_OVER] = {"job_handed_over", "handed_over", NULL, LOG_INFO},
-		[END_DROP] = {"job_dropped", "dropped", NULL, LOG_WARN},
-		[END_SET_ASIDE] = {"job_set_aside", "failed", "failed", LOG_WARN},
+		[END_COMPLETE] = {"job_completed", TALLY_ATTEMPT_COMPLETED, TALLY_FINISHED_COMPLETED, LOG_INFO},
+		[END_FAIL] = {"job_failed", TALLY_ATTEMPT_FAILED, TALLY_FINISHED_FAILED, LOG_WARN},
+		[END_DELAY] = {"job_delayed", TALLY_ATTEMPT_DELAYED, TALLY_NONE, LOG_INFO},
+		[END_RELEASE] = {"job_released", TALLY_ATTEMPT_RELEASED, TALLY_NONE, LOG_INFO},
+		[END_HAND_OVER] = {"job_handed_over", TALLY_ATTEMPT_HANDED_OVER, TALLY_NONE, LOG_INFO},
+		[END_DROP] = {"job_dropped", TALLY_ATTEMPT_DROPPED, TALLY_NONE, LOG_WARN},
+		[END_SET_ASIDE] = {"job_set_aside", TALLY_ATTEMPT_FAILED, TALLY_FINISHED_FAILED, LOG_WARN},
 	};
-	static const struct ending_row retry = {"job_retry", "retried", NULL, LOG_INFO};
+	static const struct ending_row retry = {"job_retry", TALLY_ATTEMPT_RETRIED, TALLY_NONE, LOG_INFO};
+	static const struct ending_row cancelled = {"job_failed", TALLY_ATTEMPT_FAILED, TALLY_FINISHED_CANCELLED, LOG_WARN};
 
-	return end->kind == END_FAIL && end->how != BQ_FAILED_FINAL ? &retry : &rows[end->kind];
+	if (end->kind != END_FAIL)
+		return &rows[end->kind];
+	if (end->how != BQ_FAILED_FINAL)
+		return &retry;
+	return atomic_load(&w->ctx.cancel) == CANCEL_ASKED ? &cancelled : &rows[END_FAIL];
 }
 
 /* "CODE: sentence" → CODE; a reason of another form is another client's. */
@@ -288,7 +304,7 @@ static void report(struct worker *w, const struct ending *end, int rc, const str
 	struct rqueue *q = w->q;
 	struct runtime *rt = q->rt;
 	const struct job_context *ctx = &w->ctx;
-	const struct ending_row *row = ending_row(end);
+	const struct ending_row *row = ending_row(w, end);
 	bool failed = end->kind == END_FAIL || end->kind == END_SET_ASIDE;
 
 	LOG(rt->env.log, rc < 0 ? LOG_ERROR : row->level, rc < 0 ? "job_finish_failed" : row->event,
@@ -299,9 +315,7 @@ static void report(struct worker *w, const struct ending *end, int rc, const str
 		return;
 	if (failed)
 		metrics_add(rt->env.metrics, M_PROCESSOR_ERRORS, 1, (struct str[]){q->decl->processor_name, code_of(buf_str(&ctx->reason))});
-	metrics_add(rt->env.metrics, M_JOB_ATTEMPTS, 1, (struct str[]){q->decl->name, str_from(row->attempt)});
-	if (row->outcome)
-		metrics_add(rt->env.metrics, M_JOBS_FINISHED, 1, (struct str[]){q->decl->name, str_from(row->outcome)});
+	tallies_ended(rt->tallies, q->decl->name, q->decl, &ctx->job, row->attempt, row->finished);
 }
 
 /* Told and heeded: a later attempt, should an operator want one, is not cancelled again. */

@@ -4,6 +4,7 @@
 #include "lib/base/digest.h"
 #include "lib/fetch/fetch.h"
 #include "lib/json/jwrite.h"
+#include "lib/metrics/metrics.h"
 #include "processors/runtime/context.h"
 #include "processors/webhook/settings.h"
 
@@ -162,6 +163,38 @@ static enum outcome failed(struct job_context *ctx, const struct fetch_response 
 	return OUTCOME_RETRY;
 }
 
+static void count(const struct job_context *ctx, const char *outcome, int64_t began_us)
+{
+	struct metrics *m = job_env(ctx)->metrics;
+	struct str labels[] = {job_queue(ctx), str_from(outcome)};
+
+	metrics_add(m, M_WEBHOOK_DELIVERIES, 1, labels);
+	metrics_observe(m, M_WEBHOOK_SECONDS, (double)(clock_mono_us() - began_us) / 1e6, labels);
+}
+
+static const char *outcome_of_status(int status)
+{
+	static const char *const words[] = {"2xx", "3xx", "4xx", "5xx"};
+	int hundreds = status / 100;
+
+	return hundreds >= 2 && hundreds <= 5 ? words[hundreds - 2] : "unreachable";
+}
+
+static const char *outcome_of_failure(const struct err *err)
+{
+	static const struct {
+		int code;
+		const char *word;
+	} rows[] = {
+		{ERR_DENIED, "blocked"}, {ERR_TIMEOUT, "timeout"}, {ERR_STOPPING, "stopped"},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		if (rows[i].code == err->code)
+			return rows[i].word;
+	return "unreachable";
+}
+
 /* The first row that fits. */
 static enum outcome judge(struct job_context *ctx, const struct fetch_response *rs)
 {
@@ -194,12 +227,15 @@ static enum outcome run(void *state UNUSED, struct job_context *ctx)
 	const struct delivery *d = prepare(ctx, h);
 	struct fetch_response rs;
 	struct err err = {0};
+	int64_t began_us = clock_mono_us();
 
 	if (!d) {
 		job_fail(ctx, "INTERNAL", "no memory for the delivery");
 		return OUTCOME_RETRY;
 	}
-	enum outcome outcome = post(ctx, h, d, &rs, &err) < 0 ? unreachable(ctx, &err) : judge(ctx, &rs);
+	bool answered = post(ctx, h, d, &rs, &err) == 0;
+	count(ctx, answered ? outcome_of_status(rs.status) : outcome_of_failure(&err), began_us);
+	enum outcome outcome = answered ? judge(ctx, &rs) : unreachable(ctx, &err);
 	fetch_response_release(&rs);
 	return outcome;
 }

@@ -272,7 +272,7 @@ describe('many', () => {
     assert.ok((await redis.admin.client('LIST')).split('\n').length <= earlier.clients + 1);
     assert.equal(await threads(), earlier.threads);
     const { text } = await viewer.get('/metrics');
-    assert.ok(Number(/^sluice_http_streams (\d+)/m.exec(text)[1]) >= 300);
+    assert.ok(Number(/^sluice_http_streams{kind="sse"} (\d+)/m.exec(text)[1]) >= 300);
   });
 
   test('a burst comes in few pieces, each event once; the first word of a quiet stream is not held back for it', async (t) => {

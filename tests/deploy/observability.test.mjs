@@ -4,8 +4,10 @@ import { execFile } from 'node:child_process';
 import { readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { Queue } from 'bullmq';
 import { parse, stringify } from 'yaml';
 import { ROOT, declare, eventually, notification, runSluice, startRedis, startSluice, temporaryFolder } from '../api/harness/index.mjs';
+import { startReceiver } from '../api/harness/standins.mjs';
 import { ALERTS } from './alerts.mjs';
 
 const COMPONENT = join(ROOT, 'k8s/components/observability');
@@ -23,13 +25,25 @@ function promtool(args, { input = '', cwd } = {}) {
 
 test('promtool finds nothing wrong with /metrics but the names that are BullMQ\'s', async () => {
   const redis = await startRedis();
-  const sluice = await startSluice({ env: { REDIS_URL: redis.url } });
+  const receiver = await startReceiver();
+  const sluice = await startSluice({
+    env: {
+      REDIS_URL: redis.url, SLUICE_FETCH_ALLOW: receiver.allow, SLUICE_QUEUES: declare({ name: 'hook', processor: 'webhook', webhook: { url: receiver.url } }),
+    },
+  });
+  const scheduled = new Queue('hook', { connection: redis.connect() });
+  await scheduled.upsertJobScheduler('every "day"', { every: 86_400_000 }, { name: 'n', data: {} });
   await sluice.as({ roles: ['producer'] }).post('/api/jobs/notifications', notification);
-  const { status, text } = await sluice.client.get('/metrics');
+  const { status, text } = await eventually(async () => {
+    const answer = await sluice.client.get('/metrics');
+    return answer.text.includes('sluice_schedule_last_success_timestamp_seconds{') ? answer : null;
+  }, { what: 'the scheduled job' });
   assert.equal(status, 200);
   const { text: complaints } = await promtool(['check', 'metrics'], { input: text });
   assert.deepEqual(complaints.split('\n').filter((line) => line && !line.startsWith('bullmq_')), []);
+  await scheduled.close();
   await sluice.stop();
+  await receiver.close();
   await redis.stop();
 });
 
@@ -72,6 +86,95 @@ test('what has no label is there from the start, and a running job and a failed 
   writeFileSync(file, '{"queues":[]}');
   sluice.child.signal('SIGHUP');
   await eventually(async () => (await series('sluice_config_last_reload_successful')) === 1, { what: 'the success' });
+  await sluice.stop();
+  await redis.stop();
+});
+
+// The value of each series, by its text: name{labels}.
+const read = (text) => new Map(text.split('\n').filter((line) => line && !line.startsWith('#')).map((line) => {
+  const at = line.lastIndexOf(' ');
+  return [line.slice(0, at), Number(line.slice(at + 1))];
+}));
+
+test('sizes, attempts, deliveries and schedules are counted where they happen', async (t) => {
+  const redis = await startRedis();
+  const receiver = await startReceiver();
+  const sluice = await startSluice({
+    env: {
+      REDIS_URL: redis.url, SLUICE_FETCH_ALLOW: receiver.allow,
+      SLUICE_QUEUES: declare(
+        { name: 'hook', processor: 'webhook', attempts: 3, backoff: { type: 'fixed', delay: 10 }, webhook: { url: receiver.url } },
+        { name: 'inside', processor: 'webhook', attempts: 1, webhook: { url: 'http://10.255.255.1/' } }, { name: 'leased', processor: 'none' },
+      ),
+    },
+  });
+  t.after(() => sluice.client.close());
+  const schedules = new Queue('leased', { connection: redis.connect() });
+  const operator = sluice.as({ roles: ['operator'] });
+  const worker = sluice.as({ roles: ['worker'] });
+  const add = async (queue, data, headers = {}) => operator.post(`/api/queues/${queue}/jobs`, { name: 'n', data }, { headers });
+  const look = async () => read((await sluice.client.get('/metrics')).text);
+  const reaches = (series, value) => eventually(async () => (await look()).get(series) === value, { timeout: 60_000, what: `${series} ${value}` });
+
+  const answers = [{ status: 500 }, { status: 200, body: 'null' }];
+  receiver.answer = () => answers.shift();
+  const before = await look();
+  await add('hook', { text: 'x'.repeat(2000) }, { 'idempotency-key': 'k' });
+  await add('hook', { text: 'x'.repeat(2000) }, { 'idempotency-key': 'k' });
+  await add('hook', { text: 'y' }, { 'idempotency-key': 'k' });
+  await add('inside', {});
+  await reaches('sluice_jobs_finished_total{queue="hook",outcome="completed"}', 1);
+  await reaches('sluice_jobs_finished_total{queue="inside",outcome="failed"}', 1);
+  const after = await look();
+  const counted = {
+    'sluice_webhook_deliveries_total{queue="hook",outcome="5xx"}': 1, 'sluice_webhook_deliveries_total{queue="hook",outcome="2xx"}': 1,
+    'sluice_webhook_deliveries_total{queue="inside",outcome="blocked"}': 1, 'sluice_webhook_duration_seconds_count{queue="hook"}': 2,
+    'sluice_job_attempts_made_sum{queue="hook"}': 2, 'sluice_job_attempts_made_count{queue="hook"}': 1,
+    'sluice_job_attempts_total{queue="hook",outcome="retried"}': 1, 'sluice_job_wait_seconds_count{queue="hook"}': 1,
+    'sluice_job_payload_bytes_count{queue="hook"}': 1, 'sluice_job_payload_bytes_bucket{queue="hook",le="1024"}': 0,
+    'sluice_job_payload_bytes_bucket{queue="hook",le="4096"}': 1, 'sluice_jobs_enqueued_total{queue="hook"}': 1,
+    'sluice_idempotency_replays_total{result="replayed"}': 1, 'sluice_idempotency_replays_total{result="mismatch"}': 1,
+    'sluice_processor_run_seconds_count{processor="webhook"}': 3, 'sluice_processor_available{processor="webhook"}': 1,
+    'sluice_http_streams{kind="sse"}': 0, 'sluice_http_streams{kind="longpoll"}': 0,
+  };
+  for (const [series, value] of Object.entries(counted)) assert.equal(after.get(series), value, series);
+  assert.ok(after.get('sluice_http_streams_max') > 0);
+  assert.ok(after.get('sluice_http_request_size_bytes_sum') - (before.get('sluice_http_request_size_bytes_sum') ?? 0) > 4000);
+  assert.ok(after.get('sluice_http_response_size_bytes_sum') > before.get('sluice_http_response_size_bytes_sum'));
+
+  // A job over HTTP, due now, that was to be delayed for an hour: the hour is not waiting.
+  const tick = await schedules.upsertJobScheduler('tick', { every: 3_600_000 }, { name: 'n', data: {} });
+  await redis.admin.hset(`bull:leased:${tick.id}`, 'timestamp', Date.now() - 3_600_000);
+  const opts = JSON.parse(await redis.admin.hget(`bull:leased:${tick.id}`, 'opts'));
+  await redis.admin.hset(`bull:leased:${tick.id}`, 'opts', JSON.stringify({ ...opts, delay: 3_600_000, prevMillis: Date.now() - 3 * 3_600_000 - 60_000 }));
+  const { jobs: [job] } = (await worker.post('/api/queues/leased/lease', { workerId: 'w', max: 1, wait: 20 })).json;
+  assert.equal((await worker.post(`/api/queues/leased/jobs/${encodeURIComponent(job.id)}/complete`, { token: job.token, returnvalue: 1 })).status, 200);
+  const last = await look();
+  assert.equal(last.get('sluice_job_wait_seconds_count{queue="leased"}'), 1);
+  assert.ok(last.get('sluice_job_wait_seconds_sum{queue="leased"}') < 600);
+  assert.equal(last.get('sluice_job_attempts_made_count{queue="leased"}'), 1);
+  assert.equal(last.get('sluice_schedule_missed_total{queue="leased",schedule="tick"}'), 3);
+  assert.ok(Math.abs(last.get('sluice_schedule_last_success_timestamp_seconds{queue="leased",schedule="tick"}') - Date.now() / 1000) < 600);
+  await schedules.close();
+  await sluice.stop();
+  await receiver.close();
+  await redis.stop();
+});
+
+test('schedules are a label a hundred times, and no more', async () => {
+  const redis = await startRedis();
+  const sluice = await startSluice({ env: { REDIS_URL: redis.url, SLUICE_QUEUES: declare({ name: 'left', processor: 'none' }) } });
+  const queue = new Queue('left', { connection: redis.connect() });
+  for (let i = 0; i < 103; i++) await queue.upsertJobScheduler(`s${i}`, { every: 3_600_000 }, { name: 'n' });
+  const worker = sluice.as({ roles: ['worker'] });
+  let taken = 0;
+  await eventually(async () => {
+    taken += (await worker.post('/api/queues/left/lease', { workerId: 'w', max: 100 })).json.jobs.length;
+    return taken === 103;
+  }, { timeout: 60_000, what: 'all jobs' });
+  const series = [...read((await sluice.client.get('/metrics')).text).keys()].filter((name) => name.startsWith('sluice_schedule_missed_total'));
+  assert.equal(series.length, 100);
+  await queue.close();
   await sluice.stop();
   await redis.stop();
 });

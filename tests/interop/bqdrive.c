@@ -209,7 +209,9 @@ static int keep_job(struct drive *d, struct bq_job *job)
 {
 	if (table_put(&d->jobs, job->id, job) < 0)
 		die("memory");
-	return job->repeat_key.p ? bq_schedule_next(d->bq, queue(d), job, DEADLINE, &d->err) : 0;
+	int64_t missed;
+
+	return job->repeat_key.p ? bq_schedule_next(d->bq, queue(d), job, &missed, DEADLINE, &d->err) : 0;
 }
 
 static int keep_taken(struct drive *d, struct bq_job *job)

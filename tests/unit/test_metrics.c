@@ -281,6 +281,32 @@ static void test_label_sets_are_bounded(void **state)
 	metrics_free(m);
 }
 
+static void test_a_series_is_looked_up_once(void **state)
+{
+	(void)state;
+	struct metrics *m = metrics_new();
+	struct series *_Atomic slot = NULL;
+	struct str q = STR("q");
+	series_add(metrics_series_once(m, &slot, M_JOBS_ENQUEUED, &q), 1);
+	series_add(metrics_series_once(m, &slot, M_JOBS_ENQUEUED, &(struct str){"x", 1}), 1); /* the slot says which */
+	assert_true(same(series_value(metrics_series(m, M_JOBS_ENQUEUED, &q)), 2));
+	metrics_free(m);
+}
+
+static void test_bounds_are_written_in_full(void **state)
+{
+	(void)state;
+	struct metrics *m = metrics_new();
+	struct buf out = BUF_INIT;
+	metrics_observe(m, M_HTTP_REQUEST_BYTES, 1048576, NULL);
+	metrics_write(m, &out);
+	const struct reader *r = read_text(buf_str(&out));
+	assert_true(same(value_of(r, "sluice_http_request_size_bytes_bucket", "le=\"262144\""), 0));
+	assert_true(same(value_of(r, "sluice_http_request_size_bytes_bucket", "le=\"1048576\""), 1));
+	buf_release(&out);
+	metrics_free(m);
+}
+
 /* Prometheus' naming rules, over the whole table. */
 static void test_table(void **state)
 {
@@ -297,7 +323,7 @@ static void test_table(void **state)
 		assert_true(str_starts(name, STR("sluice_")) || str_starts(name, STR("process_")) || str_starts(name, STR("bullmq_")));
 		assert_int_equal(str_ends(name, STR("_total")), strcmp(kind, "counter") == 0);
 		if (strcmp(kind, "histogram") == 0)
-			assert_true(str_ends(name, STR("_seconds")) || str_ends(name, STR("_bytes")));
+			assert_true(str_ends(name, STR("_seconds")) || str_ends(name, STR("_bytes")) || str_ends(name, STR("_attempts_made")));
 		assert_true(strlen(json_string_value(json_object_get(row, "help"))) > 5);
 	}
 	json_decref(rows);
@@ -312,6 +338,8 @@ int main(void)
 		cmocka_unit_test(test_text_escapes_and_shows_all_kinds),
 		cmocka_unit_test(test_process_series),
 		cmocka_unit_test(test_label_sets_are_bounded),
+		cmocka_unit_test(test_a_series_is_looked_up_once),
+		cmocka_unit_test(test_bounds_are_written_in_full),
 		cmocka_unit_test(test_table),
 	};
 	return cmocka_run_group_tests_name("metrics", tests, NULL, NULL);
