@@ -60,6 +60,18 @@ export const ALERTS = {
     fires: { 'sluice_processor_slots{processor="p",state="busy"}': '8x80', 'sluice_processor_slots{processor="p",state="max"}': '8x80' },
     quiet: { 'sluice_processor_slots{processor="p",state="busy"}': '7x80', 'sluice_processor_slots{processor="p",state="max"}': '8x80' },
   },
+  SluiceProcessorUnavailable: {
+    fires: { 'sluice_processor_available{processor="document",instance="a"}': STEADY, 'sluice_processor_available{processor="document",instance="b"}': ON },
+    quiet: { 'sluice_processor_available{processor="document",instance="a"}': ON },
+  },
+  SluiceWebhookFailing: {
+    at: 60,
+    fires: { 'sluice_webhook_deliveries_total{queue="q",outcome="2xx"}': '0+1x80', 'sluice_webhook_deliveries_total{queue="q",outcome="5xx"}': '0+3x80' },
+    quiet: { 'sluice_webhook_deliveries_total{queue="q",outcome="2xx"}': '0+3x80', 'sluice_webhook_deliveries_total{queue="q",outcome="5xx"}': '0+1x80' },
+  },
+  SluiceScheduleMissed: {
+    fires: { 'sluice_schedule_missed_total{queue="q",schedule="s"}': '0x20 2x60' }, quiet: { 'sluice_schedule_missed_total{queue="q",schedule="s"}': '2x80' },
+  },
   SluiceHttp5xx: {
     fires: { 'sluice_http_requests_total{code="503"}': '0+3x80', 'sluice_http_requests_total{code="200"}': '0+97x80' },
     quiet: { 'sluice_http_requests_total{code="404"}': '0+50x80', 'sluice_http_requests_total{code="200"}': '0+50x80', 'sluice_http_requests_total{code="503"}': '0+1x80' },
