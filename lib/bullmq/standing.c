@@ -110,22 +110,43 @@ int bq_standing(struct bq *bq, const struct bq_queue *q, struct str id, bool wit
 
 /* ---- active jobs that nobody holds ---- */
 
-/* Asks for the lock of each; none is asked for where nothing is active. */
-static int count_unlocked(struct bq *bq, const struct bq_queue *q, const redisReply *ids, int64_t *out, int64_t deadline, struct err *err)
+static void put_oldest_active(struct rcmd *cmd, const struct bq_queue *q, size_t limit)
+{
+	rcmd_begin(cmd, 4);
+	rcmd_argz(cmd, "LRANGE");
+	rcmd_arg(cmd, q->keys[BQ_KEY_ACTIVE]);
+	rcmd_argi(cmd, -(int64_t)limit);
+	rcmd_argi(cmd, -1);
+}
+
+static bool is_among(const redisReply *ids, struct str id)
+{
+	for (size_t i = 0; rreply_at(ids, i); i++) {
+		if (str_eq(rreply_str(rreply_at(ids, i)), id))
+			return true;
+	}
+	return false;
+}
+
+/* Asks for the lock of each, and then for the list once more: a job that has ended in between has no lock either. Nothing is asked where nothing is
+ * active. */
+static int count_unlocked(struct bq *bq, const struct bq_queue *q, const redisReply *ids, size_t limit, int64_t *out, int64_t deadline, struct err *err)
 {
 	struct rcmd cmd = RCMD_INIT;
-	struct rreplies locks;
+	struct rreplies replies;
 
 	for (size_t i = 0; rreply_at(ids, i); i++)
 		put(&cmd, "EXISTS", q, rreply_str(rreply_at(ids, i)), ":lock");
 	if (cmd.commands == 0)
 		return 0;
-	int rc = bq_call(bq, &cmd, deadline, &locks, err);
+	put_oldest_active(&cmd, q, limit);
+	int rc = bq_call(bq, &cmd, deadline, &replies, err);
 	if (rc < 0)
 		return rc;
-	for (size_t i = 0; i < locks.count; i++)
-		*out += bq_number_or(locks.items[i], 1) == 0;
-	rreplies_release(&locks);
+	const redisReply *still = replies.items[replies.count - 1];
+	for (size_t i = 0; i + 1 < replies.count; i++)
+		*out += bq_number_or(replies.items[i], 1) == 0 && is_among(still, rreply_str(rreply_at(ids, i)));
+	rreplies_release(&replies);
 	return 0;
 }
 
@@ -135,17 +156,13 @@ int bq_count_unlocked(struct bq *bq, const struct bq_queue *q, size_t limit, int
 	struct rreplies replies;
 
 	*out = 0;
-	rcmd_begin(&cmd, 4);
-	rcmd_argz(&cmd, "LRANGE");
-	rcmd_arg(&cmd, q->keys[BQ_KEY_ACTIVE]);
-	rcmd_argi(&cmd, -(int64_t)limit);
-	rcmd_argi(&cmd, -1);
+	put_oldest_active(&cmd, q, limit);
 	int rc = bq_call(bq, &cmd, deadline, &replies, err);
 	if (rc < 0)
 		return rc;
 	rc = rreply_error(replies.items[0], err);
 	if (rc == 0)
-		rc = count_unlocked(bq, q, replies.items[0], out, deadline, err);
+		rc = count_unlocked(bq, q, replies.items[0], limit, out, deadline, err);
 	rreplies_release(&replies);
 	return rc;
 }

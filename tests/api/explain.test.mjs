@@ -74,6 +74,14 @@ describe('a queue', () => {
     assert.deepEqual(lost.values, { worker: 'gone-1' });
   });
 
+  test('whose jobs end while one looks', async () => {
+    const q = open_('brisk');
+    await q.addBulk(Array.from({ length: 3000 }, () => ({ name: 'x', data: {} })));
+    const worker = keep(new Worker('brisk', async () => {}, { connection: redis.connect(), concurrency: 50 }));
+    for (let looks = 0; looks < 60 && (await q.getWaitingCount()) > 0; looks++) assert.ok(!codes(await explain('brisk')).includes('stalled'), 'a job that has ended has no lock, and no need of one');
+    await worker.close();
+  });
+
   test('whose priorities wait behind plain jobs', async () => {
     const q = open_('mixed');
     await q.add('plain', {});
