@@ -15,7 +15,7 @@
 #define SCAN_STEPS_FIRST 20    /* of a search, before its first answer */
 #define SCAN_STEPS 5           /* of a search that goes on */
 #define SCAN_PAUSE_MS 50
-#define SCAN_REST 20           /* a search rests this many times as long as it took */
+#define SCAN_REST 20           /* a search rests this many times as long as Redis was busy with it */
 #define SLUICE_WORKER "sluice-"
 
 /* One queue; made, written and freed by the thread, but for the rings, which are protected by mu. */
@@ -32,7 +32,7 @@ struct search {
 	uint64_t cursor, number;
 	bool under_way;
 	bool crowded;                   /* there are more queues than are watched */
-	int64_t began_ms, due_ms;
+	int64_t spent_ms, due_ms;
 };
 
 struct watch {
@@ -166,14 +166,15 @@ static int search_on(struct watch *w, unsigned steps, struct err *err)
 	if (!s->under_way && now < s->due_ms)
 		return 0;
 	if (!s->under_way)
-		*s = (struct search){.number = s->number + 1, .under_way = true, .began_ms = now};
+		*s = (struct search){.number = s->number + 1, .under_way = true};
 	do
 		rc = search_step(w, err);
 	while (rc == 0 && s->cursor != 0 && --steps > 0);
+	s->spent_ms += clock_mono_ms() - now;
 	if (rc == 0 && s->cursor != 0)
 		return 0;
 	s->under_way = false;
-	int64_t took = clock_mono_ms() - s->began_ms, rest = took * SCAN_REST;
+	int64_t rest = s->spent_ms * SCAN_REST;
 	s->due_ms = clock_mono_ms() + (rest > WATCH_STEP_MS ? rest : WATCH_STEP_MS);
 	if (rc < 0)
 		return rc;
