@@ -61,11 +61,21 @@ static const struct cli_command *find(const char *name)
 	return NULL;
 }
 
+/* "sluice help jobs" is "sluice jobs --help". */
+static enum cli_exit help_about(const struct cli *cli, char *name)
+{
+	char help[] = "--help";
+	const struct cli_command *command = find(name);
+	return command ? command->run(cli, 2, (char *[]){name, help, NULL}) : unknown_command(name);
+}
+
 int cli_main(int argc, char **argv, char *const *environment)
 {
 	const struct cli cli = {.environment = environment};
 	if (argc < 2)
 		return (int)cli_commands[0].run(&cli, argc, argv);
+	if (strcmp(argv[1], "help") == 0 && argc > 2)
+		return (int)help_about(&cli, argv[2]);
 	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0)
 		return (int)show_help();
 	if (strcmp(argv[1], "--version") == 0)

@@ -22,8 +22,14 @@ const struct steer_verb *steer_find(const struct steer_verb *verbs, const char *
 
 enum cli_exit steer_unknown(const char *typed, const char *const *words)
 {
+	struct buf all = BUF_INIT;
 	const char *near = options_nearest(typed, words);
-	return cli_misuse("\"%s\" is nothing that can be done%s%s%s", typed, near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
+	for (size_t i = 0; words[i]; i++)
+		buf_addf(&all, "%s%s", i ? ", " : "", words[i]);
+	enum cli_exit exit = cli_misuse("\"%s\" is nothing that can be done%s%s%s; these are: %s", typed, near ? " (did you mean " : "", near ? near : "",
+					near ? "?)" : "", all.p ? all.p : "");
+	buf_release(&all);
+	return exit;
 }
 
 enum cli_exit steer_call(struct client *c, const struct steer_verb *verb, struct buf *path, const void *options, bool json)
@@ -143,6 +149,22 @@ void fact_time(struct buf *out, const char *name, int64_t wall_ms)
 
 /* ---- why ---- */
 
+/* The gateway names by a word what would help; this is what it is here. */
+static struct str remedy_of(struct str action)
+{
+	static const char *const remedies[][2] = {
+		{"start-worker", "a worker that takes jobs of this queue"},
+		{"resume", "sluice queues QUEUE resume"},
+		{"promote", "sluice jobs QUEUE ID promote"},
+		{"remove", "sluice jobs QUEUE ID remove"},
+		{"change-priority", "another priority"},
+	};
+	for (size_t i = 0; i < ARRAY_LEN(remedies); i++)
+		if (str_is(action, remedies[i][0]))
+			return str_from(remedies[i][1]);
+	return action;
+}
+
 void steer_show_findings(struct reply *reply, struct buf *out)
 {
 	uint32_t findings = jdoc_get(&reply->doc, JDOC_ROOT, "findings");
@@ -156,6 +178,6 @@ void steer_show_findings(struct reply *reply, struct buf *out)
 		add_name(out, severity);
 		printable_add(out, reply_text(reply, f, "sentence"));
 		buf_addc(out, '\n');
-		fact_text(out, "  what helps", action);
+		fact_text(out, "  what helps", remedy_of(action));
 	}
 }

@@ -7,24 +7,27 @@ static unsigned least(unsigned a, unsigned b)
 	return a < b ? a : b;
 }
 
-/* Levenshtein's distance, one row at a time; too long words count as far away. */
+/* Levenshtein's distance, with two neighbours that have changed places as one mistake; too long words count as far away. */
 static unsigned distance(const char *a, const char *b)
 {
-	size_t n = strlen(b);
-	unsigned row[WORD_MAX + 1];
-	if (n > WORD_MAX || strlen(a) > WORD_MAX)
+	size_t m = strlen(a), n = strlen(b);
+	unsigned rows[3][WORD_MAX + 1]; /* that of the i-th letter is i % 3 */
+
+	if (m > WORD_MAX || n > WORD_MAX)
 		return WORD_MAX;
 	for (size_t k = 0; k <= n; k++)
-		row[k] = (unsigned)k;
-	for (; *a; a++) {
-		unsigned diagonal = row[0]++;
+		rows[0][k] = (unsigned)k;
+	for (size_t i = 1; i <= m; i++) {
+		unsigned *row = rows[i % 3];
+		const unsigned *above = rows[(i + 2) % 3], *second = rows[(i + 1) % 3];
+		row[0] = (unsigned)i;
 		for (size_t k = 1; k <= n; k++) {
-			unsigned changed = diagonal + (*a != b[k - 1]);
-			diagonal = row[k];
-			row[k] = least(changed, least(row[k], row[k - 1]) + 1);
+			row[k] = least(above[k - 1] + (a[i - 1] != b[k - 1]), least(above[k], row[k - 1]) + 1);
+			if (i > 1 && k > 1 && a[i - 1] == b[k - 2] && a[i - 2] == b[k - 1])
+				row[k] = least(row[k], second[k - 2] + 1);
 		}
 	}
-	return row[n];
+	return rows[m % 3][n];
 }
 
 const char *options_nearest(const char *typed, const char *const *words)

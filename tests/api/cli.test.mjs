@@ -122,6 +122,7 @@ describe('the rest', () => {
       const { code, text } = await runSluice([command, '--help']);
       assert.equal(code, 0);
       assert.match(text, new RegExp(`sluice ${command}`));
+      assert.equal((await runSluice(['help', command])).text, text);
     }
     assert.match((await runSluice(['serve', '--help'])).text, /SLUICE_HTTP_THREADS/);
     assert.match((await runSluice(['--help'])).text, /Commands:/);

@@ -59,7 +59,7 @@ describe('queues', () => {
     assert.match(shown, /^paused because +mail is down$/m);
     assert.match(shown, /^paused by +ops$/m);
     assert.match(shown, /^waiting +1$/m);
-    assert.match(await ok('queues', 'pausing', 'explain'), /mail is down/);
+    assert.match(await ok('queues', 'pausing', 'explain'), /mail is down[^]*what helps +sluice queues QUEUE resume/);
     assert.equal((await read('queues', 'pausing', 'resume')).paused, false);
     assert.equal(await queue.isPaused(), false);
   });
@@ -215,6 +215,7 @@ describe('exit codes', () => {
   test('2: said wrongly', async () => {
     await refused(2, /a token is needed/, ['queues'], { SLUICE_URL: sluice.url });
     await refused(2, /did you mean pause\?/, ['queues', 'orders', 'pauze']);
+    await refused(2, /did you mean pause\?\); these are: show, pause, resume, explain, drain, clean/, ['queues', 'orders', 'pasue']);
     await refused(2, /--reason does not go with resume, but with: pause/, ['queues', 'orders', 'resume', '--reason', 'x']);
     await refused(2, /--state does not go with show/, ['jobs', 'orders', '1', '--state', 'failed']);
     await refused(2, /clean needs --state/, ['queues', 'orders', 'clean', '--yes']);
