@@ -187,6 +187,30 @@ describe('behaviour', () => {
     await page.context().close();
   });
 
+  test('the worst stand first, and a queue without workers is one alarm however long its jobs wait', async () => {
+    const real = (await stage.sluice.client.get('/api/queues')).json;
+    const like = ({ workers, counts, ...facts }, name, { waiting = 0, bullmq = 0, age = null }) =>
+      ({ ...facts, name, paused: false, counts: { ...counts, waiting, prioritized: 0 }, workers: { ...workers, own: 0, http: 0, bullmq }, oldestWaitingAgeMs: age });
+    const kept = real.items.find(({ name }) => name === 'greetings');
+    const items = [
+      like(kept, 'idle', { bullmq: 1 }),
+      like(kept, 'few', { waiting: 12, age: 600_000 }),
+      like(kept, 'late', { waiting: 1_000_000, bullmq: 1, age: 600_000 }),
+      like(kept, 'many', { waiting: 300_000, age: 1000 }),
+      like(kept, 'some', { waiting: 95, age: 1000 }),
+    ];
+    const page = await open('/livez');
+    await page.route('**/api/queues', (route) => route.fulfill({ json: { ...real, items } }));
+    await page.goto('/');
+    await page.locator('tbody tr').nth(items.length - 1).waitFor();
+    assert.deepEqual(await page.locator('tbody th a').allInnerTexts(), ['many', 'few', 'some', 'late', 'idle'], 'a few jobs more or less move nothing');
+    const alarms = (await page.locator('.alarm').allInnerTexts()).map((text) => text.replace(/\s+/g, ' '));
+    assert.equal(alarms.length, 4, alarms.join('\n'));
+    assert.match(alarms[1], /few has no worker; 12 jobs wait, the next one for 10 min/);
+    assert.match(alarms[3], /late the next job has waited for 10 min/);
+    await page.context().close();
+  });
+
   test('rows stay where they are while some are chosen', async () => {
     const page = await open('/queues/invoices/jobs?state=waiting', { clock: true });
     await page.locator('tbody input').first().click();

@@ -87,7 +87,13 @@ describe('screens', () => {
   }
 
   // 320 pixels are a window of 1280 enlarged to 400 %.
-  for (const [what, look] of [['enlarged to 400 %', { width: 320, height: 256 }], ['in German on a small desk', { width: 1000, height: 760, language: 'de-DE' }]]) {
+  const CRAMPED = [
+    ['enlarged to 400 %', { width: 320, height: 256 }],
+    ['on a tablet', { width: 768, height: 1000 }],
+    ['in German on a small desk', { width: 1000, height: 760, language: 'de-DE' }],
+    ['in German with a long name', { sub: 'augusta.ada.byron.lovelace@example.org', language: 'de-DE' }],
+  ];
+  for (const [what, look] of CRAMPED) {
     test(`nothing is cut off: ${what}`, async () => {
       const page = await browser.open(stage.sluice, '/livez', look);
       for (const [name, path] of SCREENS.filter(([each]) => !['queue-paused', 'jobs-empty', 'job-delayed', 'job-archived', 'job-gone', 'not-found'].includes(each))) {
@@ -95,6 +101,10 @@ describe('screens', () => {
         await page.locator('h1').waitFor();
         await page.locator('.skeleton').first().waitFor({ state: 'detached' });
         assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), `${name} is wider than the window`);
+        const beyond = await page.evaluate(() => [...document.querySelectorAll('.reason, .state-name, .language')].filter((each) => each.getBoundingClientRect().right > innerWidth).map((each) => each.textContent));
+        assert.deepEqual(beyond, [], `${name}: words that stand outside the window`);
+        const clipped = await page.evaluate(() => [...document.querySelectorAll('.state-name')].filter((each) => each.scrollWidth > each.clientWidth).map((each) => each.textContent));
+        assert.deepEqual(clipped, [], `${name}: states whose names are cut off`);
         const hidden = await page.evaluate(() => {
           const here = document.querySelector('.topbar [aria-current]')?.getBoundingClientRect();
           return here && (here.left < 0 || here.right > innerWidth);

@@ -1,5 +1,5 @@
 // What all screens of one queue begin with: its name, its views, its counts.
-import { short, number } from '../lib/format.js';
+import { number } from '../lib/format.js';
 import { can } from '../lib/api.js';
 import { t } from '../lib/i18n.js';
 import { STATES } from '../lib/queues.js';
@@ -30,7 +30,7 @@ export function QueueHead({ queue, detail, children }) {
         {detail && !detail.declared && <Badge title={t('badge.found.title')}>{t('badge.found')}</Badge>}
         <div class="row end grow">{children}</div>
       </div>
-      {detail?.paused && (detail.pausedReason || detail.pausedBy) && <p class="faint">{t('queue.pausedReason', { reason: detail.pausedReason ?? '' })} {detail.pausedBy && t('queue.pausedBy', { by: detail.pausedBy })} {detail.pausedSince && <Time at={detail.pausedSince} />}</p>}
+      {detail?.paused && (detail.pausedReason || detail.pausedBy) && <p class="faint">{t('queue.pausedBy', { by: detail.pausedBy ?? undefined, reason: detail.pausedReason ?? undefined })} {detail.pausedSince && <Time at={detail.pausedSince} />}</p>}
       <nav class="tabs" aria-label={t('queue.views')}>
         {views.map(([href, word]) => <a key={href} href={href} aria-current={here === href ? 'page' : undefined}>{t(word)}</a>)}
       </nav>
@@ -46,7 +46,7 @@ export function StateLinks({ queue, counts, chosen }) {
         <li key={state}>
           <a class={`state-link state-${state} ${counts?.[state] ? '' : 'none'}`} href={`${path`/queues/${queue}/jobs`}?state=${state}`} aria-current={chosen === state ? 'true' : undefined}>
             <span class="state-name"><Icon name={state} />{t(`state.${state}`)}</span>
-            <span class="state-count number" title={counts ? number(counts[state]) : ''}>{counts ? short(counts[state]) : '–'}</span>
+            <span class="state-count number">{counts ? number(counts[state]) : '–'}</span>
           </a>
         </li>
       ))}

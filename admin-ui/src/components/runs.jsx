@@ -15,7 +15,7 @@ function Run({ run: { start, end, worker, error }, n }) {
         <Time at={start} />
       </span>
       <span class="took break">
-        {error ? visible(error) : end ? t('runs.ok') : t('runs.open')}{end ? ` ${t('runs.took', { duration: duration(end - start) })}` : ''}
+        {error ? visible(error) : end ? t('runs.ok') : t('runs.open')}{end ? ` · ${t('runs.took', { duration: duration(end - start) })}` : ''}
       </span>
     </li>
   );

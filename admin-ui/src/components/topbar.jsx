@@ -38,7 +38,7 @@ function User() {
   const leave = () => signOut().then(forget).catch((error) => say(error.message, { bad: true }));
   return (
     <span class="user">
-      <span title={roles.join(', ')}>{sub} <span class="faint">{roles.join(', ')}</span></span>
+      <span title={`${sub} (${roles.join(', ')})`}>{sub} <span class="faint">{roles.join(', ')}</span></span>
       <button type="button" class="button quiet small" onClick={leave}>{t('signout')}</button>
     </span>
   );

@@ -54,21 +54,24 @@ function Outcome({ job, state }) {
   return null;
 }
 
-function Row({ queue, state, job, row, chosen, toggle }) {
+const tells = (state) => (job) => Boolean(job.failedReason) || (state === 'active' && typeof job.progress === 'number');
+
+function Row({ queue, state, job, row, outcome, chosen, toggle }) {
   return (
     <tr {...row} class={chosen ? 'chosen' : ''}>
       {toggle && <td class="check"><input type="checkbox" checked={chosen} aria-label={t('jobs.choose', { id: job.id })} onClick={(e) => toggle(job.id, e.shiftKey)} /></td>}
-      <th scope="row"><a class="mono break" href={path`/jobs/${queue}/${job.id}`}>{job.id}</a></th>
+      <th scope="row"><a class="mono break id" href={path`/jobs/${queue}/${job.id}`}>{job.id}</a></th>
       <td data-label={t('job.name')} class="plain break">{visible(job.name)}</td>
       <td data-label={t(`jobs.time.${state}`)} class="plain when"><Time at={timeOf(job, state)} /></td>
       <td data-label={t('job.attempts')} class={job.attemptsMade > 1 ? 'tries number' : 'tries number nil'}>{job.attemptsMade}/{job.attempts}</td>
-      <td data-label={t('jobs.outcome')} class="plain outcome"><Outcome job={job} state={state} /></td>
+      {outcome && <td data-label={t('jobs.outcome')} class="plain outcome"><Outcome job={job} state={state} /></td>}
     </tr>
   );
 }
 
 function Table({ queue, state, items, selection, rows }) {
   const selects = verbsOf(state).length > 0;
+  const outcome = items.some(tells(state)) && t(state === 'active' ? 'job.progress' : 'jobs.outcome');
   return (
     <TableFrame label={t('queue.view.jobs')}>
       <table class="table cards jobs">
@@ -76,11 +79,11 @@ function Table({ queue, state, items, selection, rows }) {
         <thead>
           <tr>
             {selects && <th class="check"><input type="checkbox" aria-label={t('jobs.choose.all')} checked={items.length > 0 && selection.chosen.length === items.length} onChange={selection.all} /></th>}
-            <th scope="col">{t('job.id')}</th><th scope="col">{t('job.name')}</th><th scope="col">{t(`jobs.time.${state}`)}</th><th scope="col" class="number">{t('job.attempts')}</th><th scope="col">{t('jobs.outcome')}</th>
+            <th scope="col">{t('job.id')}</th><th scope="col">{t('job.name')}</th><th scope="col">{t(`jobs.time.${state}`)}</th><th scope="col" class="number">{t('job.attempts')}</th>{outcome && <th scope="col" class="column-outcome">{outcome}</th>}
           </tr>
         </thead>
         <tbody>
-          {items.map((job, i) => <Row key={job.id} queue={queue} state={state} job={job} row={rows.row(i)} chosen={selection.has(job.id)} toggle={selects && selection.toggle} />)}
+          {items.map((job, i) => <Row key={job.id} queue={queue} state={state} job={job} row={rows.row(i)} outcome={outcome} chosen={selection.has(job.id)} toggle={selects && selection.toggle} />)}
         </tbody>
       </table>
     </TableFrame>
@@ -130,7 +133,7 @@ function List({ queue, state, data, filter, hold }) {
       <Pager cursor={filter.cursor} next={next}>
         <span class="faint">{scanned > items.length && tn('jobs.scanned', scanned, { n: number(scanned) })}</span>
       </Pager>
-      <Many queue={queue} state={state} selection={selection} filter={filter.bulk} setBulk={setBulk} />
+      {(items.length > 0 || next || scanned > 0) && <Many queue={queue} state={state} selection={selection} filter={filter.bulk} setBulk={setBulk} />}
       {bulk && <Bulk about={bulk} close={() => setBulk(null)} />}
     </>
   );

@@ -20,7 +20,7 @@ const ALARMS = 8; // the others stand first in the table all the same
 
 function Alarms({ queues }) {
   const [whole, setWhole] = useState(false);
-  const list = queues.flatMap((queue) => queue.alarms.filter(({ severity }) => severity !== 'info').map((alarm) => ({ ...alarm, queue })));
+  const list = [...queues].sort(ORDERS.attention).flatMap((queue) => queue.alarms.filter(({ severity }) => severity !== 'info').map((alarm) => ({ ...alarm, queue })));
   if (!list.length) return <p class="calm"><Icon name="completed" />{tn('alarm.none', queues.length)}</p>;
   return (
     <section class="alarms" aria-label={t('alarms')}>
@@ -46,11 +46,11 @@ function Head({ order }) {
   return (
     <tr>
       {COLUMNS.map((name) => (
-        <th key={name} scope="col" class={name === 'name' ? '' : 'number'} aria-sort={order === name ? (name === 'name' ? 'ascending' : 'descending') : undefined}>
+        <th key={name} scope="col" class={name === 'name' ? '' : `number column-${name}`} aria-sort={order === name ? (name === 'name' ? 'ascending' : 'descending') : undefined}>
           <button type="button" class="sort" onClick={() => navigate(withQuery({ sort: order === name ? null : name }), { replace: true })}>{t(`column.${name}`)}</button>
         </th>
       ))}
-      <th scope="col" class="number">{t('column.failing')}</th>
+      <th scope="col" class="number column-failing">{t('column.failing')}</th>
       <th scope="col" class="spark-column">{t('column.hour')}</th>
     </tr>
   );
@@ -92,7 +92,7 @@ function Cells({ queue, row }) {
   const { name, counts, rates } = queue;
   const share = failureShare(queue);
   // What is nothing has no place on a phone.
-  const cell = (column, content, n = 1) => <td class={n ? 'number' : 'number nil'} data-label={t(`column.${column}`)}>{content ?? <span class="faint">–</span>}</td>;
+  const cell = (column, content, n = 1) => <td class={`number column-${column}${n ? '' : ' nil'}`} data-label={t(`column.${column}`)}>{content ?? <span class="faint">–</span>}</td>;
   return (
     <tr {...row} class={queue.alarms[0] ? `attention ${queue.alarms[0].severity}` : ''}>
       <th scope="row"><Name queue={queue} /></th>

@@ -37,6 +37,9 @@ function Chart({ queue }) {
   );
 }
 
+// A worker of BullMQ or Sluice is there as long as its connection is, which is silent while it works.
+const Seen = ({ worker: { kind, since, lastSeen } }) => (kind !== 'http' && since ? t('workers.connected', { duration: duration(Date.now() - since) }) : <Time at={lastSeen ?? since} />);
+
 function Workers({ queue }) {
   const workers = useResource(path`/api/queues/${queue}/workers`, { every: 10_000 });
   return (
@@ -52,7 +55,7 @@ function Workers({ queue }) {
                   <td class="mono break" data-label={t('workers.name')}><span>{worker.name ?? '–'}{worker.sub && <span class="faint"> {worker.org}/{worker.sub}</span>}</span></td>
                   <td class="mono break" data-label={t('workers.where')}>{worker.address ?? '–'}</td>
                   <td class="number" data-label={t('workers.active')}>{worker.active ?? '–'}</td>
-                  <td data-label={t('workers.seen')}><Time at={worker.lastSeen ?? worker.since} /></td>
+                  <td data-label={t('workers.seen')}><Seen worker={worker} /></td>
                 </tr>
               ))}
             </tbody>

@@ -38,13 +38,13 @@ function wanted(query, from) {
 function Row({ record, row }) {
   return (
     <tr {...row}>
-      <th scope="row"><a class="mono break" href={path`/jobs/${record.queue}/${record.id}`}>{record.id}</a></th>
+      <th scope="row"><a class="mono break id" href={path`/jobs/${record.queue}/${record.id}`}>{record.id}</a></th>
       <td data-label={t('records.queue')}>{record.queue}</td>
       <td data-label={t('records.name')} class="break">{visible(record.name ?? '')}</td>
       <td data-label={t('records.state')}><State name={record.state} /></td>
-      <td data-label={t('records.ended')}><Time at={record.at} /></td>
-      <td data-label={t('records.org')}>{record.org}</td>
-      <td data-label={t('jobs.outcome')}>{record.failedReason && <span class="reason" title={visible(record.failedReason)}>{visible(record.failedReason)}</span>}</td>
+      <td data-label={t('records.when')} class="when"><span>{record.state === 'pending' && t('records.added')} <Time at={record.at} /></span></td>
+      <td data-label={t('records.org')} class="column-org">{record.org}</td>
+      <td data-label={t('jobs.outcome')} class="outcome">{record.failedReason && <span class="reason" title={visible(record.failedReason)}>{visible(record.failedReason)}</span>}</td>
     </tr>
   );
 }
@@ -57,7 +57,7 @@ function Found({ items, next, query }) {
       <TableFrame label={t('nav.records')}>
         <table class="table cards single">
           <caption class="sr">{t('nav.records')}</caption>
-          <thead><tr>{['records.id', 'records.queue', 'records.name', 'records.state', 'records.ended', 'records.org', 'jobs.outcome'].map((word) => <th key={word} scope="col">{t(word)}</th>)}</tr></thead>
+          <thead><tr>{['records.id', 'records.queue', 'records.name', 'records.state', 'records.when', 'records.org', 'jobs.outcome'].map((word) => <th key={word} scope="col" class={`column-${word.split('.')[1]}`}>{t(word)}</th>)}</tr></thead>
           <tbody>{items.map((record, i) => <Row key={`${record.queue}/${record.id}/${record.timestamp}`} record={record} row={rows.row(i)} />)}</tbody>
         </table>
       </TableFrame>
