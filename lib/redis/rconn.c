@@ -170,7 +170,7 @@ static int greet_with(struct rconn *c, struct rhello *h, int64_t deadline, struc
 		if (rc < 0)
 			break;
 		rc = rhello_take(h, reply, err);
-		freeReplyObject(reply);
+		rreply_free(reply);
 	}
 	return rc < 0 ? rc : 0;
 }

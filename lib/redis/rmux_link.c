@@ -157,7 +157,7 @@ void link_greet(struct rmux *m, redisReply *reply)
 {
 	struct err err = {0};
 	int rc = rhello_take(&m->hello, reply, &err);
-	freeReplyObject(reply);
+	rreply_free(reply);
 	if (rc < 0)
 		link_lose(m, &err);
 	else if (rc == 1)

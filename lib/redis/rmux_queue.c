@@ -228,7 +228,7 @@ static void call_take_reply(struct call *c, redisReply *reply)
 {
 	unsigned i = next_slot(c);
 	if (c->items[i])
-		freeReplyObject(c->items[i]);
+		rreply_free(c->items[i]);
 	c->items[i] = reply;
 	c->answered = i + 1;
 }
@@ -237,7 +237,7 @@ int flights_take_reply(struct rmux *m, redisReply *reply, struct call_list *ende
 {
 	struct flights *f = &m->flights;
 	if (f->first == f->end) {
-		freeReplyObject(reply);
+		rreply_free(reply);
 		return ERR_PROTOCOL;
 	}
 	struct flight *flight = flight_at(f, f->first);
@@ -245,7 +245,7 @@ int flights_take_reply(struct rmux *m, redisReply *reply, struct call_list *ende
 	if (c)
 		call_take_reply(c, reply);
 	else
-		freeReplyObject(reply);
+		rreply_free(reply);
 	if (--flight->left > 0)
 		return 0;
 	f->first++;

@@ -1,10 +1,11 @@
 #include "lib/redis/rmux.h"
+#include "lib/redis/rparse.h"
 
 void rreplies_release(struct rreplies *r)
 {
 	for (size_t i = 0; i < r->count; i++)
 		if (r->items[i])
-			freeReplyObject(r->items[i]);
+			rreply_free(r->items[i]);
 	free(r->items);
 	*r = (struct rreplies){0};
 }

@@ -45,7 +45,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (rparse_feed(&p, (const char *)data, size, NULL) == 0)
 		while (rparse_next(&p, &entry, NULL) > 0) {
 			check_entry(&er, entry);
-			freeReplyObject(entry);
+			rreply_free(entry);
 		}
 	rparse_release(&p);
 	event_reader_release(&er);

@@ -27,7 +27,7 @@ static void expect(struct rparse *p, const struct str *args, size_t n)
 	bug_on(rparse_next(p, &r, NULL) != 1 || r->type != REDIS_REPLY_ARRAY || r->elements != n);
 	for (size_t i = 0; i < n; i++)
 		bug_on(!str_eq((struct str){r->element[i]->str, r->element[i]->len}, args[i]));
-	freeReplyObject(r);
+	rreply_free(r);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

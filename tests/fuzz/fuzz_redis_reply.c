@@ -46,7 +46,7 @@ static int feed_piece(struct rparse *p, struct outcome *o, const char *bytes, si
 		rc = 0;
 		o->replies++;
 		look_at(o, r);
-		freeReplyObject(r);
+		rreply_free(r);
 	}
 	return rc;
 }

@@ -87,7 +87,7 @@ static inline bool fake_next(struct fake_connection *c, char *text, size_t size)
 	text[0] = '\0';
 	for (size_t i = 0; i < request->elements && used < size; i++)
 		used += (size_t)snprintf(text + used, size - used, "%s%s", i ? " " : "", request->element[i]->str);
-	freeReplyObject(request);
+	rreply_free(request);
 	return true;
 }
 

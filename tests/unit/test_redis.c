@@ -1,4 +1,4 @@
-/* lib/redis: addresses, the wire writer, replies, and the multiplexer against a real redis-server. */
+/* lib/redis: addresses, the wire writer, and the multiplexer against a real redis-server. */
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -13,7 +13,6 @@
 #include "lib/redis/raddr.h"
 #include "lib/redis/rconn.h"
 #include "lib/redis/rmux.h"
-#include "lib/redis/rparse.h"
 #include "tests/unit/redis_server.h"
 
 #define SOON 10000 /* ms; what should be done by then on any machine */
@@ -111,40 +110,6 @@ static void test_rcmd_writes_what_hiredis_writes(void **state)
 	redisFreeSdsCommand(theirs);
 }
 
-static redisReply *parse_one(struct rparse *p, const char *text)
-{
-	redisReply *r = NULL;
-	assert_int_equal(rparse_feed(p, text, strlen(text), NULL), 0);
-	assert_int_equal(rparse_next(p, &r, NULL), 1);
-	return r;
-}
-
-static void test_rreply_reads_every_type(void **state)
-{
-	(void)state;
-	struct rparse p;
-	struct err err = {0};
-	int64_t v = 0;
-	assert_int_equal(rparse_init(&p), 0);
-
-	redisReply *r = parse_one(&p, "*5\r\n:-7\r\n$2\r\n12\r\n$-1\r\n+OK\r\n-ERR no\r\n");
-	assert_true(rreply_int(rreply_at(r, 0), &v) && v == -7);
-	assert_true(rreply_int(rreply_at(r, 1), &v) && v == 12);
-	assert_true(rreply_is_nil(rreply_at(r, 2)));
-	assert_true(str_is(rreply_str(rreply_at(r, 3)), "OK"));
-	assert_false(rreply_int(rreply_at(r, 3), &v));
-	assert_int_equal(rreply_error(rreply_at(r, 4), &err), ERR_REPLY);
-	assert_string_equal(err.text, "ERR no");
-	assert_null(rreply_at(r, 5));
-	assert_null(rreply_at(rreply_at(r, 0), 0));
-	assert_null(rreply_str(rreply_at(r, 0)).p);
-	assert_true(rreply_is_nil(NULL));
-	assert_null(rreply_str(NULL).p);
-	assert_int_equal(rreply_error(NULL, NULL), 0);
-	freeReplyObject(r);
-	rparse_release(&p);
-}
-
 static void test_refusals_that_pass_are_told_apart(void **state)
 {
 	(void)state;
@@ -165,22 +130,6 @@ static void test_refusals_that_pass_are_told_apart(void **state)
 		struct err err = {0};
 		assert_int_equal(rreply_error_text(str_from(cases[i].text), &err), cases[i].code);
 		assert_string_equal(err.text, cases[i].text);
-	}
-}
-
-static void test_rparse_bounds_what_a_peer_may_claim(void **state)
-{
-	(void)state;
-	static const char *const bad[] = {"?garbage\r\n", "*4194305\r\n", "*99999999999\r\n", "$-5\r\n", "HTTP/1.1 400 Bad\r\n",
-	                                  "*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n:1\r\n"};
-	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
-		struct rparse p;
-		redisReply *r = NULL;
-		assert_int_equal(rparse_init(&p), 0);
-		assert_int_equal(rparse_feed(&p, bad[i], strlen(bad[i]), NULL), 0);
-		if (rparse_next(&p, &r, NULL) >= 0)
-			fail_msg("accepted: %s", bad[i]);
-		rparse_release(&p);
 	}
 }
 
@@ -561,8 +510,6 @@ int main(void)
 		cmocka_unit_test(test_raddr_refuses_without_telling),
 		cmocka_unit_test(test_raddr_shows_no_secret),
 		cmocka_unit_test(test_rcmd_writes_what_hiredis_writes),
-		cmocka_unit_test(test_rreply_reads_every_type),
-		cmocka_unit_test(test_rparse_bounds_what_a_peer_may_claim),
 	};
 	const struct CMUnitTest calls[] = {
 		cmocka_unit_test(test_counters_add_up),
