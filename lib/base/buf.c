@@ -4,7 +4,10 @@
 
 #include "lib/base/panic.h"
 
-#define BUF_FIRST 128
+/* The allocator keeps up to seven freed blocks of each size below 1 KiB, for every thread that has freed some: buffers have one size of those, the
+ * next is beyond. With four sizes (128 to 1024 bytes) that was 14 KiB a thread, 512 times, and heaps that could not shrink around them. */
+#define BUF_SMALL ((size_t)240)
+#define BUF_LARGE ((size_t)1536)
 
 void buf_release(struct buf *b)
 {
@@ -20,6 +23,18 @@ void buf_clear(struct buf *b)
 		b->p[0] = '\0';
 }
 
+/* A size above need. */
+static size_t larger_cap(size_t cap, size_t need)
+{
+	if (need < BUF_SMALL)
+		return BUF_SMALL;
+	if (cap < BUF_LARGE)
+		cap = BUF_LARGE;
+	while (cap <= need)
+		cap *= 2;
+	return cap;
+}
+
 void buf_reserve(struct buf *b, size_t more)
 {
 	size_t need;
@@ -31,9 +46,7 @@ void buf_reserve(struct buf *b, size_t more)
 	}
 	if (need < b->cap)
 		return;
-	size_t cap = b->cap ? b->cap : BUF_FIRST;
-	while (cap <= need)
-		cap *= 2;
+	size_t cap = larger_cap(b->cap, need);
 	char *p = realloc(b->p, cap);
 	if (!p) {
 		b->failed = true;
