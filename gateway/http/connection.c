@@ -11,8 +11,9 @@
 #include "lib/config/config.h"
 #include "lib/log/log.h"
 
-#define ARENA_KEPT_BYTES (64 << 10)
-#define BUFFER_KEPT_BYTES (64 << 10)
+/* From one request of a connection to the next; a thread without a connection keeps nothing. */
+#define ARENA_KEPT_BYTES (16 << 10)
+#define BUFFER_KEPT_BYTES (16 << 10)
 
 /* ---- one request ------------------------------------------------------------------------------------------------------ */
 
@@ -298,6 +299,7 @@ static void *on_thread_start(const struct mg_context *context, int type)
 	if (!w)
 		panic("no memory for a connection thread");
 	w->server = s;
+	stack_note(&w->stack);
 	w->fd = -1;
 	w->answered = PARKER_OPEN;
 	arena_init(&w->arena, (size_t)s->deps.config->max_body_bytes * 8 + ((size_t)16 << 20));
@@ -306,6 +308,15 @@ static void *on_thread_start(const struct mg_context *context, int type)
 	s->workers = w;
 	lock_give(&s->mu);
 	return w;
+}
+
+/* What requests have left in memory. */
+static void give_back(struct worker *w)
+{
+	arena_release(&w->arena);
+	buf_release(&w->head);
+	buf_release(&w->body);
+	buf_release(&w->headers);
 }
 
 static void on_thread_end(const struct mg_context *context, int type, void *pointer)
@@ -320,10 +331,7 @@ static void on_thread_end(const struct mg_context *context, int type, void *poin
 		at = &(*at)->next;
 	*at = w->next;
 	lock_give(&s->mu);
-	arena_release(&w->arena);
-	buf_release(&w->head);
-	buf_release(&w->body);
-	buf_release(&w->headers);
+	give_back(w);
 	free(w);
 }
 
@@ -371,6 +379,8 @@ static void on_close(const struct mg_connection *conn)
 		cond_broadcast(&s->idle);
 	lock_give(&s->mu);
 	atomic_fetch_sub(&s->connections, 1);
+	give_back(w);
+	stack_give_back(&w->stack); /* connections go round all threads: each would stay as large as its largest request */
 	lobby_thread_free(s->lobby);
 }
 

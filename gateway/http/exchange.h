@@ -12,6 +12,7 @@
 #include "gateway/http/request.h"
 #include "gateway/http/server.h"
 #include "lib/base/parker.h"
+#include "lib/base/stack.h"
 
 struct lines;
 struct route_state;
@@ -68,6 +69,7 @@ struct exchange {
 /* What one civetweb thread keeps from request to request. */
 struct worker {
 	struct server *server;
+	struct stack stack;
 	struct arena arena;
 	struct exchange x;            /* the request at hand, or the one whose answer is due */
 	struct request request;

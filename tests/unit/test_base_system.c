@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -16,6 +17,7 @@
 #include "lib/base/err.h"
 #include "lib/base/fs.h"
 #include "lib/base/lock.h"
+#include "lib/base/stack.h"
 #include "lib/base/str.h"
 
 /* ---- fs ---- */
@@ -160,6 +162,52 @@ static void test_cond_wait_ends_at_its_deadline(void **state)
 	lock_release(&lock);
 }
 
+/* ---- stacks ---- */
+
+#define DEEP_BYTES (128 << 10)
+
+/* Touches much of the stack; the address of a page in the middle of it. */
+__attribute__((noinline)) static uintptr_t go_deep(void)
+{
+	volatile char much[DEEP_BYTES];
+	for (size_t i = 0; i < sizeof(much); i += 512)
+		much[i] = 1;
+	return (uintptr_t)&much[DEEP_BYTES / 2] & ~((uintptr_t)sysconf(_SC_PAGESIZE) - 1);
+}
+
+static bool is_resident(uintptr_t page)
+{
+	unsigned char there = 0;
+	assert_int_equal(mincore((void *)page, 1, &there), 0);
+	return there & 1;
+}
+
+static void rest(void *arg)
+{
+	bool *seen = arg;
+	struct stack s;
+	stack_note(&s);
+	uintptr_t page = go_deep();
+	seen[0] = is_resident(page);
+	stack_give_back(&s);
+	seen[1] = is_resident(page);
+	(void)go_deep(); /* it is there again */
+	seen[2] = is_resident(page);
+}
+
+static void test_a_stack_is_given_back(void **state)
+{
+	(void)state;
+	bool seen[3] = {false};
+	struct thread t = {0};
+	assert_int_equal(thread_start(&t, "rest", rest, seen), 0);
+	thread_join(&t);
+	assert_true(seen[0]);
+	assert_false(seen[1]);
+	assert_true(seen[2]);
+	stack_give_back(&(struct stack){0}); /* one that is not known */
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -167,6 +215,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_fs_makes_folders, folder_make, folder_remove),
 		cmocka_unit_test(test_threads_meet),
 		cmocka_unit_test(test_cond_wait_ends_at_its_deadline),
+		cmocka_unit_test(test_a_stack_is_given_back),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
