@@ -120,6 +120,71 @@ int bq_outbox_read(const redisReply *entry, struct arena *a, struct bq_entry *ou
 	return 0;
 }
 
+/* ---- adds by their ids ---- */
+
+#define FIND_PER_CALL 32 /* some dozens of looks each: Redis is not held up by who asks for many */
+
+static int read_found(const struct rreplies *replies, size_t n, struct arena *a, struct bq_entry *out, bool *found, struct err *err)
+{
+	int rc = rreply_error(replies->items[0], err);
+
+	for (size_t i = 0; rc == 0 && i < n; i++) {
+		const redisReply *entry = rreply_at(replies->items[0], i);
+		struct err why;
+		found[i] = entry && !rreply_is_nil(entry);
+		if (found[i] && (rc = bq_outbox_read(entry, a, &out[i], &why)) == ERR_PROTOCOL) {
+			found[i] = false;
+			rc = 0;
+		}
+	}
+	return rc == ERR_NOMEM ? err_set(err, rc, "no memory for adds") : rc;
+}
+
+int bq_outbox_find_adds(struct bq *bq, const struct bq_queue *q, const struct str *ids, size_t n, struct arena *a, struct bq_entry *out, bool *found,
+			int64_t deadline_mono_ms, struct err *err)
+{
+	const struct bq_script_call script = {.queue = q};
+	int rc = 0;
+
+	for (size_t at = 0, step; rc == 0 && at < n; at += step) {
+		struct rcmd cmd = RCMD_INIT;
+		struct rreplies replies;
+		step = n - at < FIND_PER_CALL ? n - at : FIND_PER_CALL;
+		bq_script_begin(&cmd, BQ_SCRIPT_FIND_ADDS, &script, step);
+		for (size_t i = 0; i < step; i++)
+			rcmd_arg(&cmd, ids[at + i]);
+		rc = bq_call(bq, &cmd, deadline_mono_ms, &replies, err);
+		if (rc < 0)
+			break;
+		rc = read_found(&replies, step, a, out + at, found + at, err);
+		rreplies_release(&replies);
+	}
+	return rc;
+}
+
+bool bq_outbox_notes_place(struct str id)
+{
+	for (size_t i = 0; i < id.n; i++)
+		if (id.p[i] < '0' || id.p[i] > '9')
+			return true;
+	return id.n == 0;
+}
+
+int bq_outbox_take_adds(struct bq *bq, const struct bq_queue *q, const char *next, const struct bq_add_place *places, size_t n,
+			int64_t deadline_mono_ms, struct err *err)
+{
+	const struct bq_script_call script = {.queue = q};
+	struct rcmd cmd = RCMD_INIT;
+
+	bq_script_begin(&cmd, BQ_SCRIPT_TAKE_ADDS, &script, 1 + 2 * n);
+	rcmd_argz(&cmd, next);
+	for (size_t i = 0; i < n; i++) {
+		rcmd_arg(&cmd, places[i].id);
+		rcmd_arg(&cmd, places[i].position);
+	}
+	return bq_call_plain(bq, &cmd, deadline_mono_ms, err);
+}
+
 int bq_job_from_hash(struct bq_job *job, struct str id, const redisReply *pairs, struct arena *a)
 {
 	return bq_job_from_pairs(job, id, pairs, NULL, a);

@@ -5,7 +5,7 @@
  *     ...
  *     XRANGE of queue.keys[BQ_KEY_OUTBOX] and [BQ_KEY_OUTBOX_ADDS], then for each entry of the reply
  *     bq_outbox_read(entry, &arena, &e, &err);
- *     ... kept it? then XTRIM
+ *     ... kept it? then XTRIM, and of adds bq_outbox_take_adds
  *
  * It is a stream with an entry for each end of a job, each attempt that failed and each removal; written by the script that does it, so it is as
  * durable as the thing itself. What other programs do to jobs is not in it. Where wanted each add has an entry as well, in a stream beside it: the
@@ -43,6 +43,21 @@ struct bq_entry {
 
 /* Reads one entry of XRANGE's reply; copies are in the arena. ERR_PROTOCOL: it is none of ours. ERR_NOMEM. */
 int bq_outbox_read(const redisReply *entry, struct arena *a, struct bq_entry *out, struct err *err) MUST_CHECK;
+
+/* Whether jobs of these ids stand among the adds: found[i], and then out[i], however long the stream is. Any thread; waits for Redis as bq_status
+ * does. */
+int bq_outbox_find_adds(struct bq *bq, const struct bq_queue *q, const struct str *ids, size_t n, struct arena *a, struct bq_entry *out, bool *found,
+			int64_t deadline_mono_ms, struct err *err) MUST_CHECK;
+
+/* A job whose id its client chose, and where its add stands. */
+struct bq_add_place {
+	struct str id, position;
+};
+/* Whether an add of this id has such a place. */
+bool bq_outbox_notes_place(struct str id);
+/* Takes off the adds that stand before `next`; all places among them must be told. */
+int bq_outbox_take_adds(struct bq *bq, const struct bq_queue *q, const char *next, const struct bq_add_place *places, size_t n,
+			int64_t deadline_mono_ms, struct err *err) MUST_CHECK;
 
 /* Reads HGETALL's reply of a job; its state stays unknown. ERR_NOMEM. */
 int bq_job_from_hash(struct bq_job *job, struct str id, const redisReply *pairs, struct arena *a) MUST_CHECK;

@@ -19,7 +19,7 @@
 	X(STALLED, "stalled") X(STALLED_CHECK, "stalled-check") X(ID, "id") X(META, "meta") X(EVENTS, "events") \
 	X(MARKER, "marker") X(LIMITER, "limiter") X(REPEAT, "repeat") X(METRICS_COMPLETED, "metrics:completed") \
 	X(METRICS_FAILED, "metrics:failed") X(DE, "de") \
-	X(OUTBOX, "outbox") X(OUTBOX_ADDS, "outbox:adds")
+	X(OUTBOX, "outbox") X(OUTBOX_ADDS, "outbox:adds") X(OUTBOX_ADDS_IDS, "outbox:adds:ids")
 
 enum bq_key {
 #define X(id, type) BQ_KEY_##id,

@@ -65,7 +65,7 @@ static int settle_round(struct records *rec, int64_t up_to_ms, bool *more, struc
 
 int records_settle_adds(struct records *rec, int64_t until_mono_ms, struct err *err)
 {
-	bool wanted = atomic_exchange(&rec->adds_wanted, false) || atomic_load(&rec->stopping), more;
+	bool wanted = atomic_load(&rec->stopping), more;
 	int64_t up_to_ms = wanted ? RECORDS_ALL : clock_mono_ms() + rec->redis_ahead_ms - RECORDS_SETTLE_MS;
 	int rc;
 

@@ -144,6 +144,11 @@ static int drop_down_to(struct rec_stream *s, int64_t length, struct err *err)
 	rcmd_arg(&cmd, s->key);
 	rcmd_argz(&cmd, "MAXLEN");
 	rcmd_argi(&cmd, length);
+	if (s->adds) { /* places of what is dropped would stay; without them only counted ids are found among the rest */
+		rcmd_begin(&cmd, 2);
+		rcmd_argz(&cmd, "UNLINK");
+		rcmd_arg(&cmd, q->queue->keys[BQ_KEY_OUTBOX_ADDS_IDS]);
+	}
 	int rc = records_redis(q->rec, &cmd, &replies, err);
 	if (rc < 0)
 		return rc;

@@ -14,6 +14,8 @@ struct draining {
 	int64_t up_to_ms;
 	struct record_row *rows;
 	size_t n;             /* rows to be written */
+	struct bq_add_place *places; /* of adds that are found by them */
+	size_t n_places;
 	size_t read, entries, bytes; /* rows that were read, of how many entries */
 	bool merge;
 	struct stream_id last;
@@ -53,6 +55,17 @@ static bool add_may_be_written(const struct rec_queue *q, const struct bq_job *j
 	return q->followed || (atomic_load(&q->outbox.adds) && job->finished_on - job->timestamp >= RECORDS_SETTLE_MS);
 }
 
+static int note_place(struct draining *d, const struct bq_entry *e, struct err *err)
+{
+	if (!d->s->adds || !bq_outbox_notes_place(e->job.id))
+		return 0;
+	struct str position = arena_dup(&d->q->rec->arena, e->position);
+	if (!position.p)
+		return err_set(err, ERR_NOMEM, "no memory for records");
+	d->places[d->n_places++] = (struct bq_add_place){e->job.id, position};
+	return 0;
+}
+
 /* An entry that cannot be read is left out. */
 static int read_entry(struct draining *d, const redisReply *r, struct err *err)
 {
@@ -70,6 +83,9 @@ static int read_entry(struct draining *d, const redisReply *r, struct err *err)
 		leave_out(q, why.text);
 		return 0;
 	}
+	rc = note_place(d, &e, err);
+	if (rc < 0)
+		return rc;
 	if (e.kind == BQ_ENTRY_REMOVED && e.job.finished_on >= 0)
 		return 0; /* its record says how it ended */
 	if (records_is_over(q, e.kind == BQ_ENTRY_END && e.job.finished_on >= 0 ? e.job.finished_on : e.at_ms))
@@ -114,7 +130,8 @@ static int read_stream(struct draining *d, struct err *err)
 		return rc;
 	rc = rreply_error(replies.items[0], err);
 	d->rows = arena_array(&q->rec->arena, d->s->batch, sizeof(*d->rows));
-	if (rc == 0 && !d->rows)
+	d->places = arena_array(&q->rec->arena, d->s->batch, sizeof(*d->places));
+	if (rc == 0 && (!d->rows || !d->places))
 		rc = err_set(err, ERR_NOMEM, "no memory for records");
 	for (size_t i = 0; rc == 0 && i < d->s->batch && rreply_at(replies.items[0], i); i++)
 		rc = read_entry(d, rreply_at(replies.items[0], i), err);
@@ -128,7 +145,7 @@ static int write_batch(struct pglink *l, void *arg, int64_t deadline, struct err
 	struct rec_queue *q = d->q;
 
 	arena_reset(&q->rec->arena);
-	d->n = d->read = d->bytes = d->entries = 0;
+	d->n = d->read = d->bytes = d->entries = d->n_places = 0;
 	int rc = lock_outbox(d, l, deadline, err);
 	if (rc == 0)
 		rc = read_stream(d, err);
@@ -140,14 +157,11 @@ static int write_batch(struct pglink *l, void *arg, int64_t deadline, struct err
 	return record_store(l, &batch, &q->rec->weeks, &q->rec->arena, deadline, err);
 }
 
-/* Takes off what is written. When that fails it is written once more. */
-static int take_off(struct draining *d, struct err *err)
+static int take_off_ends(const struct draining *d, const char *next, struct err *err)
 {
 	struct rcmd cmd = RCMD_INIT;
 	struct rreplies replies;
-	char next[RECORDS_STREAM_ID_SIZE];
 
-	stream_id_text((struct stream_id){d->last.ms, d->last.seq + 1}, next);
 	rcmd_begin(&cmd, 4);
 	rcmd_argz(&cmd, "XTRIM");
 	rcmd_arg(&cmd, d->s->key);
@@ -159,6 +173,18 @@ static int take_off(struct draining *d, struct err *err)
 	rc = rreply_error(replies.items[0], err);
 	rreplies_release(&replies);
 	return rc;
+}
+
+/* Takes off what is written. When that fails it is written once more. */
+static int take_off(const struct draining *d, struct err *err)
+{
+	struct records *rec = d->q->rec;
+	char next[RECORDS_STREAM_ID_SIZE];
+
+	stream_id_text((struct stream_id){d->last.ms, d->last.seq + 1}, next);
+	if (!d->s->adds)
+		return take_off_ends(d, next, err);
+	return bq_outbox_take_adds(rec->o.bq, d->q->queue, next, d->places, d->n_places, clock_mono_ms() + RECORDS_REDIS_TIMEOUT_MS, err);
 }
 
 static bool was_there(struct pglink *l, int rc)

@@ -85,7 +85,7 @@ struct records {
 	int64_t adds_left;         /* how many adds may be written until the next look */
 	int64_t adds_length, adds_taken; /* of all queues: at the last look, and written since */
 	/* any thread */
-	_Atomic bool stopping, hurry, adds_wanted;
+	_Atomic bool stopping, hurry;
 	_Atomic int64_t backlog, lag_ms;
 	_Atomic bool is_slim;
 	_Atomic uint64_t dropped, gaps;
@@ -121,7 +121,7 @@ int records_drain_all(struct rec_stream *s, struct err *err) MUST_CHECK;
 #define RECORDS_SETTLE_MS 5000
 /* How many may be written until the next look; pressed: there is no more room for them to wait. */
 void records_pace_adds(struct records *rec, bool pressed);
-/* Writes those that are due; all of them when a reader misses one, and when the program ends. */
+/* Writes those that are due; all of them when the program ends. */
 int records_settle_adds(struct records *rec, int64_t until_mono_ms, struct err *err) MUST_CHECK;
 /* Of the rows of adds, leaves those of jobs of whose end nothing is known; the others have a record that says all. */
 int records_leave_out_ended(struct rec_queue *q, struct record_row *rows, size_t *n, int64_t deadline_mono_ms, struct err *err) MUST_CHECK;

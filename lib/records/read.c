@@ -157,41 +157,43 @@ static int look(const struct find *f, struct err *err)
 
 /* ---- what the writer has not come to yet ---- */
 
-static const enum bq_key STREAMS[] = {BQ_KEY_OUTBOX, BQ_KEY_OUTBOX_ADDS};
+/* How many ends wait, and how many adds. */
+struct waiting {
+	int64_t ends, adds;
+};
 
-/* How much waits, of ends and of adds. */
-static int measure(const struct find *f, int64_t *waiting, struct err *err)
+static int measure(const struct find *f, struct waiting *w, struct err *err)
 {
+	static const enum bq_key streams[] = {BQ_KEY_OUTBOX, BQ_KEY_OUTBOX_ADDS};
 	struct rcmd cmd = RCMD_INIT;
 	struct rreplies replies;
 
-	for (size_t i = 0; i < ARRAY_LEN(STREAMS); i++) {
+	for (size_t i = 0; i < ARRAY_LEN(streams); i++) {
 		rcmd_begin(&cmd, 2);
 		rcmd_argz(&cmd, "XLEN");
-		rcmd_arg(&cmd, f->q->keys[STREAMS[i]]);
+		rcmd_arg(&cmd, f->q->keys[streams[i]]);
 	}
 	int rc = rmux_call(bq_mux(f->rec->o.bq), &cmd, f->deadline, &replies, err);
 	rcmd_release(&cmd);
 	if (rc < 0)
 		return rc;
-	*waiting = 0;
-	for (size_t i = 0; i < ARRAY_LEN(STREAMS); i++) {
-		int64_t length;
-		*waiting += rreply_int(replies.items[i], &length) ? length : 0;
-	}
+	if (!rreply_int(replies.items[0], &w->ends))
+		w->ends = 0;
+	if (!rreply_int(replies.items[1], &w->adds))
+		w->adds = 0;
 	rreplies_release(&replies);
 	return 0;
 }
 
-/* The id of the last entry (up to NULL) or of the first one up to `up_to`, in out; "" when there is none. */
-static int edge(const struct find *f, enum bq_key stream, const char *up_to, char out[RECORDS_STREAM_ID_SIZE], struct err *err)
+/* The id of the last end (up to NULL) or of the first one up to `up_to`, in out; "" when there is none. */
+static int edge(const struct find *f, const char *up_to, char out[RECORDS_STREAM_ID_SIZE], struct err *err)
 {
 	struct rcmd cmd = RCMD_INIT;
 	struct rreplies replies;
 
 	rcmd_begin(&cmd, 6);
 	rcmd_argz(&cmd, up_to ? "XRANGE" : "XREVRANGE");
-	rcmd_arg(&cmd, f->q->keys[stream]);
+	rcmd_arg(&cmd, f->q->keys[BQ_KEY_OUTBOX]);
 	rcmd_argz(&cmd, up_to ? "-" : "+");
 	rcmd_argz(&cmd, up_to ? up_to : "-");
 	rcmd_argz(&cmd, "COUNT");
@@ -208,22 +210,21 @@ static int edge(const struct find *f, enum bq_key stream, const char *up_to, cha
 	return 0;
 }
 
-/* Until everything that stands in the stream now has been written, by whichever process. */
-static int catch_up_with(const struct find *f, enum bq_key stream, int64_t until, struct err *err)
+/* Until every end that stands in the outbox now has been written, by whichever process. */
+static int catch_up(const struct find *f, struct err *err)
 {
 	char last[RECORDS_STREAM_ID_SIZE], first[RECORDS_STREAM_ID_SIZE];
-	int64_t nap = NAP_MIN_MS;
-	int rc = edge(f, stream, NULL, last, err);
+	int64_t nap = NAP_MIN_MS, until = clock_mono_ms() + CATCH_UP_MS;
+	int rc = edge(f, NULL, last, err);
 
+	until = until < f->deadline ? until : f->deadline;
 	while (rc == 0 && *last) {
-		rc = edge(f, stream, last, first, err);
+		rc = edge(f, last, first, err);
 		if (rc < 0 || !*first)
 			break;
 		if (clock_mono_ms() + nap >= until)
 			return err_set(err, ERR_UNAVAILABLE, "the records are behind: what has become of the job is not known yet");
 		atomic_store(&f->rec->hurry, true);
-		if (stream == BQ_KEY_OUTBOX_ADDS)
-			atomic_store(&f->rec->adds_wanted, true);
 		f->q->outbox->wake(f->q->outbox->wake_arg);
 		clock_sleep_ms(nap);
 		nap = nap * 2 < NAP_MAX_MS ? nap * 2 : NAP_MAX_MS;
@@ -231,28 +232,62 @@ static int catch_up_with(const struct find *f, enum bq_key stream, int64_t until
 	return rc;
 }
 
-static int catch_up(const struct find *f, struct err *err)
+static bool is_of(const struct bq_job *job, struct str org)
 {
-	int64_t until = clock_mono_ms() + CATCH_UP_MS;
-	int rc = 0;
-
-	until = until < f->deadline ? until : f->deadline;
-	for (size_t i = 0; rc == 0 && i < ARRAY_LEN(STREAMS); i++)
-		rc = catch_up_with(f, STREAMS[i], until, err);
-	return rc;
+	return !org.p || str_eq(job->opts.org.p ? job->opts.org : STR("default"), org);
 }
 
 /* The writer can have nothing that would take its place. */
 static bool is_settled(const struct find *f, size_t i)
 {
-	return f->known[i] && f->jobs[i].state != BQ_STATE_UNKNOWN && (!f->org.p || str_eq(f->jobs[i].opts.org, f->org));
+	return f->known[i] && f->jobs[i].state != BQ_STATE_UNKNOWN && is_of(&f->jobs[i], f->org);
+}
+
+static bool any_unsettled(const struct find *f)
+{
+	for (size_t i = 0; i < f->n; i++)
+		if (!is_settled(f, i))
+			return true;
+	return false;
+}
+
+static bool any_missing(const struct find *f)
+{
+	for (size_t i = 0; i < f->n; i++)
+		if (!f->known[i] || !is_of(&f->jobs[i], f->org))
+			return true;
+	return false;
+}
+
+/* What only waits among the adds is known by that: these are many at times, and nobody waits until they have been written. */
+static bool would_know(const struct find *f, size_t i, const struct bq_entry *e)
+{
+	return !f->known[i] || (!is_of(&f->jobs[i], f->org) && is_of(&e->job, f->org));
+}
+
+static int look_among_adds(const struct find *f, struct err *err)
+{
+	struct bq_entry *entries = arena_array(f->a, f->n, sizeof(*entries));
+	bool *found = arena_array(f->a, f->n, sizeof(*found));
+
+	if (!entries || !found)
+		return err_set(err, ERR_NOMEM, "out of memory");
+	int rc = bq_outbox_find_adds(f->rec->o.bq, f->q, f->ids, f->n, f->a, entries, found, f->deadline, err);
+	if (rc == 0)
+		rc = look(f, err); /* behind it: what was written since is no add any more */
+	for (size_t i = 0; rc >= 0 && i < f->n; i++)
+		if (found[i] && would_know(f, i, &entries[i])) {
+			f->jobs[i] = entries[i].job;
+			f->known[i] = true;
+		}
+	return rc < 0 ? rc : 0;
 }
 
 int records_find(struct records *rec, const struct bq_queue *q, struct str org, const struct str *ids, size_t n, bool with_payload, struct arena *a,
 		 struct bq_job *jobs, bool *known, int64_t deadline_mono_ms, struct err *err)
 {
 	const struct find f = {rec, q, org, ids, n, with_payload, a, jobs, known, deadline_mono_ms};
-	int64_t waiting = 0;
+	struct waiting waiting = {0};
 	int rc;
 
 	for (size_t i = 0; i < n; i++)
@@ -262,12 +297,12 @@ int records_find(struct records *rec, const struct bq_queue *q, struct str org, 
 	rc = measure(&f, &waiting, err); /* first: what is written after the look below was still there then */
 	if (rc == 0)
 		rc = look(&f, err);
-	if (rc < 0 || waiting == 0)
-		return rc < 0 ? rc : 0;
-	for (size_t i = 0; i < n; i++)
-		if (!is_settled(&f, i)) {
-			rc = catch_up(&f, err);
-			return rc < 0 ? rc : (rc = look(&f, err)) < 0 ? rc : 0;
-		}
-	return 0;
+	if (rc >= 0 && waiting.ends > 0 && any_unsettled(&f)) {
+		rc = catch_up(&f, err);
+		if (rc == 0)
+			rc = look(&f, err);
+	}
+	if (rc >= 0 && waiting.adds > 0 && any_missing(&f))
+		rc = look_among_adds(&f, err);
+	return rc < 0 ? rc : 0;
 }

@@ -20,6 +20,7 @@ describe('records', () => {
           { name: 'secretive', processor: 'none', removeOnComplete: true, record: { data: ['kept'], result: false, days: 3 } },
           { name: 'drained', processor: 'none' },
           { name: 'early', processor: 'none' },
+          { name: 'crowded', processor: 'none' },
           { name: 'unrecorded', processor: 'none', removeOnComplete: true, record: false },
         ),
       },
@@ -253,6 +254,41 @@ describe('records', () => {
     }
     assert.deepEqual(record('elsewhere', ended, 'state', 'data', 'returnvalue'), { state: 'completed', data: '{"n":2}', returnvalue: `"${ended}"` });
     await operator.delete(`/api/queues/drained/jobs/${waits}`);
+  });
+
+  test('an id is found among a hundred thousand adds that wait, or known not to be there, without waiting for them', { timeout: 120_000 }, async () => {
+    const adds = 'bull:crowded:outbox:adds';
+    const opts = JSON.stringify({ sluice: { org: 'acme', sub: 'paul' } });
+    const due = Date.now() + 3_600_000; // they are written an hour from now: the test finds all of them
+    const fill = (from, to) => redis.admin.eval(`for i = ARGV[1], ARGV[2] do
+      redis.call('XADD', KEYS[1], string.format('%d-1', ARGV[3] + i), 'kind', 'added', 'id', i, 'at', ARGV[4], 'name', 'job', 'data', '{}', 'opts', ARGV[5])
+      end redis.call('SET', KEYS[2], ARGV[2])`, 2, adds, 'bull:crowded:id', from, to, due, Date.now(), opts);
+    for (let i = 0; i < 50_000; i += 10_000) await fill(i + 1, i + 10_000);
+    const own = async (jobId, more = {}) => (await producer.post('/api/queues/crowded/jobs', { name: 'job', data: {}, opts: { jobId, ...more } })).json.jobId;
+    const added = [await own(), await own('mine'), await own('late', { delay: 600_000 }), await own('urgent', { priority: 3 })];
+    assert.deepEqual(added, ['50001', 'mine', 'late', 'urgent']);
+    for (let i = 50_010; i < 100_000; i += 10_000) await fill(i + 1, Math.min(i + 10_000, 100_000));
+    await redis.admin.del(...added.map((id) => `bull:crowded:${id}`)); // as if somebody had ended them and left nothing
+    const stranger = sluice.as({ roles: ['producer'], org: 'other' });
+    const answers = async (as, ids) => Promise.all(ids.map(async (id) => (await status('crowded', id, { as })).status));
+    const there = [...added, '1', '2', '33333', '50000', '50011', '77777', '100000'];
+    assert.deepEqual(await answers(producer, there), there.map(() => 410));
+    assert.deepEqual(await answers(stranger, there), there.map(() => 404));
+    assert.deepEqual(await answers(producer, ['never', '100001', '007']), [404, 404, 404]);
+    const many = Array.from({ length: 500 }, (_, i) => ({ queue: 'crowded', jobId: String(1 + i * 150) }));
+    assert.equal((await producer.post('/api/jobs/status', { jobs: many })).status, 200);
+    assert.ok(await redis.admin.xlen(adds) > 99_000, 'nothing was written for it');
+    assert.equal(await redis.admin.hlen(`${adds}:ids`), 3);
+    await redis.admin.xtrim(adds, 'MAXLEN', 0);
+    await redis.admin.del('bull:crowded:wait', 'bull:crowded:delayed', 'bull:crowded:prioritized');
+  });
+
+  test('where an add stands is forgotten when it is written', async () => {
+    await add('drained', {}, { jobId: 'noted' });
+    assert.equal(await redis.admin.hexists('bull:drained:outbox:adds:ids', 'noted'), 1);
+    await recorded('drained', 'noted', 'pending');
+    await eventually(async () => !(await redis.admin.exists('bull:drained:outbox:adds:ids')), { timeout: 30_000, what: 'no places' });
+    await operator.delete('/api/queues/drained/jobs/noted');
   });
 
   test('ten thousand jobs behind it take nothing from the first one', { timeout: 180_000 }, async () => {

@@ -53,20 +53,21 @@ local function store(id, name, data, opts, timestamp)
 end
 
 local function makeOutbox()
-  --@from outbox.lua putEntry entryCaps
-  return {caps = entryCaps(ARGV[2], "0"), put = putEntry}
+  --@from outbox.lua putEntry entryCaps notePlace
+  return {caps = entryCaps(ARGV[2], "0"), put = putEntry, notePlace = notePlace}
 end
 
 local function record(id, timestamp)
   local outbox = once("outbox", makeOutbox)
-  outbox.put(KEYS[13], "added", id, timestamp, rcall("HGETALL", base .. id), outbox.caps)
+  local _, place = outbox.put(KEYS[13], "added", id, timestamp, rcall("HGETALL", base .. id), outbox.caps)
+  outbox.notePlace(KEYS[13], id, place)
 end
 
 -- The same of a plain job, of which all is known: what is not said is 0, and its timestamp is that of the entry. Never fails either.
 local function recordPlain(id, name, data, opts, timestamp)
   local member = "data"
   if #data > dataCap then member, data = "dataBytes", #data end
-  redis.pcall("XADD", KEYS[13], "*", "kind", "added", "id", id, "at", timestamp, "name", name, member, data, "opts", opts)
+  return redis.pcall("XADD", KEYS[13], "*", "kind", "added", "id", id, "at", timestamp, "name", name, member, data, "opts", opts)
 end
 
 -- How many more jobs may wait.
@@ -138,7 +139,8 @@ local function addPlain(job, existed, push)
   end
   local id = job.id == "" and string.format("%d", counter) or job.id
   store(id, job.head, job.data, job.opts, job.timestamp)
-  if recorded then recordPlain(id, job.head, job.data, job.opts, job.timestamp) end
+  local place = recorded and recordPlain(id, job.head, job.data, job.opts, job.timestamp)
+  if place and job.id ~= "" then once("outbox", makeOutbox).notePlace(KEYS[13], id, place) end
   rcall(push, wait, id)
   announce("waiting", id)
   addedPlain = true

@@ -16,7 +16,7 @@
 -- A record is "fingerprint\noutcome\nstate" and, behind a "\n" each, the ids.
 --@call addStandardJob addDelayedJob addPrioritizedJob addParentJob releaseParentIfNoPendingDependencies
 --@from add.lua ownerOf
---@from outbox.lua putEntry entryCaps
+--@from outbox.lua putEntry entryCaps notePlace
 local FIELDS = 12
 local KEYS_OF_A_QUEUE = 13
 local positions = {
@@ -78,7 +78,8 @@ local function insert(job)
   for i, position in ipairs(positions[job.kind]) do keys[i] = keyOf(job, position) end
   local id = tostring(scripts[job.kind](keys, {job.packed, job.data, job.opts}))
   if job.cap ~= "" and not job.existed then
-    putEntry(keyOf(job, 13), "added", id, ARGV[3], rcall("HGETALL", job.key), entryCaps(job.cap, "0"))
+    local _, place = putEntry(keyOf(job, 13), "added", id, ARGV[3], rcall("HGETALL", job.key), entryCaps(job.cap, "0"))
+    notePlace(keyOf(job, 13), id, place)
   end
   return id
 end

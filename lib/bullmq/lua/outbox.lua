@@ -9,7 +9,7 @@
 -- caps: how many bytes data and returnvalue may have. A field that is longer is left out, and dataBytes or returnvalueBytes says how
 -- long it is; so are stack traces and progress past a bound of their own.
 
--- Never fails: a job ends whether or not it can be written down. The failure, if any.
+-- Never fails: a job ends whether or not it can be written down. The failure, if any, else the entry's place.
 local function putEntry(outbox, kind, id, at, fields, caps, logs)
   local entry, n = {"kind", kind, "id", id, "at", at}, 6
   for i = 1, #fields, 2 do
@@ -24,8 +24,14 @@ local function putEntry(outbox, kind, id, at, fields, caps, logs)
   if logs and #logs > 0 then
     entry[n + 1], entry[n + 2] = "logs", cjson.encode(logs)
   end
-  local ok, failure = pcall(function() rcall("XADD", outbox, "*", unpack(entry)) end)
-  if not ok then return type(failure) == "table" and failure.err or tostring(failure) end
+  local ok, reply = pcall(function() return rcall("XADD", outbox, "*", unpack(entry)) end)
+  if ok then return nil, reply end
+  return type(reply) == "table" and reply.err or tostring(reply)
+end
+
+-- Where the add of a job stands, so that it is found by its id. Ids that Redis has counted stand in order.
+local function notePlace(adds, id, place)
+  if type(place) == "string" and not string.find(id, "^%d+$") then redis.pcall("HSET", adds .. ":ids", id, place) end
 end
 
 local function entryCaps(data, returnvalue)
