@@ -276,6 +276,7 @@ export default {
   'tasks.what': ['Task', 'Aufgabe'],
   'tasks.by': ['Begun by', 'Begonnen von'],
   'tasks.began': ['Begun', 'Begonnen'],
+  'tasks.heard': ['Last heard of', 'Zuletzt gehört'],
   'tasks.took': ['Took', 'Dauerte'],
   'tasks.jobs': ['Jobs done', 'Jobs erledigt'],
   'tasks.skipped': ['Passed over', 'Übergangen'],

@@ -68,7 +68,8 @@ function Details({ task }) {
       task.skipped > 0 && [t('tasks.skipped'), number(task.skipped)],
       [t('tasks.scanned'), task.total === null ? null : t('tasks.of', { n: number(task.scanned), total: number(task.total) })],
       [t('tasks.began'), <Time at={task.createdAt} bare />],
-      task.endedAt !== null && [t('tasks.took'), <Duration ms={task.endedAt - (task.startedAt ?? task.createdAt)} />],
+      task.state === 'lost' && [t('tasks.heard'), <Time at={task.endedAt} bare />],
+      task.endedAt !== null && task.state !== 'lost' && [t('tasks.took'), <Duration ms={task.endedAt - (task.startedAt ?? task.createdAt)} />],
     ]} />
   );
 }
