@@ -2,6 +2,7 @@
 #include "gateway/admission.h"
 #include "gateway/http/audit.h"
 #include "gateway/http/route.h"
+#include "gateway/http/uri.h"
 #include "gateway/routes/access.h"
 #include "gateway/routes/creation.h"
 #include "gateway/routes/handlers.h"
@@ -10,38 +11,47 @@
 #include "lib/schema/schema.h"
 #include "processors/runtime/tally.h"
 
-/* Options in the query of the creation endpoints, by the JSON type of their value. */
+/* Options in the query of the creation endpoints; the value of some is JSON as it stands there. */
 static const struct {
 	const char *name;
-	bool number;
+	bool bare;
 } IN_QUERY[] = {{"delay", true}, {"priority", true}, {"attempts", true}, {"lifo", true}, {"jobId", false}};
 
-/* The query's options as an object, so that they are read by the same code as a body's. */
+static bool is_bare(struct str name)
+{
+	for (size_t i = 0; i < ARRAY_LEN(IN_QUERY); i++)
+		if (IN_QUERY[i].bare && str_is(name, IN_QUERY[i].name))
+			return true;
+	return false;
+}
+
+/* The query's options as an object, so that they are read by the same code as a body's, which refuses what is no option. */
 static bool read_query_options(struct request *r, struct bq_opts *out, struct schema_report *report)
 {
 	struct buf text = BUF_INIT;
 	struct jwrite w = jwrite_into(&text);
 	struct jdoc doc;
 	struct jdoc_fault fault;
+	struct str rest = r->query;
 	uint32_t given = 0;
 
 	jw_open(&w, '{');
-	for (size_t i = 0; i < ARRAY_LEN(IN_QUERY); i++) {
-		struct str value = request_query(r, IN_QUERY[i].name);
-		if (!value.p)
-			continue;
-		jw_key(&w, IN_QUERY[i].name);
-		if (IN_QUERY[i].number)
+	while (rest.n) {
+		struct str value = str_cut(&rest, '&');
+		struct str name = uri_decode(r->arena, str_cut(&value, '='), true);
+		value = value.n ? uri_decode(r->arena, value, true) : STR("");
+		jw_keys(&w, name.p ? name : STR(""));
+		if (is_bare(name))
 			jw_raw(&w, value.n ? value : STR("null"));
 		else
-			jw_str(&w, value);
+			jw_str(&w, value.p ? value : STR(""));
 		given++;
 	}
 	jw_close(&w, '}');
 	struct str copy = arena_dup(r->arena, buf_str(&text));
 	buf_release(&text);
 	if (!copy.p || jdoc_parse(&doc, r->arena, copy, &JDOC_LIMITS, &fault) < 0 || doc.nodes[JDOC_ROOT].count != given) {
-		schema_report_add(report, STR("?"), "delay, priority and attempts must be numbers, lifo true or false");
+		schema_report_add(report, STR("?"), "delay, priority and attempts must be numbers, lifo true or false, each given once");
 		return false;
 	}
 	return creation_fits(r, "job-options", &doc, JDOC_ROOT, STR("?"), report) && creation_read_options(r, &doc, JDOC_ROOT, STR("?"), out, report);
@@ -161,7 +171,9 @@ void jobs_add(struct request *r, struct response *res)
 
 	if (queue_ref_or_reply(r, res, r->params[0], &q) < 0)
 		return;
-	if (!q.decl && !(r->who.roles & (ROLE_OPERATOR | ROLE_ADMIN)))
+	if (r->query.n)
+		response_problem(r, res, PROBLEM_VALIDATION, "there are no parameters here: a job's options stand in the body, in \"opts\"");
+	else if (!q.decl && !(r->who.roles & (ROLE_OPERATOR | ROLE_ADMIN)))
 		response_problem(r, res, PROBLEM_QUEUE_UNKNOWN, "the queue \"%.*s\" is not declared; an operator may add to it",
 				 STR_ARG(r->params[0]));
 	else if (r->by_line)

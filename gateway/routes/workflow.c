@@ -7,6 +7,7 @@
 #include "gateway/http/server.h"
 #include "gateway/routes/access.h"
 #include "gateway/routes/creation.h"
+#include "gateway/routes/filters.h"
 #include "gateway/routes/handlers.h"
 #include "lib/bullmq/flow.h"
 #include "lib/schema/schema.h"
@@ -208,7 +209,7 @@ void workflow_document_upload(struct request *r, struct response *res)
 	struct err err = {0};
 	struct str key;
 
-	if (!creation_key_or_reply(r, res, &key) || plan_or_reply(r, res, jobs) < 0)
+	if (!query_read_or_reply(r, res, NULL, 0, NULL) || !creation_key_or_reply(r, res, &key) || plan_or_reply(r, res, jobs) < 0)
 		return;
 	struct idempotency idem = creation_idempotency(r, jobs[0].queue, key, r->body, 0);
 	flow.idem_key = idem.key;

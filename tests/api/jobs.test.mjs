@@ -98,12 +98,22 @@ describe('creating jobs', () => {
     for (const [query, word] of [
       ['?delay=soon', /delay/], ['?delay=-1', /delay/], ['?priority=2097152', /priority/], ['?attempts=0', /attempts/],
       ['?attempts=1.5', /attempts/], ['?lifo=yes', /lifo/], ['?delay=', /delay/], ['?delay=1,"removeOnComplete":true', /./],
+      ['?dely=60000', /"\?\/dely","detail":"is not known here"/], ['?delay=1&delay=60000', /given once/], ['?backoff=fixed', /backoff/],
     ]) {
       test(`the query ${query} is refused, with its name`, async () => {
         const problem = assertProblem(await notify(encodeURI(query)), 400, 'validation-failed');
         assert.match(JSON.stringify(problem.errors), word);
       });
     }
+
+    test('the general endpoint takes no options from the query, and says where they stand', async () => {
+      for (const body of [{ data: {} }, [{ data: {} }]]) {
+        const { detail } = assertProblem(await producer.post('/api/queues/plain/jobs?delay=60000', body), 400, 'validation-failed');
+        assert.match(detail, /"opts"/);
+      }
+      const lines = await producer.request('POST', '/api/queues/plain/jobs?delay=60000', { body: '{"data":{}}\n', headers: { 'content-type': 'application/x-ndjson' } });
+      assertProblem(lines, 400, 'validation-failed');
+    });
 
     for (const id of ['17', '0', '-3', 'a:b', 'wait', 'meta', 'id', 'stalled-check', 'marker', 'x'.repeat(256), '']) {
       test(`jobId ${JSON.stringify(id.slice(0, 20))} is refused: a number, a colon, a key of the queue, too long or empty`, async () => {

@@ -84,6 +84,7 @@ describe('a document workflow that nobody works on', () => {
     assert.deepEqual(unknown.json.errors.map((e) => e.pointer), ['/type']);
     const foreign = await post({ complianceFrameworks: ['GDPR', 'HOUSE-RULES'] });
     assertProblem(foreign, 400, 'validation-failed');
+    assertProblem(await producer.post(`${ROUTE}?delay=60000`, request), 400, 'validation-failed');
     assert.deepEqual(foreign.json.errors.map((e) => e.pointer), ['/complianceFrameworks/1']);
   });
 
