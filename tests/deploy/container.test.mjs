@@ -188,12 +188,18 @@ test('the edge passes on what is sound, and nothing that parsers read differentl
 test('what prepares compose.yaml makes each file that it mounts', () => {
   const folder = temporaryFolder();
   mkdirSync(join(folder, 'examples/compose'), { recursive: true });
-  copyFileSync(join(ROOT, 'examples/compose/prepare'), join(folder, 'examples/compose/prepare'));
+  const rules = 'k8s/components/observability/prometheusrule.yaml';
+  mkdirSync(dirname(join(folder, rules)), { recursive: true });
+  for (const file of ['examples/compose/prepare', rules]) copyFileSync(join(ROOT, file), join(folder, file));
   run('sh', join(folder, 'examples/compose/prepare'));
   const mounts = Object.values(compose.services).flatMap(({ volumes = [] }) => volumes).map((mount) => mount.split(':')[0]).filter((path) => path.startsWith('./var/'));
   const files = [...mounts, ...Object.values(compose.secrets).map(({ file }) => file)];
   const first = files.map((file) => readFileSync(join(folder, file), 'utf8'));
   assert.ok(first.every((content) => content.length > 20));
+  // As Prometheus' container mounts them: its configuration and the rules that this names.
+  const prometheus = readFileSync(join(ROOT, 'examples/compose/prometheus.yml'), 'utf8');
+  writeFileSync(join(folder, 'prometheus.yml'), prometheus.replace('/etc/prometheus/rules.yml', join(folder, 'var/compose/rules.yml')));
+  assert.match(run('promtool', 'check', 'config', join(folder, 'prometheus.yml')), /[1-9]\d* rules found/);
   run('sh', join(folder, 'examples/compose/prepare'));
   assert.deepEqual(files.map((file) => readFileSync(join(folder, file), 'utf8')), first, 'what is there stays');
 });
