@@ -14,6 +14,7 @@
 /* From one request of a connection to the next; a thread without a connection keeps nothing. */
 #define ARENA_KEPT_BYTES (16 << 10)
 #define BUFFER_KEPT_BYTES (16 << 10)
+#define STACK_KEPT_MS 10000 /* giving it back for every short connection costs half as much as the connection */
 
 /* ---- one request ------------------------------------------------------------------------------------------------------ */
 
@@ -365,6 +366,17 @@ static void await_last_answer(struct worker *w)
 	wire_linger(w->fd);
 }
 
+/* Connections go round all threads: each would stay as large as its largest request. */
+static void rest(struct worker *w)
+{
+	int64_t now = clock_mono_ms();
+	give_back(w);
+	if (now - w->stack_given_ms < STACK_KEPT_MS)
+		return;
+	stack_give_back(&w->stack);
+	w->stack_given_ms = now;
+}
+
 static void on_close(const struct mg_connection *conn)
 {
 	struct worker *w = mg_get_thread_pointer(conn);
@@ -379,8 +391,7 @@ static void on_close(const struct mg_connection *conn)
 		cond_broadcast(&s->idle);
 	lock_give(&s->mu);
 	atomic_fetch_sub(&s->connections, 1);
-	give_back(w);
-	stack_give_back(&w->stack); /* connections go round all threads: each would stay as large as its largest request */
+	rest(w);
 	lobby_thread_free(s->lobby);
 }
 

@@ -70,6 +70,7 @@ struct exchange {
 struct worker {
 	struct server *server;
 	struct stack stack;
+	int64_t stack_given_ms;       /* back to the system, when it last was */
 	struct arena arena;
 	struct exchange x;            /* the request at hand, or the one whose answer is due */
 	struct request request;

@@ -9,7 +9,7 @@ import { RELEASE, declare, eventually, startPostgres } from '../api/harness/inde
 import { DOCUMENTS, LONG, chance, durableRedis, gateway, putDocument, saysAway } from './support.mjs';
 
 const MINUTES = Number(process.env.SLUICE_SOAK_MINUTES ?? (LONG ? 60 : 0));
-const WARM_UP_PART = 0.5; // threads keep what their largest request needed, up to a bound, and each has to meet one
+const WARM_UP_PART = 0.5; // of each size below 1 KiB the allocator keeps some freed blocks for each thread, and each thread has to meet every size
 const GROWTH_BYTES = 2 << 20; // or one part in a hundred
 const REST_MS = 5; // of each client between two requests: this is about time, not about load
 
@@ -78,7 +78,7 @@ test('time goes by', { timeout: MINUTES * 90_000 + 120_000, skip: MINUTES ? fals
   t.after(() => pg.stop());
   const sluice = await gateway(t, {
     program: [process.env.SLUICE_BIN ?? RELEASE], allow: [/./],
-    env: { REDIS_URL: redis.url, DATABASE_URL: pg.url, SLUICE_RECORDS: 'on', SLUICE_NOTIFY_DRY_RUN: '1', SLUICE_QUEUES: declare(...QUEUES), LOG_LEVEL: 'info', SLUICE_HTTP_THREADS: '16', SLUICE_DOC_MAX_AGE: '1h' },
+    env: { REDIS_URL: redis.url, DATABASE_URL: pg.url, SLUICE_RECORDS: 'on', SLUICE_NOTIFY_DRY_RUN: '1', SLUICE_QUEUES: declare(...QUEUES), LOG_LEVEL: 'info', SLUICE_HTTP_THREADS: '64', SLUICE_DOC_MAX_AGE: '1h' },
   });
   const below = chance(t);
   const todo = deeds({ sluice, data: await putDocument(sluice), below, redis: redis.admin });
