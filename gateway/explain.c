@@ -85,6 +85,14 @@ static bool paused(const struct explained *e, struct finding *f)
 	return true;
 }
 
+static bool foreign_key(const struct explained *e, struct finding *f)
+{
+	if (!e->facts->counts.foreign)
+		return false;
+	buf_addz(&f->sentence, "Something of another kind stands under one of the queue's keys in Redis: what belongs there can be neither read nor written.");
+	return true;
+}
+
 static bool no_worker(const struct explained *e, struct finding *f)
 {
 	if (has_worker(e))
@@ -368,6 +376,7 @@ static const struct {
 	const char *action; /* NULL: none, or to wait */
 	find_fn *find;
 } FINDINGS[] = {
+	{"foreign-key", CRITICAL, OF_QUEUE | OF_WAITING_JOB, NULL, foreign_key},
 	{"no-worker", CRITICAL, OF_QUEUE | OF_WAITING_JOB, "start-worker", no_worker},
 	{"nowhere", CRITICAL, OF_JOB, "remove", nowhere},
 	{"children-stuck", CRITICAL, OF_JOB, "remove", stuck_with_children},

@@ -176,6 +176,7 @@ export default {
   'finding.since': ['For {duration}.', 'Seit {duration}.'],
   'finding.until': ['Until {at}.', 'Bis {at}.'],
   'finding.ok': ['Nothing stands in the way.', 'Nichts steht im Weg.'],
+  'finding.foreign-key': ['Something of another kind stands under one of the queue’s keys in Redis: what belongs there can be neither read nor written.', 'Unter einem der Schlüssel der Queue steht in Redis etwas anderer Art: Was dorthin gehört, kann weder gelesen noch geschrieben werden.'],
   'finding.no-worker': ['No worker takes jobs of this queue. | No worker takes jobs of this queue, and {jobs} waits. | No worker takes jobs of this queue, and {jobs} wait.', 'Kein Worker nimmt Jobs dieser Queue. | Kein Worker nimmt Jobs dieser Queue, und {jobs} wartet. | Kein Worker nimmt Jobs dieser Queue, und {jobs} warten.'],
   'finding.nowhere': ['No list of the queue names the job: no worker will ever take it. Remove it and add it again.', 'Keine Liste der Queue nennt den Job: Kein Worker wird ihn je nehmen. Entfernen Sie ihn, und legen Sie ihn neu an.'],
   'finding.children-stuck': ['Every job that this one depends on has ended or is gone, and nobody has let it go on.', 'Alle Jobs, von denen dieser abhängt, sind beendet oder fort, und niemand hat ihn weitergehen lassen.'],

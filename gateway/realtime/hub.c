@@ -6,6 +6,9 @@
 #define READ_COUNT 1000 /* entries of one stream in one reply */
 #define STRETCH_BYTES ((size_t)256 << 10) /* of text for listeners, then others get the lock, and the streams' thread the processor: some ms */
 #define BREATH_MS 4
+#define NOTHING_MS 1000 /* without a stream that can be read */
+
+static const struct rblock_kind KIND = {"sluice:events", "stream"};
 
 struct hub *hub_new(struct bq *bq, const struct raddr *redis, struct log *log, struct err *err)
 {
@@ -21,7 +24,7 @@ struct hub *hub_new(struct bq *bq, const struct raddr *redis, struct log *log, s
 	table_init(&h->streams);
 	event_reader_init(&h->reader);
 	arena_init(&h->arena, 0);
-	if (rblock_init(&h->block, redis, "sluice:events", bq_mux(bq), log, err) < 0) {
+	if (rblock_init(&h->block, redis, &KIND, bq_mux(bq), log, err) < 0) {
 		hub_free(h);
 		return NULL;
 	}
@@ -58,10 +61,11 @@ static bool note_doubts(struct hub *h)
 	h->doubts = arena_array(&h->arena, h->streams.count, sizeof(*h->doubts));
 	for (struct table_iter it = {0}; h->doubts && table_next(&h->streams, &it);) {
 		const struct hub_stream *s = it.value;
-		struct str key = s->places ? arena_dup(&h->arena, s->key) : STR_NONE;
+		bool asked = s->places && s->read;
+		struct str key = asked ? arena_dup(&h->arena, s->key) : STR_NONE;
 		if (key.p)
 			h->doubts[h->n_doubts++] = (struct hub_doubt){key, s->last};
-		else if (s->places)
+		else if (asked)
 			return false;
 	}
 	return h->doubts != NULL;
@@ -86,11 +90,11 @@ static void add_doubts(const struct hub *h, struct rcmd *cmd)
 	}
 }
 
-static void add_read(const struct hub *h, struct rcmd *cmd)
+static void add_read(const struct hub *h, struct rcmd *cmd, size_t n)
 {
 	char room[EVENT_ID_SIZE];
 
-	rcmd_begin(cmd, 6 + 2 * h->streams.count);
+	rcmd_begin(cmd, 6 + 2 * n);
 	rcmd_argz(cmd, "XREAD");
 	rcmd_argz(cmd, "COUNT");
 	rcmd_argi(cmd, READ_COUNT);
@@ -98,20 +102,29 @@ static void add_read(const struct hub *h, struct rcmd *cmd)
 	rcmd_argi(cmd, RBLOCK_MS);
 	rcmd_argz(cmd, "STREAMS");
 	for (struct table_iter it = {0}; table_next(&h->streams, &it);)
-		rcmd_arg(cmd, it.key);
+		if (((struct hub_stream *)it.value)->read)
+			rcmd_arg(cmd, it.key);
 	for (struct table_iter it = {0}; table_next(&h->streams, &it);)
-		rcmd_arg(cmd, event_id_text(((struct hub_stream *)it.value)->last, room));
+		if (((struct hub_stream *)it.value)->read)
+			rcmd_arg(cmd, event_id_text(((struct hub_stream *)it.value)->last, room));
 }
 
-/* Begins XREAD over every stream there is; false when nobody waits. */
+/* Begins XREAD over every stream there is; false when there is none. */
 static bool choose(struct hub *h, struct rcmd *cmd)
 {
+	size_t n = 0;
+
 	rcmd_clear(cmd);
 	lock_take(&h->mu);
 	rblock_choose(&h->block);
-	bool ready = h->streams.count && note_doubts(h);
+	for (struct table_iter it = {0}; table_next(&h->streams, &it);) {
+		struct hub_stream *s = it.value;
+		s->read = rblock_takes(&h->block, s->key);
+		n += s->read;
+	}
+	bool ready = n && note_doubts(h);
 	if (ready) {
-		add_read(h, cmd);
+		add_read(h, cmd, n);
 		add_doubts(h, cmd);
 	}
 	lock_give(&h->mu);
@@ -221,6 +234,23 @@ static void wait_needed(struct hub *h)
 	lock_give(&h->mu);
 }
 
+/* There are streams, and none that can be read. */
+static void wait_for_another(struct hub *h)
+{
+	lock_take(&h->mu);
+	if (!rblock_is_stale(&h->block) && !atomic_load(&h->stopping))
+		cond_wait_until(&h->needed, &h->mu, clock_mono_ms() + NOTHING_MS);
+	lock_give(&h->mu);
+}
+
+static void read_on(struct hub *h, struct rcmd *cmd)
+{
+	if (choose(h, cmd))
+		read_once(h, cmd);
+	else
+		wait_for_another(h);
+}
+
 static bool is_needed(struct hub *h)
 {
 	lock_take(&h->mu);
@@ -238,8 +268,8 @@ static void hub_main(void *arg)
 	while (!atomic_load(&h->stopping)) {
 		if (!is_needed(h))
 			wait_needed(h);
-		else if (rblock_open(&h->block, &anew) && choose(h, &cmd))
-			read_once(h, &cmd);
+		else if (rblock_open(&h->block, &anew))
+			read_on(h, &cmd);
 	}
 	rcmd_release(&cmd);
 	rblock_close(&h->block);
@@ -287,7 +317,7 @@ static int read_ends(const struct rreplies *replies, size_t n, struct event_id *
 
 	memset(of, 0, n * sizeof(*of));
 	for (size_t i = 0; rc == 0 && i < n; i++) {
-		rc = rreply_error(replies->items[i], err);
+		rc = rreply_is_foreign(replies->items[i]) ? 0 : rreply_error(replies->items[i], err);
 		if (rc == 0 && event_head(rreply_at(replies->items[i], 0), &e))
 			of[i] = e.id;
 	}

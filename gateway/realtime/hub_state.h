@@ -20,6 +20,7 @@ struct hub_place {
 struct hub_stream {
 	struct str key, queue;        /* of its own */
 	struct event_id last;        /* read up to here */
+	bool read;                   /* in the present call */
 	struct hub_wait *waiters;
 	struct hub_place *places;
 };

@@ -10,6 +10,8 @@
 
 #define PUT_BACK_TIMEOUT_MS 2000
 
+static const struct rblock_kind KIND = {"sluice:leases", "zset"};
+
 /* A queue that somebody waits for; it goes with its last waiter. */
 struct lease_queue {
 	struct str marker;           /* the key, of its own */
@@ -45,7 +47,7 @@ struct lease_hub *lease_hub_new(struct bq *bq, const struct raddr *redis, struct
 	lock_init(&h->mu);
 	cond_init(&h->needed);
 	table_init(&h->by_marker);
-	if (rblock_init(&h->block, redis, "sluice:leases", bq_mux(bq), log, err) < 0) {
+	if (rblock_init(&h->block, redis, &KIND, bq_mux(bq), log, err) < 0) {
 		lease_hub_free(h);
 		return NULL;
 	}
@@ -170,7 +172,7 @@ static int64_t choose(struct lease_hub *h, struct rcmd *cmd)
 	rblock_choose(&h->block);
 	int64_t until = wake_due(h, now);
 	for (struct lease_queue *q = h->queues; q; q = q->next) {
-		q->watched = first_asleep(q) != NULL;
+		q->watched = first_asleep(q) != NULL && rblock_takes(&h->block, q->marker);
 		n += q->watched;
 	}
 	if (n) {

@@ -5,6 +5,8 @@
 #include "lib/base/digest.h"
 #include "lib/bullmq/bq_impl.h"
 
+#define TIME_MAX_MS 9007199254740992.0 /* 2^53: sums of times stay far from overflow */
+
 struct bq *bq_new(struct rmux *mux, struct err *err)
 {
 	struct bq *bq = malloc(sizeof(*bq));
@@ -87,6 +89,16 @@ int bq_call_plain(struct bq *bq, struct rcmd *cmd, int64_t deadline, struct err 
 	rc = rreply_error(replies.items[0], err);
 	rreplies_release(&replies);
 	return rc;
+}
+
+int64_t bq_time_ms(double ms)
+{
+	return (int64_t)(ms > TIME_MAX_MS ? TIME_MAX_MS : ms < -TIME_MAX_MS ? -TIME_MAX_MS : ms);
+}
+
+int64_t bq_due_ms(struct str score)
+{
+	return score.p ? bq_time_ms(strtod(score.p, NULL) / BQ_DELAYED_SHIFT) : -1;
 }
 
 int bq_call_int(struct bq *bq, struct rcmd *cmd, int64_t deadline, int64_t *value, struct err *err)

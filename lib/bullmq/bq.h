@@ -121,6 +121,7 @@ int bq_id_was_given(struct bq *bq, const struct bq_queue *q, struct str id, bool
 struct bq_counts {
 	int64_t n[BQ_STATE_COUNT]; /* v5's leftover "paused" list counts as waiting, as in BullMQ's getState */
 	bool paused;
+	bool foreign; /* something of another kind stands under one of the queue's keys: it counts as nothing */
 };
 int bq_counts(struct bq *bq, const struct bq_queue *q, struct bq_counts *out, int64_t deadline, struct err *err) MUST_CHECK;
 /* Several queues in one round trip. */

@@ -36,6 +36,11 @@ int bq_call_int(struct bq *bq, struct rcmd *cmd, int64_t deadline, int64_t *valu
 /* The same where a negative integer is a script's failure: 0, else the code it stands for. ERR_BROKEN as from bq_script_error. */
 int bq_call_done(struct bq *bq, struct rcmd *cmd, int64_t deadline, struct err *err) MUST_CHECK;
 
+/* The time that a score of `delayed`, or of a marker, stands for: anybody may have written any number. */
+int64_t bq_time_ms(double ms);
+/* When a delayed job is due, by its score; -1: there is none. */
+int64_t bq_due_ms(struct str score);
+
 /* ---- outbox.c ---- */
 /* The two arguments by which a script knows what the queue's outbox takes: the bytes of data and of the return value. */
 void bq_arg_outbox(struct rcmd *cmd, const struct bq_queue *q);
@@ -113,8 +118,6 @@ void bq_job_fetch(struct rcmd *cmd, const struct bq_queue *q, struct str id, enu
  * have the same options, as jobs that were added together do, they are not read again. */
 int bq_job_from_values(struct bq_job *job, struct str id, enum bq_job_read read, const redisReply *values, const struct bq_job *like,
 		       struct arena *a) MUST_CHECK;
-/* Is the reply Redis' word for a key that holds something else? The id may be the name of one of the queue's own keys, which is no job. */
-bool bq_is_no_hash(const redisReply *r);
 /* Reads HGETALL's reply. */
 int bq_job_from_pairs(struct bq_job *job, struct str id, const redisReply *pairs, const struct bq_job *like, struct arena *a) MUST_CHECK;
 

@@ -24,7 +24,7 @@ static int read_one(struct bq_end_job *e, struct bq_job *job, redisReply *const 
 		    struct err *err)
 {
 	int64_t meant;
-	int rc = bq_is_no_hash(replies[0]) ? ERR_NOT_FOUND : rreply_error(replies[0], err);
+	int rc = rreply_is_foreign(replies[0]) ? ERR_NOT_FOUND : rreply_error(replies[0], err);
 
 	if (rc == 0)
 		rc = bq_job_from_values(job, e->id, reading_of(e), replies[0], like, a);

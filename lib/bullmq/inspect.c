@@ -1,8 +1,6 @@
 /* How queues stand, and which there are. */
 #include "lib/bullmq/inspect.h"
 
-#include <stdlib.h>
-
 #include "lib/base/clock.h"
 #include "lib/bullmq/bq_impl.h"
 #include "lib/json/jdoc.h"
@@ -90,8 +88,11 @@ static int read_facts(struct bq_facts *f, redisReply *const *replies, struct are
 {
 	int rc = 0;
 
-	for (size_t i = 0; i < COMMANDS_PER_QUEUE && rc == 0; i++)
-		rc = rreply_error(replies[i], err);
+	for (size_t i = 0; i < COMMANDS_PER_QUEUE && rc == 0; i++) {
+		bool foreign = rreply_is_foreign(replies[i]);
+		rc = foreign ? 0 : rreply_error(replies[i], err);
+		f->counts.foreign = f->counts.foreign || foreign;
+	}
 	if (rc < 0)
 		return rc;
 	read_meta(f, replies[AT_META], a);
@@ -103,7 +104,7 @@ static int read_facts(struct bq_facts *f, redisReply *const *replies, struct are
 	f->limit_used = ends > 0 ? bq_number_or(replies[AT_LIMIT_USED], 0) : 0;
 	f->due = bq_number_or(replies[AT_DUE], 0);
 	struct str due = rreply_str(rreply_at(replies[AT_NEXT_DELAYED], 1));
-	f->next_delayed_ms = due.p ? (int64_t)(strtod(due.p, NULL) / BQ_DELAYED_SHIFT) : -1;
+	f->next_delayed_ms = bq_due_ms(due);
 	f->left_by_v5 = bq_number_or(replies[AT_LEFT], 0);
 	f->marker = bq_number_or(replies[AT_MARKER], 0) > 0;
 	struct str next = rreply_str(replies[AT_NEXT_WAITING]);

@@ -162,11 +162,6 @@ void bq_job_fetch(struct rcmd *cmd, const struct bq_queue *q, struct str id, enu
 	buf_release(&key);
 }
 
-bool bq_is_no_hash(const redisReply *r)
-{
-	return r->type == REDIS_REPLY_ERROR && str_starts(str_from(r->str), STR("WRONGTYPE"));
-}
-
 /* Every job has a timestamp. Other hashes of the queue (its meta, schedulers, the next job of a deduplication id) have none, and are no
  * jobs, whatever else stands in them. */
 int bq_job_from_values(struct bq_job *job, struct str id, enum bq_job_read read, const redisReply *values, const struct bq_job *like,

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "lib/base/clock.h"
+#include "lib/bullmq/bq_impl.h"
 
 void bq_marker_wait(struct rcmd *cmd, size_t n_keys)
 {
@@ -28,10 +29,9 @@ bool bq_marker_read(const redisReply *reply, struct bq_marker *out)
 	*out = (struct bq_marker){.key = rreply_str(rreply_at(reply, 0))};
 	if (!out->key.p || !score.p)
 		return false;
-	if (str_is(rreply_str(rreply_at(reply, 1)), "1"))
-		out->due_wall_ms = (int64_t)strtod(score.p, NULL);
-	if (out->due_wall_ms <= clock_wall_ms())
-		out->due_wall_ms = 0;
+	double due = str_is(rreply_str(rreply_at(reply, 1)), "1") ? strtod(score.p, NULL) : 0;
+	if (due > (double)clock_wall_ms())
+		out->due_wall_ms = bq_time_ms(due);
 	return true;
 }
 

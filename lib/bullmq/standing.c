@@ -1,6 +1,4 @@
 /* Where one job stands: what a look at its state does not tell. */
-#include <stdlib.h>
-
 #include "lib/bullmq/bq_impl.h"
 #include "lib/bullmq/inspect.h"
 
@@ -66,7 +64,7 @@ static int read_standing(struct bq_standing *s, redisReply *const *r, bool with_
 	if (lock.p && !s->lock.p)
 		return err_set(err, ERR_NOMEM, "no memory for a token");
 	s->lock_ms = lock.p ? bq_number_or(r[AT_LOCK_ENDS], 0) : 0;
-	s->due_ms = due.p ? (int64_t)(strtod(due.p, NULL) / BQ_DELAYED_SHIFT) : -1;
+	s->due_ms = bq_due_ms(due);
 	s->pending = bq_number_or(r[AT_PENDING], 0);
 	if (with_place) {
 		s->active = !rreply_is_nil(r[AT_IN_ACTIVE]);
@@ -160,7 +158,7 @@ int bq_count_unlocked(struct bq *bq, const struct bq_queue *q, size_t limit, int
 	int rc = bq_call(bq, &cmd, deadline, &replies, err);
 	if (rc < 0)
 		return rc;
-	rc = rreply_error(replies.items[0], err);
+	rc = rreply_is_foreign(replies.items[0]) ? 0 : rreply_error(replies.items[0], err);
 	if (rc == 0)
 		rc = count_unlocked(bq, q, replies.items[0], limit, out, deadline, err);
 	rreplies_release(&replies);

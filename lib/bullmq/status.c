@@ -57,7 +57,7 @@ static bool is_one(const redisReply *r)
 static enum bq_state state_of(const struct bq_job *job, redisReply *const *replies)
 {
 	for (size_t i = 0; i < ARRAY_LEN(SETS); i++)
-		if (!rreply_is_nil(replies[i]))
+		if (rreply_str(replies[i]).p) /* a score; not where it is none of ours that stands there */
 			return SETS[i].state;
 	if (job->finished_on >= 0) /* it finished between the commands */
 		return is_one(replies[AT_RESULT]) ? BQ_COMPLETED : BQ_FAILED;
@@ -70,10 +70,10 @@ static int read_status(struct bq_job *job, struct str id, bool with_payload, red
 	int rc;
 
 	bq_job_init(job);
-	if (bq_is_no_hash(replies[AT_HASH]))
+	if (rreply_is_foreign(replies[AT_HASH])) /* the id may be the name of one of the queue's own keys */
 		return ERR_NOT_FOUND;
 	for (size_t i = 0; i < COMMANDS_PER_JOB; i++) {
-		rc = rreply_error(replies[i], err);
+		rc = rreply_is_foreign(replies[i]) ? 0 : rreply_error(replies[i], err);
 		if (rc < 0)
 			return rc;
 	}
@@ -190,11 +190,13 @@ int bq_read_counts(struct bq_counts *out, redisReply *const *replies, struct err
 	*out = (struct bq_counts){0};
 	for (size_t i = 0; i < BQ_COUNTS_COMMANDS; i++) {
 		int64_t v = 0;
-		int rc = rreply_error(replies[i], err);
+		bool foreign = rreply_is_foreign(replies[i]);
+		int rc = foreign ? 0 : rreply_error(replies[i], err);
 
+		out->foreign = out->foreign || foreign;
 		if (rc < 0)
 			return rc;
-		if (!rreply_int(replies[i], &v))
+		if (!foreign && !rreply_int(replies[i], &v))
 			return err_set(err, ERR_PROTOCOL, "Redis did not answer with a number");
 		if (i < ARRAY_LEN(COUNTED))
 			out->n[COUNTED[i].state] += v;

@@ -39,6 +39,7 @@ int bq_read_taken(const redisReply *r, struct arena *a, struct bq_job *job, stru
 		out->limited_ms = 0;
 	if (!rreply_int(rreply_at(r, 3), &out->next_delayed_ms))
 		out->next_delayed_ms = 0;
+	out->next_delayed_ms = bq_time_ms((double)out->next_delayed_ms);
 	if (!id.p)
 		return 0;
 	rc = bq_job_from_pairs(job, id, rreply_at(r, 0), NULL, a);

@@ -211,6 +211,7 @@ int bq_work_read(const redisReply *reply, struct bq_work_answer *out, struct err
 	if (!taken || taken->type != REDIS_REPLY_ARRAY || !rreply_int(rreply_at(reply, 2), &out->nothing.limited_ms) ||
 	    !rreply_int(rreply_at(reply, 3), &out->nothing.next_delayed_ms))
 		return err_set(err, ERR_PROTOCOL, "the work script answered in an unknown form");
+	out->nothing.next_delayed_ms = bq_time_ms((double)out->nothing.next_delayed_ms);
 	out->n_taken = taken->elements;
 	out->nothing.got = out->n_taken > 0;
 	return 0;

@@ -69,6 +69,8 @@ const redisReply *rreply_at(const redisReply *r, size_t i); /* NULL past the end
 /* 0 when r is no error; else Redis' text with ERR_UNAVAILABLE where it says that nothing was done because of its own state, which passes (it
  * loads, is a replica, cannot write to its disk, …), ERR_FULL where it is out of memory, and ERR_REPLY. */
 int rreply_error(const redisReply *r, struct err *err) MUST_CHECK;
+/* Is it Redis' word for a key that holds something of another kind? */
+bool rreply_is_foreign(const redisReply *r);
 /* The same for the text of an error that a script has caught. Never 0. */
 int rreply_error_text(struct str text, struct err *err);
 

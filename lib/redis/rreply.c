@@ -62,6 +62,11 @@ int rreply_error_text(struct str text, struct err *err)
 	return err_set(err, code, "%.*s", (int)(text.n < 200 ? text.n : 200), text.p);
 }
 
+bool rreply_is_foreign(const redisReply *r)
+{
+	return r && r->type == REDIS_REPLY_ERROR && str_starts((struct str){r->str, r->len}, STR("WRONGTYPE"));
+}
+
 int rreply_error(const redisReply *r, struct err *err)
 {
 	if (!r || r->type != REDIS_REPLY_ERROR)

@@ -167,6 +167,7 @@ void context_clear(struct job_context *ctx); /* for the next job */
 void context_cancel(struct job_context *ctx, enum cancel why);
 void context_flush_progress(struct job_context *ctx);
 /* watcher.c */
+extern const struct rblock_kind WATCHER_KIND;
 void watcher_main(void *arg);
 /* The queue has an idle worker again but the watcher does not wait for it: mu is held. */
 void watcher_refresh(struct runtime *rt);

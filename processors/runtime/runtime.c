@@ -82,7 +82,7 @@ struct runtime *runtime_new(const struct runtime_options *o, struct err *err)
 		rt->n_queues = i + 1;
 	}
 	if (rc == 0)
-		rc = rblock_init(&rt->watch, &rt->redis, "sluice:watcher", bq_mux(rt->bq), rt->env.log, err);
+		rc = rblock_init(&rt->watch, &rt->redis, &WATCHER_KIND, bq_mux(rt->bq), rt->env.log, err);
 	if (rc < 0) {
 		runtime_free(rt);
 		return NULL;

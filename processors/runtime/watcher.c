@@ -6,6 +6,8 @@
 #include "lib/bullmq/marker.h"
 #include "processors/runtime/private.h"
 
+const struct rblock_kind WATCHER_KIND = {"sluice:watcher", "zset"};
+
 void watcher_refresh(struct runtime *rt)
 {
 	rblock_refresh(&rt->watch);
@@ -29,7 +31,7 @@ static bool choose(struct runtime *rt, struct rcmd *cmd, size_t first)
 	rblock_choose(&rt->watch);
 	for (size_t i = 0; i < rt->n_queues; i++) {
 		struct rqueue *q = &rt->queues[i];
-		q->watched = q->runs && q->n_idle > 0;
+		q->watched = q->runs && q->n_idle > 0 && rblock_takes(&rt->watch, q->decl->queue.keys[BQ_KEY_MARKER]);
 		n += q->watched;
 	}
 	if (n) {

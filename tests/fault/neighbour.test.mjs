@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Queue } from 'bullmq';
-import { declare, eventually, startRedis } from '../api/harness/index.mjs';
+import { declare, eventually, listen, notification, startRedis } from '../api/harness/index.mjs';
 import { DOCUMENTS, addJob, gateway, putDocument, queueFile } from './support.mjs';
 
 const statusOf = async (sluice, queue, id) => (await sluice.client.get(`/api/jobs/status/${queue}/${id}`)).json;
@@ -110,4 +110,55 @@ test('an HTTP worker hears that the job which it holds was set aside', async (t)
   assert.equal(leased.id, next.json.jobId);
   assert.equal((await sluice.client.post(`/api/queues/elsewhere/jobs/${leased.id}/complete`, { token: leased.token })).status, 200);
   await sluice.stop();
+});
+
+const OWN_KEYS = [
+  'wait', 'active', 'paused', 'delayed', 'prioritized', 'waiting-children', 'completed', 'failed', 'id', 'events', 'marker', 'limiter', 'metrics:completed', 'metrics:failed',
+];
+
+test('whatever stands under the keys of some queues, all others are seen and go on', async (t) => {
+  const queues = declare(...['good', 'broken', 'marked'].map((name) => ({ name, processor: 'none', jobName: 'work' })));
+  const { redis, sluice } = await world(t, queues, { allow: [/./] });
+  const { client } = sluice;
+  const lease = (name) => client.post(`/api/queues/${name}/lease`, { workerId: 'w', wait: 30 });
+  const add = async (path, body) => {
+    const { status, json, text } = await client.post(path, body);
+    assert.equal(status, 201, text);
+    return json.jobId;
+  };
+  // One queue that is listened to, one that runs here, one that only Redis knows; and one whose jobs a worker elsewhere waits for.
+  const listener = await listen(client, '/api/events?queue=broken,good');
+  const broken = ['broken', 'compliance-analysis', 'found'];
+  await redis.admin.hset('bull:found:meta', 'version', 'somebody');
+  for (const name of broken) await redis.admin.mset(OWN_KEYS.flatMap((key) => [`bull:${name}:${key}`, 'something else']));
+  await redis.admin.set('bull:marked:marker', 'something else');
+  const inVain = lease('marked').catch(() => null); // ended with the program
+
+  for (let round = 0; round < 2; round++) { // what blocks does not look before it blocks the next time
+    const leased = lease('good');
+    const id = await add('/api/queues/good/jobs', { data: {} });
+    assert.deepEqual((await leased).json.jobs.map((job) => job.id), [id]);
+    await listener.when(({ data }) => data.queue === 'good' && data.jobId === id);
+    await ended(sluice, 'notifications', await add('/api/jobs/notifications', notification));
+  }
+  for (const client of ['sluice:watcher', 'sluice:leases', 'sluice:events']) await sluice.logged('foreign_key', { client });
+
+  const get = async (path) => {
+    const { status, json, text } = await client.get(path);
+    assert.equal(status, 200, text);
+    return json;
+  };
+  assert.equal((await get('/api/jobs/stats')).queues.broken.waiting, 0);
+  const listed = (await get('/api/queues')).items.map(({ name }) => name);
+  for (const name of [...broken, 'marked', 'good']) assert.ok(listed.includes(name), name);
+  const states = await client.post('/api/jobs/status', { jobs: [{ queue: 'broken', jobId: 'x' }, { queue: 'good', jobId: 'y' }] });
+  assert.equal(states.status, 200, states.text);
+  for (const name of [...broken, 'marked']) {
+    const { findings } = await get(`/api/queues/${name}/explain`);
+    assert.ok(findings.some(({ code, severity }) => code === 'foreign-key' && severity === 'critical'), name);
+  }
+  (await listen(client, '/api/events')).close();
+  listener.close();
+  await sluice.stop();
+  await inVain;
 });
