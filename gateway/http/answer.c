@@ -113,12 +113,13 @@ static bool may_detach(const struct request *r)
 	       !x->continue_due && !request_draining(r);
 }
 
-void response_defer(struct request *r)
+struct parker *response_defer(struct request *r)
 {
 	struct exchange *x = r->x_;
 	bug_on(x->way != ANSWER_HERE);
 	x->way = may_detach(r) ? ANSWER_DETACHED : ANSWER_AWAITED;
 	parker_close(&x->worker->answered);
+	return &x->worker->answered;
 }
 
 void response_ready(struct request *r, struct response *res)

@@ -16,11 +16,12 @@
  *     void handler(struct request *r, struct response *res)
  *     {
  *             struct creation *c = arena_alloc(r->arena, sizeof(*c)) ...       what the end needs, in the arena
- *             response_defer(r);                      from here on r, res and the arena are those of who has the reply
- *             bq_add_send(bq, ..., on_added, c);      the handler's last act
+ *             struct parker *answered = response_defer(r);        from here on r, res and the arena are those of who has the reply
+ *             bq_add_send(bq, ..., on_added, c, answered);        the handler's last act
  *     }
  *
- * The connection's thread goes to its next request at once; where it may not (the connection ends after this answer), it waits. */
+ * The connection's thread goes to its next request at once; where it may not (the connection ends after this answer), it waits. When Redis has
+ * nothing else to do, the connection's thread itself is the one that has the reply. */
 #ifndef SLUICE_GATEWAY_HTTP_REQUEST_H
 #define SLUICE_GATEWAY_HTTP_REQUEST_H
 
@@ -37,6 +38,7 @@
 struct app;
 struct exchange;
 struct http_deps;
+struct parker;
 struct route;
 struct schema_report;
 
@@ -126,8 +128,8 @@ void response_invalid(const struct request *r, struct response *res, const struc
 void response_error(const struct request *r, struct response *res, const struct err *err);
 
 /* The answer will be made by another thread, or later by this one: after this, response_ready is called exactly once. Not after
- * request_wait_begin. */
-void response_defer(struct request *r);
+ * request_wait_begin. What is returned is woken when the request has become its connection's again: a hint for who could make the answer himself. */
+struct parker *response_defer(struct request *r);
 /* The response is filled. Any thread; never blocks. */
 void response_ready(struct request *r, struct response *res);
 

@@ -124,8 +124,8 @@ static void add_one(struct request *r, struct response *res, const struct queue_
 	}
 	*c = (struct creation){.r = r, .res = res, .q = *q, .job = *job};
 	creation_set_key(&c->job, creation_idempotency(r, q->queue, key, fingerprint, 0));
-	response_defer(r);
-	bq_add_send(s->bq, q->queue, &c->job, r->arena, r->deadline_mono_ms, on_added, c);
+	struct parker *answered = response_defer(r);
+	bq_add_send(s->bq, q->queue, &c->job, r->arena, r->deadline_mono_ms, on_added, c, answered);
 }
 
 /* The path's last segment is the queue: POST /api/jobs/document-processing. Its payload schema is the route's body schema. */

@@ -277,8 +277,8 @@ static struct bq_lane *lane_of(struct bq *bq, const struct bq_queue *q)
 	return lane;
 }
 
-/* Stands in the lane and starts it if it is idle: then the flight is this one add. */
-static int line_up(struct bq *bq, struct waiter *w)
+/* Stands in the lane and starts it if it is idle: then the flight is this one add, and the caller is to read its reply where *reads. */
+static int line_up(struct bq *bq, struct waiter *w, bool *reads)
 {
 	bool idle = false;
 
@@ -293,14 +293,16 @@ static int line_up(struct bq *bq, struct waiter *w)
 		lane->end = &w->next;
 	}
 	lock_give(&bq->mu);
-	if (idle)
+	if (idle) {
+		*reads = rmux_read_begin(bq->mux);
 		send_flight(lane);
+	}
 	return lane ? 0 : ERR_NOMEM;
 }
 
 #define ARGS_ROOM 512 /* what the arguments of most jobs take beside their data */
 
-static int send_one(struct bq *bq, struct waiter *w, struct err *err)
+static int send_one(struct bq *bq, struct waiter *w, bool *reads, struct err *err)
 {
 	int rc = bq_add_check(w->job, err);
 
@@ -309,26 +311,29 @@ static int send_one(struct bq *bq, struct waiter *w, struct err *err)
 	buf_reserve(&w->args.wire, w->job->data.n + ARGS_ROOM);
 	w->text = bq_add_encode(&w->args, w->queue, w->job);
 	bq_add_place(&w->text, 1, &w->args);
-	rc = w->args.wire.failed ? ERR_NOMEM : line_up(bq, w);
+	rc = w->args.wire.failed ? ERR_NOMEM : line_up(bq, w, reads);
 	return rc < 0 ? err_set(err, rc, "no memory for a job") : 0;
 }
 
 void bq_add_send(struct bq *bq, const struct bq_queue *q, const struct bq_add *job, struct arena *a, int64_t deadline, bq_added_fn *done,
-		 void *arg)
+		 void *arg, struct parker *awaited)
 {
 	struct waiter *w = arena_alloc(a, sizeof(*w));
 	struct err err = {0};
+	bool reads = false;
 
 	if (!w) {
 		done(arg, err_set(&err, ERR_NOMEM, "no memory for a job"), NULL, &err);
 		return;
 	}
 	*w = (struct waiter){.queue = q, .job = job, .args = RCMD_INIT, .arena = a, .deadline = deadline, .done = done, .arg = arg};
-	int rc = send_one(bq, w, &err);
+	int rc = send_one(bq, w, &reads, &err);
 	if (rc < 0) {
 		rcmd_release(&w->args);
 		done(arg, rc, NULL, &err);
 	}
+	if (reads)
+		rmux_read(bq->mux, awaited); /* w may be gone by now */
 }
 
 /* A caller that sleeps. */
@@ -354,7 +359,7 @@ int bq_add(struct bq *bq, const struct bq_queue *q, const struct bq_add *job, st
 {
 	struct sleeper s = {.added = out, .err = err};
 
-	bq_add_send(bq, q, job, a, deadline, wake, &s);
+	bq_add_send(bq, q, job, a, deadline, wake, &s, &s.parker);
 	(void)parker_wait_until(&s.parker, PARKER_FOREVER);
 	return s.rc;
 }

@@ -66,12 +66,14 @@ struct bq_added {
 int bq_add(struct bq *bq, const struct bq_queue *q, const struct bq_add *job, struct arena *a, struct bq_added *out, int64_t deadline,
 	   struct err *err) MUST_CHECK;
 
-/* The same without waiting. The queue, the job and what they point to live until done is called: once, on the multiplexer's thread, which may
- * not be blocked; without memory, and after rmux_stop, on the caller's before this returns. That a deadline has passed while the add waited
- * to be sent is seen when the call under way ends. Until then the arena is the other thread's. */
+/* The same without waiting for long. The queue, the job and what they point to live until done is called: once, on the thread that has the reply,
+ * which may not be blocked; without memory, and after rmux_stop, on the caller's before this returns. That a deadline has passed while the
+ * add waited to be sent is seen when the call under way ends. Until then the arena is the other thread's.
+ * Where nobody else has a call under way, the caller reads the reply itself, until `awaited` is woken or for a few ms (rmux_read): it would only
+ * sleep, and another thread wake up for the reply. */
 typedef void bq_added_fn(void *arg, int rc, const struct bq_added *added, const struct err *err);
 void bq_add_send(struct bq *bq, const struct bq_queue *q, const struct bq_add *job, struct arena *a, int64_t deadline, bq_added_fn *done,
-		 void *arg);
+		 void *arg, struct parker *awaited);
 
 /* Many in one round trip, answered one by one: results[i].rc and .err. Returns the connection's failure, if any. */
 struct bq_add_result {

@@ -124,7 +124,8 @@ void rmux_stats(const struct rmux *m, struct rmux_stats *out);
 
 /* Sends and waits. Replies are yours on success only. A NOSCRIPT answer (SCRIPT FLUSH by somebody) reloads the scripts
  * and sends the call's failed commands again, ten times at most: the caller never sees it. (Not inside MULTI: there the
- * answer is nested in EXEC's.) Not from a done or on_state callback: they run on the thread that this waits for. */
+ * answer is nested in EXEC's.) Not from a done or on_state callback: they run on the thread that this waits for. The caller reads the reply itself
+ * where it may (rmux_read), so done callbacks may run in here: hold no lock that one of them takes. */
 int rmux_call(struct rmux *m, struct rcmd *c, int64_t deadline_mono_ms, struct rreplies *out, struct err *err) MUST_CHECK;
 
 /* Sends and returns; done(arg, rc, replies, err) runs on the I/O thread or in rmux_read (never block there), one at a time, exactly once, also on failure;

@@ -102,12 +102,15 @@ bool rmux_needs_wake(struct rmux *m)
 	return wake;
 }
 
-static int hand_in(struct rmux *m, struct call *c, struct err *err)
+/* `reads` is NULL where the caller goes on, else whether it is to read the reply. */
+static int hand_in(struct rmux *m, struct call *c, bool *reads, struct err *err)
 {
 	bool wake = false;
 	lock_take(&m->mu);
 	int rc = refuse(m, c, err);
 	if (rc == 0) {
+		if (reads)
+			*reads = io_read_begin(m);
 		queue_add(m, c); /* from here on it may end at any time */
 		wake = !io_write_now(m) && rmux_needs_wake(m);
 	}
@@ -150,16 +153,19 @@ static bool call_alloc_items(struct call *c)
 int rmux_call(struct rmux *m, struct rcmd *cmd, int64_t deadline_mono_ms, struct rreplies *out, struct err *err)
 {
 	struct call c = {.wire = buf_str(&cmd->wire), .commands = cmd->commands, .deadline = deadline_mono_ms};
+	bool reads = false;
 	int rc = check_command(cmd, err);
 	if (rc < 0)
 		return rc;
 	if (!call_alloc_items(&c))
 		return err_set(err, ERR_NOMEM, "Redis replies: %s", err_sentence(ERR_NOMEM));
-	rc = hand_in(m, &c, err);
+	rc = hand_in(m, &c, &reads, err);
 	if (rc < 0) {
 		call_drop_replies(&c);
 		return rc;
 	}
+	if (reads)
+		rmux_read(m, &c.parker);
 	if (!parker_wait_until(&c.parker, deadline_mono_ms) && !give_up(m, &c))
 		(void)parker_wait_until(&c.parker, PARKER_FOREVER);
 	if (c.rc == 0) {
@@ -213,7 +219,7 @@ void rmux_send(struct rmux *m, struct rcmd *cmd, int64_t deadline_mono_ms, rmux_
 		done(arg, ERR_NOMEM, NULL, &err);
 		return;
 	}
-	rc = hand_in(m, c, &err);
+	rc = hand_in(m, c, NULL, &err);
 	if (rc < 0) /* only then is c still ours */
 		end_refused(m, c, &err);
 }

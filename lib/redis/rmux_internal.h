@@ -182,6 +182,8 @@ void io_main(void *arg);
 /* Any thread; mu is held, and given up meanwhile: writes what is queued, if nobody else does or is about to. False when the I/O
  * thread has to be woken, for this or for the rest of it. */
 bool io_write_now(struct rmux *m);
+/* Any thread; mu is held: rmux_read_begin. */
+bool io_read_begin(struct rmux *m);
 /* Ends everything that is left. Also by the owner when there never was a thread. */
 void io_end_all(struct rmux *m);
 

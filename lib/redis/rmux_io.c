@@ -190,13 +190,19 @@ bool io_write_now(struct rmux *m)
 
 /* ---- reading in the I/O thread's stead ---- */
 
-bool rmux_read_begin(struct rmux *m)
+bool io_read_begin(struct rmux *m)
 {
-	lock_take(&m->mu);
 	bool alone = m->flights.first == m->flights.end && !m->queue.head;
 	bool mine = alone && m->sleeping && !m->awaited && !m->reading && !m->o.addr.tls && state_of(m) == LINK_UP;
 	m->reading = m->reading || mine;
 	m->turns += mine;
+	return mine;
+}
+
+bool rmux_read_begin(struct rmux *m)
+{
+	lock_take(&m->mu);
+	bool mine = io_read_begin(m);
 	lock_give(&m->mu);
 	return mine;
 }
@@ -216,6 +222,15 @@ static void read_end(struct rmux *m, const struct err *why)
 		rmux_wake(m);
 }
 
+/* The I/O thread was woken: it has to write what somebody could not, and waits for the end of our reading. */
+static bool is_wanted_back(struct rmux *m)
+{
+	lock_take(&m->mu);
+	bool wanted = !m->sleeping;
+	lock_give(&m->mu);
+	return wanted;
+}
+
 static bool has_come(const struct rmux *m, int64_t until)
 {
 	struct pollfd p = {.fd = transport_fd(m->transport), .events = POLLIN};
@@ -228,7 +243,7 @@ void rmux_read(struct rmux *m, struct parker *awaited)
 	int64_t until = clock_mono_ms() + READ_AT_MOST_MS;
 	struct err err = {0};
 	ssize_t rc = 0;
-	while (rc >= 0 && !parker_is_open(awaited) && has_come(m, until)) {
+	while (rc >= 0 && !parker_is_open(awaited) && !is_wanted_back(m) && has_come(m, until)) {
 		rc = transport_read(m->transport, m->in, RPARSE_PIECE_BYTES, &err);
 		if (rc > 0)
 			rc = take_bytes(m, (size_t)rc, &err);

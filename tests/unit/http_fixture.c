@@ -98,7 +98,7 @@ static void later(struct request *r, struct response *res)
 	struct app *app = r->app;
 	struct deferral *d = arena_alloc(r->arena, sizeof(*d)), **at = &app->deferred;
 	*d = (struct deferral){r, res, NULL};
-	response_defer(r);
+	(void)response_defer(r);
 	lock_take(&app->mu);
 	while (*at)
 		at = &(*at)->next;
