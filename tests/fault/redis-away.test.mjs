@@ -79,7 +79,8 @@ test('frozen for 3 s: requests end in time, nothing piles up, back at once', { t
   const answers = (await Promise.all(Array.from({ length: 8 }, () => probe(sluice, data, () => performance.now() < until)))).flat();
   for (const answer of answers) assert.ok(saysAway(answer), answer.text);
   assert.ok(slowest(answers) < 2500, `an answer took ${slowest(answers)} ms`);
-  assert.ok(answers.filter(({ status, ms }) => status === 503 && ms < 100).length > 100, 'once it is known, refusals are quick');
+  const quick = answers.filter(({ status, ms }) => status === 503 && ms < 100);
+  assert.ok(quick.length > answers.length / 2, `once it is known, refusals are quick: ${quick.length} of ${answers.length}`);
   const inFlight = Number(/^sluice_http_requests_in_flight (\d+)/m.exec((await sluice.client.get('/metrics')).text)?.[1]);
   assert.equal(inFlight, 1, 'only this very request');
   redis.resume();
