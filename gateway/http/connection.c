@@ -105,7 +105,7 @@ static int fill_request(struct request *r, struct exchange *x)
 	r->method = r->head_only ? STR("GET") : str_from(info->request_method + x->moved);
 	r->query = info->query_string ? str_from(info->query_string + x->moved) : STR("");
 	r->client_ip = str_from(info->remote_addr);
-	r->deadline_mono_ms = clock_mono_ms() + s->deps.config->request_timeout_ms;
+	r->deadline_mono_ms = x->started_us / 1000 + s->deps.config->request_timeout_ms;
 	set_request_id(r);
 	return rc;
 }

@@ -213,13 +213,16 @@ static bool takes_json(const struct request *r)
 	return r->route->body == BODY_JSON && !r->by_line;
 }
 
-/* Reads the whole body into memory of the request; of an announced length no more is reserved than may be taken. */
+/* Reads the whole body into memory of the request; of an announced length no more is reserved than may be taken. One that comes in chunks may
+ * outgrow its memory, so that is not the arena's. */
 static int read_body(struct request *r, struct err *err)
 {
 	int64_t length = request_content_length(r), got = 1;
 	bool known = length >= 0 && length <= exchange_body_limit(r);
-	struct buf *b = arena_zalloc(r->arena, sizeof(*b));
-	if (!b || arena_defer(r->arena, release_buf, b) < 0)
+	struct buf *b = arena_alloc(r->arena, sizeof(*b));
+	if (b)
+		*b = known ? BUF_IN(r->arena) : BUF_INIT;
+	if (!b || (!known && arena_defer(r->arena, release_buf, b) < 0))
 		return err_set(err, ERR_NOMEM, "no memory for the body");
 	while (got > 0) {
 		size_t step = known ? (size_t)length - b->n : CHUNKED_STEP;

@@ -56,12 +56,16 @@ struct route_table {
 
 extern const struct route_table ROUTES; /* gateway/routes/routes.def */
 
-#define ROUTE_PATTERN_MAX 255 /* bytes */
+#define ROUTE_SEGMENTS_MAX 16 /* of a pattern; a path of more fits none */
 
-/* The table with what makes finding quick. */
+/* The table with what makes finding quick: its rows by the number of their segments. */
 struct router {
 	const struct route_table *table;
-	unsigned char *literal; /* of each row: the bytes ahead of its first parameter */
+	struct router_row {
+		const struct route *route;
+		size_t literal; /* bytes ahead of its first parameter */
+	} *rows;
+	unsigned from[ROUTE_SEGMENTS_MAX + 2]; /* those of n segments are rows[from[n]] to rows[from[n + 1] - 1], in the table's order */
 };
 
 /* The table must outlive it. 0 or ERR_NOMEM; after success router_release. */

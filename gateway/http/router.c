@@ -5,10 +5,8 @@
 #include "lib/base/err.h"
 #include "lib/base/panic.h"
 
-#define MAX_SEGMENTS 16
-
 struct path {
-	struct str segments[MAX_SEGMENTS];
+	struct str segments[ROUTE_SEGMENTS_MAX];
 	unsigned n;
 };
 
@@ -18,7 +16,7 @@ static bool split(struct str text, struct path *out)
 	out->n = 0;
 	struct str rest = str_sub(text, 1, text.n - 1);
 	while (rest.p) {
-		if (out->n == MAX_SEGMENTS)
+		if (out->n == ROUTE_SEGMENTS_MAX)
 			return false;
 		out->segments[out->n++] = str_cut(&rest, '/');
 	}
@@ -98,22 +96,35 @@ static void list_methods(const struct route_table *t, const struct path *p, char
 	}
 }
 
+static unsigned count_segments(const char *pattern)
+{
+	unsigned n = 0;
+	bug_on(pattern[0] != '/');
+	for (const char *p = pattern; *p; p++)
+		n += *p == '/';
+	return n;
+}
+
 int router_init(struct router *router, const struct route_table *t)
 {
-	*router = (struct router){.table = t, .literal = malloc(t->count)};
-	if (!router->literal && t->count)
+	unsigned found = 0;
+	*router = (struct router){.table = t, .rows = calloc(t->count, sizeof(*router->rows))};
+	if (!router->rows && t->count)
 		return ERR_NOMEM;
-	for (unsigned i = 0; i < t->count; i++) {
-		size_t n = strcspn(t->rows[i].pattern, "{");
-		bug_on(n == 0 || n > ROUTE_PATTERN_MAX);
-		router->literal[i] = (unsigned char)n;
+	for (unsigned n = 0; n <= ROUTE_SEGMENTS_MAX; n++) {
+		router->from[n] = found;
+		for (unsigned i = 0; i < t->count; i++)
+			if (count_segments(t->rows[i].pattern) == n)
+				router->rows[found++] = (struct router_row){&t->rows[i], strcspn(t->rows[i].pattern, "{")};
 	}
+	router->from[ROUTE_SEGMENTS_MAX + 1] = found;
+	bug_on(found != t->count);
 	return 0;
 }
 
 void router_release(struct router *router)
 {
-	free(router->literal);
+	free(router->rows);
 	*router = (struct router){0};
 }
 
@@ -128,14 +139,14 @@ enum route_match route_find(const struct router *router, struct str method, stru
 		return ROUTE_NO_PATH;
 	unsigned best = 0;
 	bool path_known = false;
-	for (unsigned i = 0; i < t->count; i++) {
-		const char *pattern = t->rows[i].pattern;
-		bool alike = starts_alike(pattern, router->literal[i], raw_path) && ends_alike(pattern, raw_path);
-		unsigned score = alike ? match(pattern, &p) : 0;
+	for (unsigned i = router->from[p.n]; i < router->from[p.n + 1]; i++) {
+		const struct route *row = router->rows[i].route;
+		bool alike = starts_alike(row->pattern, router->rows[i].literal, raw_path) && ends_alike(row->pattern, raw_path);
+		unsigned score = alike ? match(row->pattern, &p) : 0;
 		path_known |= score > 0;
-		if (score > best && serves(&t->rows[i], method)) {
+		if (score > best && serves(row, method)) {
 			best = score;
-			*out = &t->rows[i];
+			*out = row;
 		}
 	}
 	if (best)

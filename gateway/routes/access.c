@@ -97,25 +97,24 @@ static bool is_unreserved(char c)
 /* Job ids of other clients may hold any byte: whatever is not unreserved (RFC 3986 2.3) is escaped. */
 static void add_escaped(struct buf *b, struct str s)
 {
-	for (size_t i = 0; i < s.n; i++) {
-		if (is_unreserved(s.p[i]))
-			buf_addc(b, s.p[i]);
-		else
-			buf_addf(b, "%%%02X", (unsigned)(unsigned char)s.p[i]);
+	for (size_t i = 0, plain; i < s.n; i += plain) {
+		for (plain = 0; i + plain < s.n && is_unreserved(s.p[i + plain]); plain++)
+			;
+		buf_adds(b, str_sub(s, i, plain));
+		if (i + plain < s.n)
+			buf_addf(b, "%%%02X", (unsigned)(unsigned char)s.p[i + plain++]);
 	}
 }
 
 struct str status_url(struct request *r, struct str queue, struct str id)
 {
-	struct buf b = BUF_INIT;
+	struct buf b = BUF_IN(r->arena);
 
 	buf_addz(&b, "/api/jobs/status/");
 	add_escaped(&b, queue);
 	buf_addc(&b, '/');
 	add_escaped(&b, id);
-	struct str url = arena_dup(r->arena, buf_str(&b));
-	buf_release(&b);
-	return url.p ? url : STR("");
+	return b.failed ? STR("") : buf_str(&b);
 }
 
 void write_json_or_string(struct request *r, struct jwrite *w, const char *key, struct str text)

@@ -2,17 +2,20 @@
 
 #include <stdarg.h>
 
+#include "lib/base/arena.h"
 #include "lib/base/panic.h"
 
 /* The allocator keeps up to seven freed blocks of each size below 1 KiB, for every thread that has freed some: buffers have one size of those, the
  * next is beyond. With four sizes (128 to 1024 bytes) that was 14 KiB a thread, 512 times, and heaps that could not shrink around them. */
 #define BUF_SMALL ((size_t)240)
 #define BUF_LARGE ((size_t)1536)
+#define BUF_IN_FIRST ((size_t)64) /* in an arena, which cuts its memory to any size */
 
 void buf_release(struct buf *b)
 {
-	free(b->p);
-	*b = (struct buf){.max = b->max};
+	if (!b->arena)
+		free(b->p);
+	*b = (struct buf){.max = b->max, .arena = b->arena};
 }
 
 void buf_clear(struct buf *b)
@@ -35,6 +38,19 @@ static size_t larger_cap(size_t cap, size_t need)
 	return cap;
 }
 
+static char *larger(const struct buf *b, size_t need, size_t *cap)
+{
+	if (!b->arena) {
+		*cap = larger_cap(b->cap, need);
+		return realloc(b->p, *cap);
+	}
+	*cap = need < BUF_IN_FIRST ? BUF_IN_FIRST : need < b->cap * 2 ? b->cap * 2 : need + 1;
+	char *p = arena_alloc(b->arena, *cap);
+	if (p && b->n)
+		memcpy(p, b->p, b->n);
+	return p;
+}
+
 void buf_reserve(struct buf *b, size_t more)
 {
 	size_t need;
@@ -46,8 +62,8 @@ void buf_reserve(struct buf *b, size_t more)
 	}
 	if (need < b->cap)
 		return;
-	size_t cap = larger_cap(b->cap, need);
-	char *p = realloc(b->p, cap);
+	size_t cap;
+	char *p = larger(b, need, &cap);
 	if (!p) {
 		b->failed = true;
 		return;

@@ -6,6 +6,9 @@
  *     if (b.failed) ...            (out of memory, or over b.max)
  *     buf_release(&b);
  *
+ * With BUF_IN(arena) its memory is the arena's: nothing is to be released (though it may be), and what it outgrows stays with the arena, so
+ * reserve what it will need. It is for what lives as long as a request and is short: no allocation, and none that another thread gives back.
+ *
  * The bytes are always followed by a NUL that is not counted. One thread at a time. */
 #ifndef SLUICE_BASE_BUF_H
 #define SLUICE_BASE_BUF_H
@@ -17,17 +20,21 @@
 #include "lib/base/attr.h"
 #include "lib/base/str.h"
 
+struct arena;
+
 struct buf {
 	char *p;
 	size_t n;
 	size_t cap;
 	size_t max; /* bytes; 0 = no limit */
 	bool failed;
+	struct arena *arena; /* NULL: its memory is its own */
 };
 
 #define BUF_INIT ((struct buf){0})
+#define BUF_IN(a) ((struct buf){.arena = (a)})
 
-void buf_release(struct buf *b);         /* frees the memory; b is as BUF_INIT again (max kept) */
+void buf_release(struct buf *b);         /* frees the memory; b is as BUF_INIT or BUF_IN again (max kept) */
 void buf_clear(struct buf *b);           /* forgets the bytes and the failure, keeps the memory */
 void buf_reserve(struct buf *b, size_t more);
 void buf_addu(struct buf *b, uint64_t v); /* decimal */

@@ -42,11 +42,26 @@ static struct table_entry **find(const struct table *t, struct str key, uint64_t
 	return at;
 }
 
+#define FEW 8 /* so many are compared sooner than a key is hashed */
+
+/* Slots never become fewer, so a table that has had many entries is not passed through. */
+static bool has_few(const struct table *t)
+{
+	return t->count <= FEW && t->n_slots <= SLOTS_FIRST;
+}
+
+static const struct table_entry *find_among_few(const struct table *t, struct str key)
+{
+	for (size_t i = 0, seen = 0; seen < t->count; i++)
+		for (const struct table_entry *e = t->slots[i]; e; e = e->next, seen++)
+			if (str_eq((struct str){e->key, e->key_n}, key))
+				return e;
+	return NULL;
+}
+
 void *table_get(const struct table *t, struct str key)
 {
-	if (t->count == 0)
-		return NULL;
-	const struct table_entry *e = *find(t, key, siphash(t->key, key));
+	const struct table_entry *e = has_few(t) ? find_among_few(t, key) : *find(t, key, siphash(t->key, key));
 	return e ? e->value : NULL;
 }
 

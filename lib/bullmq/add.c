@@ -326,7 +326,7 @@ void bq_add_send(struct bq *bq, const struct bq_queue *q, const struct bq_add *j
 		done(arg, err_set(&err, ERR_NOMEM, "no memory for a job"), NULL, &err);
 		return;
 	}
-	*w = (struct waiter){.queue = q, .job = job, .args = RCMD_INIT, .arena = a, .deadline = deadline, .done = done, .arg = arg};
+	*w = (struct waiter){.queue = q, .job = job, .args = RCMD_IN(a), .arena = a, .deadline = deadline, .done = done, .arg = arg};
 	int rc = send_one(bq, w, &reads, &err);
 	if (rc < 0) {
 		rcmd_release(&w->args);

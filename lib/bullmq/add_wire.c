@@ -130,7 +130,7 @@ static void put_packed(struct rcmd *cmd, const struct bq_queue *q, const struct 
 
 static void put_json_opts(struct rcmd *cmd, const struct bq_add *job)
 {
-	struct buf b = BUF_INIT;
+	struct buf b = BUF_IN(cmd->wire.arena);
 	struct jwrite w = jwrite_into(&b);
 
 	buf_reserve(&b, OPTS_ROOM);

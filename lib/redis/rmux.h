@@ -47,6 +47,7 @@ struct rcmd {
 	unsigned commands; /* replies to expect */
 };
 #define RCMD_INIT ((struct rcmd){BUF_INIT, 0})
+#define RCMD_IN(arena) ((struct rcmd){BUF_IN(arena), 0}) /* not for rmux_send, which keeps the bytes */
 
 void rcmd_begin(struct rcmd *c, size_t n_args); /* then exactly n_args rcmd_arg… calls */
 void rcmd_arg(struct rcmd *c, struct str s);

@@ -216,6 +216,26 @@ static void test_buf_limit_is_sticky(void **state)
 
 /* ---- arena ---- */
 
+static void test_buf_in_an_arena(void **state)
+{
+	(void)state;
+	struct arena a;
+	arena_init(&a, 64 << 10);
+	struct buf b = BUF_IN(&a), other = BUF_IN(&a);
+	for (int i = 0; i < 10000; i++) {
+		buf_addc(&b, 'z');
+		buf_addc(&other, 'o'); /* so that neither grows in place */
+	}
+	assert_false(b.failed);
+	assert_int_equal(strspn(b.p, "z"), 10000);
+	assert_int_equal(strspn(other.p, "o"), 10000);
+	buf_release(&b);
+	assert_null(b.p);
+	buf_reserve(&b, 64 << 10);
+	assert_true(b.failed); /* the arena's limit */
+	arena_release(&a);
+}
+
 static void note(void *arg)
 {
 	struct buf *b = ((void **)arg)[0];
@@ -476,6 +496,29 @@ static void test_table_against_an_array(void **state)
 	table_release(&t);
 }
 
+/* Few are looked for in another way than many; in between nothing gets lost. */
+static void test_table_of_few(void **state)
+{
+	(void)state;
+	static const char *const keys[] = {"", "a", "b", "aa", "ab", "abc", "abd", "x", "y", "xy", "xyz", "z"};
+	bool present[ARRAY_LEN(keys)] = {false};
+	struct table t;
+	table_init(&t);
+	unsigned seed = 4711;
+	for (int step = 0; step < 2000; step++) {
+		seed = seed * 1103515245U + 12345U;
+		unsigned i = seed / 65536 % ARRAY_LEN(keys);
+		present[i] = seed / 16 % 2;
+		if (present[i])
+			assert_int_equal(table_put(&t, str_from(keys[i]), &present[i]), 0);
+		else
+			(void)table_remove(&t, str_from(keys[i]));
+		for (unsigned k = 0; k < ARRAY_LEN(keys); k++)
+			assert_ptr_equal(table_get(&t, str_from(keys[k])), present[k] ? &present[k] : NULL);
+	}
+	table_release(&t);
+}
+
 static void test_table_replaces_and_takes_any_bytes(void **state)
 {
 	(void)state;
@@ -507,6 +550,7 @@ int main(void)
 		cmocka_unit_test(test_str_utf8),
 		cmocka_unit_test(test_buf_builds),
 		cmocka_unit_test(test_buf_limit_is_sticky),
+		cmocka_unit_test(test_buf_in_an_arena),
 		cmocka_unit_test(test_arena_defers_newest_first),
 		cmocka_unit_test(test_arena_holds_what_it_gave),
 		cmocka_unit_test(test_arena_limit),
@@ -518,6 +562,7 @@ int main(void)
 		cmocka_unit_test(test_base64),
 		cmocka_unit_test(test_siphash_vectors),
 		cmocka_unit_test(test_table_against_an_array),
+		cmocka_unit_test(test_table_of_few),
 		cmocka_unit_test(test_table_replaces_and_takes_any_bytes),
 	};
 	return cmocka_run_group_tests_name("base", tests, NULL, NULL);

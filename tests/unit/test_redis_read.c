@@ -79,6 +79,61 @@ static void test_the_reply_is_told_on_the_thread_that_waits(void **state)
 	redis_server_stop(&redis);
 }
 
+static void note_thread(void *arg, bool begins)
+{
+	if (begins)
+		*(pthread_t *)arg = pthread_self();
+}
+
+static void test_a_call_alone_is_ended_by_its_caller(void **state)
+{
+	(void)state;
+	struct redis_server redis;
+	pthread_t ended_on;
+	redis_server_start(&redis, NULL);
+	struct rmux_options o = {.addr = redis_server_addr(&redis), .client_name = "test", .on_batch = note_thread, .on_batch_arg = &ended_on};
+	struct rmux *m = rmux_new(&o, NULL);
+	assert_non_null(m);
+	assert_int_equal(rmux_start(m, NULL), 0);
+	assert_int_equal(rmux_wait_up(m, clock_mono_ms() + SOON), 0);
+	int64_t deadline = clock_mono_ms() + SOON;
+	do {
+		assert_true(clock_mono_ms() < deadline); /* where Redis takes its time, or the I/O thread is awake, that one reads */
+		assert_echo(m, "mine");
+	} while (!pthread_equal(ended_on, pthread_self()));
+	end_mux(m);
+	redis_server_stop(&redis);
+}
+
+#define LARGE_BYTES ((size_t)4 << 20)
+
+/* More than the socket takes at once: the rest is the I/O thread's to write, which a reading caller gives its place to. */
+static void test_a_large_call_is_written_while_its_caller_would_read(void **state)
+{
+	(void)state;
+	struct redis_server redis;
+	struct rcmd cmd = RCMD_INIT;
+	struct rreplies replies;
+	char *large = malloc(LARGE_BYTES);
+	assert_non_null(large);
+	memset(large, 'x', LARGE_BYTES);
+	redis_server_start(&redis, NULL);
+	struct rmux *m = start_connected_mux(redis_server_addr(&redis), 0);
+	for (int i = 0; i < 20; i++) {
+		rcmd_begin(&cmd, 2);
+		rcmd_argz(&cmd, "ECHO");
+		rcmd_arg(&cmd, (struct str){large, LARGE_BYTES});
+		assert_int_equal(rmux_call(m, &cmd, clock_mono_ms() + SOON, &replies, NULL), 0);
+		assert_int_equal(rreply_str(replies.items[0]).n, LARGE_BYTES);
+		rreplies_release(&replies);
+		rcmd_clear(&cmd);
+	}
+	rcmd_release(&cmd);
+	end_mux(m);
+	redis_server_stop(&redis);
+	free(large);
+}
+
 static _Atomic bool may_answer;
 
 static void serve_late(struct fake_connection *c, void *arg)
@@ -201,6 +256,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_the_reply_is_told_on_the_thread_that_waits),
+		cmocka_unit_test(test_a_call_alone_is_ended_by_its_caller),
+		cmocka_unit_test(test_a_large_call_is_written_while_its_caller_would_read),
 		cmocka_unit_test(test_a_late_reply_is_left_to_the_io_thread),
 		cmocka_unit_test(test_a_connection_that_ends_while_it_is_read),
 		cmocka_unit_test(test_an_answer_that_is_none),
