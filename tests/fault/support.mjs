@@ -244,7 +244,7 @@ export async function inventory(redis, { prefix = 'bull', queue = DOCUMENTS } = 
     const [starts, stalls, made] = await redis.hmget(base + id, 'ats', 'stc', 'atm');
     Object.assign(job, { starts: Number(starts ?? 0), stalls: Number(stalls ?? 0), made: Number(made ?? 0) });
   }
-  const own = new Set(['meta', 'id', 'events', 'marker', 'stalled-check', 'stalled', ...lists, ...sets]);
+  const own = new Set(['meta', 'id', 'events', 'outbox', 'marker', 'stalled-check', 'stalled', ...lists, ...sets]);
   const stray = (await redis.keys(`${base}*`)).map((key) => key.slice(base.length)).filter((key) => {
     return !own.has(key) && !key.startsWith('idem:') && !key.startsWith('metrics:') && !jobs.has(key) && !jobs.has(key.replace(/:(logs|ended)$/, ''));
   });
