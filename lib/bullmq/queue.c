@@ -9,6 +9,8 @@ static const char *const KEY_TYPES[BQ_KEY_COUNT] = {
 #undef X
 };
 
+#define OWN_NAME "sluice" /* "P:sluice:audit", "P:sluice:tasks": jobs of a queue of this name could take the place of such keys */
+
 bool bq_queue_name_ok(struct str name)
 {
 	if (name.n == 0 || name.n > BQ_QUEUE_NAME_MAX)
@@ -20,7 +22,7 @@ bool bq_queue_name_ok(struct str name)
 		if (!letter && c != '_' && c != '.' && c != '-')
 			return false;
 	}
-	return true;
+	return !str_is(name, OWN_NAME);
 }
 
 static struct str put(char **at, struct str s)
@@ -39,7 +41,7 @@ int bq_queue_init(struct bq_queue *q, struct str prefix, struct str name, struct
 	char *at;
 
 	if (!bq_queue_name_ok(name))
-		return err_set(err, ERR_INVALID, "the queue name \"%.*s\" is not 1 to %d of A-Z a-z 0-9 _ . -", STR_ARG(name),
+		return err_set(err, ERR_INVALID, "the queue name \"%.*s\" is not 1 to %d of A-Z a-z 0-9 _ . -, or it is \"" OWN_NAME "\"", STR_ARG(name),
 			       BQ_QUEUE_NAME_MAX);
 	if (prefix.n == 0)
 		return err_set(err, ERR_INVALID, "the key prefix is empty");

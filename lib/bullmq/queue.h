@@ -37,7 +37,7 @@ struct bq_queue {
 	char *storage_; /* one block behind all of them */
 };
 
-/* Builds the keys; no outbox. Name: [A-Za-z0-9_.-]{1,64}. Immutable afterwards: any thread may read. */
+/* Builds the keys; no outbox. Name: [A-Za-z0-9_.-]{1,64}, not "sluice". Immutable afterwards: any thread may read. */
 int bq_queue_init(struct bq_queue *q, struct str prefix, struct str name, struct err *err) MUST_CHECK;
 void bq_queue_release(struct bq_queue *q);
 

@@ -162,3 +162,16 @@ test('whatever stands under the keys of some queues, all others are seen and go 
   await sluice.stop();
   await inVain;
 });
+
+test('a job that is due beyond all times keeps nobody else from being waited for', async (t) => {
+  const { redis, sluice } = await world(t, declare({ name: 'elsewhere', processor: 'none', jobName: 'work' }));
+  const last = '3.7778931862957153e22'; // 2^63 ms after shifting: the end of what a number holds
+  await redis.admin.zadd('bull:elsewhere:delayed', last, 'never');
+  await redis.admin.zadd('bull:elsewhere:marker', '9223372036854774784', '1');
+  const leased = sluice.client.post('/api/queues/elsewhere/lease', { workerId: 'w', wait: 30 });
+  await eventually(async () => (await redis.admin.zcard('bull:elsewhere:marker')) === 0, { what: 'that the marker is taken' });
+  const { json } = await sluice.client.post('/api/queues/elsewhere/jobs', { data: {} });
+  assert.deepEqual((await leased).json.jobs.map(({ id }) => id), [json.jobId]);
+  assert.equal((await sluice.client.get('/api/queues')).status, 200);
+  await sluice.stop();
+});

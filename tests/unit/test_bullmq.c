@@ -348,6 +348,7 @@ static void ids_and_names_are_checked(void **state)
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
 		assert_false(bq_job_id_ok(str_from(bad[i])));
 	assert_int_equal(bq_queue_init(&q, STR("bull"), STR("a b"), &world.err), ERR_INVALID);
+	assert_int_equal(bq_queue_init(&q, STR("bull"), STR("sluice"), &world.err), ERR_INVALID); /* its job "audit" would be the audit trail's stream */
 	assert_int_equal(bq_queue_init(&q, STR(""), STR("a"), &world.err), ERR_INVALID);
 	assert_str(world.queue.keys[BQ_KEY_BASE], "bull:orders:");
 	assert_str(world.queue.keys[BQ_KEY_METRICS_FAILED], "bull:orders:metrics:failed");
