@@ -106,6 +106,8 @@ struct bq_job {
 	int64_t timestamp, delay, priority;
 	int64_t processed_on, finished_on;      /* -1: not yet */
 	int64_t attempts_made, attempts_started, stalled_count;
+	unsigned plain_fields;                  /* of one that was taken: the fields of its hash. 0: not known, or it has attempts behind it, a
+						 * parent or a deduplication id, so that its end depends on more than itself */
 	enum bq_state state;                    /* by bq_status; ACTIVE from bq_take */
 };
 

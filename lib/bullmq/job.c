@@ -184,6 +184,24 @@ int bq_job_from_values(struct bq_job *job, struct str id, enum bq_job_read read,
 	return found ? finish_reading(job, id, like, a) : ERR_NOT_FOUND;
 }
 
+/* Of how many fields the job is that its end depends on itself alone, as struct bq_job says. */
+static unsigned count_plain(const redisReply *pairs)
+{
+	static const char *const not_plain[] = {"atm", "parentKey", "parent", "deid"};
+	bool has_timestamp = false;
+	unsigned n = 0;
+
+	for (; rreply_at(pairs, 2 * n + 1); n++) {
+		struct str name = rreply_str(rreply_at(pairs, 2 * n));
+
+		has_timestamp = has_timestamp || str_is(name, "timestamp");
+		for (size_t i = 0; i < ARRAY_LEN(not_plain); i++)
+			if (str_is(name, not_plain[i]))
+				return 0;
+	}
+	return has_timestamp ? n : 0;
+}
+
 int bq_job_from_pairs(struct bq_job *job, struct str id, const redisReply *pairs, const struct bq_job *like, struct arena *a)
 {
 	bq_job_init(job);
@@ -194,6 +212,7 @@ int bq_job_from_pairs(struct bq_job *job, struct str id, const redisReply *pairs
 			if (str_is(name, FIELDS[i].name) && set_field(job, &FIELDS[i], rreply_at(pairs, at + 1), a) < 0)
 				return ERR_NOMEM;
 	}
+	job->plain_fields = count_plain(pairs);
 	if (!job->data.p)
 		job->data = STR("{}"); /* as the official client reads a hash without data */
 	return finish_reading(job, id, like, a);

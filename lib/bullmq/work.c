@@ -3,9 +3,10 @@
 #include "lib/base/clock.h"
 #include "lib/bullmq/bq_impl.h"
 
-#define HEAD_ARGS 13 /* work.lua's, ahead of the endings */
+#define HEAD_ARGS 8 /* work.lua's, ahead of options and endings */
 #define ALIKE_ARGS 5 /* of completions that keep the same of their jobs, */
 #define KEEP_ARGS 3  /* of which so many stand in each of them */
+#define TAKEN_VALUES 4 /* of its reply, for each job taken */
 
 static void put(struct bq_end_args *args, struct str s)
 {
@@ -45,6 +46,7 @@ static void put_complete(struct bq_end_args *args, const struct ended *e)
 	put(args, e->job->id);
 	put(args, e->ending->token);
 	put(args, e->ending->value.n > 0 ? e->ending->value : STR("null"));
+	put_number(args, (int64_t)e->job->plain_fields, e->job->plain_fields > 0);
 }
 
 static void put_delay(struct bq_end_args *args, const struct ended *e, int64_t ms, struct buf *fields)
@@ -175,24 +177,45 @@ static void put_endings(struct rcmd *cmd, const struct bq_work *work)
 	}
 }
 
+static size_t count_option_args(const struct bq_work *work)
+{
+	return (work->worker->limiter.max > 0 ? 3U : 0) + (work->queue->outbox ? 3U : 0) + (work->worker->proof_ms > 0 ? 2U : 0);
+}
+
+static void put_options(struct rcmd *cmd, const struct bq_work *work)
+{
+	const struct bq_worker *w = work->worker;
+
+	if (w->limiter.max > 0) {
+		rcmd_argz(cmd, "limiter");
+		rcmd_argi(cmd, w->limiter.max);
+		rcmd_argi(cmd, w->limiter.duration_ms);
+	}
+	if (work->queue->outbox) {
+		rcmd_argz(cmd, "outbox");
+		bq_arg_outbox(cmd, work->queue);
+	}
+	if (w->proof_ms > 0) {
+		rcmd_argz(cmd, "proof");
+		rcmd_argi(cmd, w->proof_ms);
+	}
+}
+
 void bq_work_command(struct rcmd *cmd, const struct bq_work *work)
 {
 	const struct bq_script_call call = {.queue = work->queue};
 	const struct bq_worker *w = work->worker;
 
-	bq_script_begin(cmd, BQ_SCRIPT_WORK, &call, HEAD_ARGS + count_ending_args(work));
+	bq_script_begin(cmd, BQ_SCRIPT_WORK, &call, HEAD_ARGS + count_option_args(work) + count_ending_args(work));
 	rcmd_arg(cmd, work->queue->keys[BQ_KEY_BASE]);
 	rcmd_argi(cmd, clock_wall_ms());
 	rcmd_arg(cmd, w->name.p ? w->name : STR(""));
 	rcmd_argi(cmd, w->lock_ms);
-	put_optional(cmd, w->limiter.max);
-	rcmd_argi(cmd, w->limiter.duration_ms);
 	put_optional(cmd, w->metrics_points);
 	rcmd_arg(cmd, work->token_stem);
 	rcmd_argi(cmd, (int64_t)work->free);
 	rcmd_argz(cmd, work->frees ? "1" : "");
-	bq_arg_outbox(cmd, work->queue);
-	put_optional(cmd, w->proof_ms);
+	put_options(cmd, work);
 	put_endings(cmd, work);
 }
 
@@ -208,11 +231,11 @@ int bq_work_read(const redisReply *reply, struct bq_work_answer *out, struct err
 				       .trouble = rreply_str(rreply_at(reply, 4))};
 	if (rc < 0)
 		return rc;
-	if (!taken || taken->type != REDIS_REPLY_ARRAY || !rreply_int(rreply_at(reply, 2), &out->nothing.limited_ms) ||
-	    !rreply_int(rreply_at(reply, 3), &out->nothing.next_delayed_ms))
+	if (!taken || taken->type != REDIS_REPLY_ARRAY || taken->elements % TAKEN_VALUES ||
+	    !rreply_int(rreply_at(reply, 2), &out->nothing.limited_ms) || !rreply_int(rreply_at(reply, 3), &out->nothing.next_delayed_ms))
 		return err_set(err, ERR_PROTOCOL, "the work script answered in an unknown form");
 	out->nothing.next_delayed_ms = bq_time_ms((double)out->nothing.next_delayed_ms);
-	out->n_taken = taken->elements;
+	out->n_taken = taken->elements / TAKEN_VALUES;
 	out->nothing.got = out->n_taken > 0;
 	return 0;
 }
@@ -235,6 +258,11 @@ static int note_taken(const struct bq_work_answer *answer, const redisReply *sta
 {
 	if (!rreply_int(start, &job->attempts_started))
 		return 0;
+	if (job->plain_fields > 0) {
+		job->plain_fields += job->processed_on < 0;
+		job->plain_fields += job->attempts_started == 1;
+		job->plain_fields += answer->taken_by_.n && !job->processed_by.p;
+	}
 	(void)rreply_int(answer->taken_at_, &job->processed_on);
 	if (answer->taken_by_.n)
 		job->processed_by = arena_dup(a, answer->taken_by_);
@@ -244,15 +272,16 @@ static int note_taken(const struct bq_work_answer *answer, const redisReply *sta
 int bq_work_taken(const struct bq_work_answer *answer, size_t i, const struct bq_job *like, struct arena *a, struct bq_job *job,
 		  struct str *token, struct err *err)
 {
-	const redisReply *r = rreply_at(answer->taken_, i);
-	struct str id = rreply_str(rreply_at(r, 1)), its_token = rreply_str(rreply_at(r, 2));
+	const redisReply *all = answer->taken_;
+	const size_t at = i * TAKEN_VALUES;
+	struct str id = rreply_str(rreply_at(all, at + 1)), its_token = rreply_str(rreply_at(all, at + 2));
 	int rc;
 
 	if (!id.p || !its_token.p)
 		return err_set(err, ERR_PROTOCOL, "the work script answered with a job in an unknown form");
-	rc = bq_job_from_pairs(job, id, rreply_at(r, 0), like, a);
+	rc = bq_job_from_pairs(job, id, rreply_at(all, at), like, a);
 	if (rc == 0)
-		rc = note_taken(answer, rreply_at(r, 3), a, job);
+		rc = note_taken(answer, rreply_at(all, at + 3), a, job);
 	if (rc == 0)
 		*token = arena_dup(a, its_token);
 	if (rc < 0 || !token->p)

@@ -10,39 +10,49 @@
 -- ARGV[2]  now in ms
 -- ARGV[3]  the worker's name or ""
 -- ARGV[4]  life of a lock in ms
--- ARGV[5]  the worker's limiter: max or "", and
--- ARGV[6]  its duration in ms
--- ARGV[7]  how many points of metrics are kept, "" without metrics
--- ARGV[8]  what the tokens of the jobs taken begin with
--- ARGV[9]  how many workers are free
--- ARGV[10] "1": each ending that succeeds makes one more free
--- ARGV[11] how many bytes of a job's data the outbox takes, "" when nothing is written there, and
--- ARGV[12] how many of its return value
--- ARGV[13] for how many ms it is kept under which token a job was completed, "" when it is not
+-- ARGV[5]  how many points of metrics are kept, "" without metrics
+-- ARGV[6]  the token of the first job taken; those of the others begin with it
+-- ARGV[7]  how many workers are free
+-- ARGV[8]  "1": each ending that succeeds makes one more free
+-- then what not every call needs
+--   limiter max ms                               the worker's
+--   outbox data returnvalue                      how many bytes of a job's data it takes, and how many of its return value
+--   proof ms                                     for so long it is kept under which token a job was completed
 -- then the endings, each one of
---   complete n count age limit, and n times: id token value      what of keepJobs is not given is ""
+--   complete n count age limit, and n times: id token value shape
+--                                                what of keepJobs is not given is ""; shape: see below
 --   fail id reason opts fields                   opts and fields packed as for moveToFinished
 --   delay id token ms skipAttempt fields
 --   retry id token push fields
 --   release id token
--- Reply: {for each ending the official script's number or the text of an error, for each job taken {its fields, id, token},
--- rate limit in ms, due time in ms of the next delayed job or 0, what went wrong besides or "", now, the worker's name}. A fourth
--- value of a job taken says that its fields are those before it was taken, and the number of this start of it.
+-- shape: how many fields the job's hash had when it was taken, given only where it had neither an attempt behind it nor a parent nor a
+-- deduplication id. Whatever gives it one of these while its lock is held adds fields, and nothing takes any away; so where there
+-- are still as many, none of them needs to be read. "" where it is not known.
+--
+-- Reply: {for each ending the official script's number or the text of an error, for each job taken its fields, its id, its token and
+-- the number of this start of it, rate limit in ms, due time in ms of the next delayed job or 0, what went wrong besides or ""}. The
+-- fields are those before the job was taken; where the number is "", they are those after.
 local rcall = redis.call
 
--- Making functions is most of what a short run costs, the more so the more of what stands around them they use. So what is done
--- once stands where it is done, and functions that few runs need are made in the branch that needs them. A number that is passed
--- to a command costs a quarter of the command, a text does not.
-local FIRST_ENDING = 14
+-- Most of what a short run costs is not the commands: making functions, the more so the more of what stands around them they use,
+-- making tables, and turning numbers into texts and back. So what is done once stands where it is done, functions that few runs
+-- need are made in the branch that needs them, and what is passed on stays the text that it was.
+local base, now, worker = ARGV[1], ARGV[2], ARGV[3]
+local FIRST_OPTION = 9
 local REWRITE_FROM = 8
-local base, now = ARGV[1], ARGV[2]
 
-local endings, codes, taken = {}, {}, {}
+-- An ending's places. Those from JOB_KEY on are a completion's only: the place in ARGV behind the head of its
+-- group, and the number of the attempt
+-- that it is when the job is a plain one, else false.
+local ID, TOKEN, VALUE, JOB_KEY, LOCK_KEY, GROUP, ATTEMPT = 2, 3, 4, 5, 6, 7, 8
+
+local endings, codes, taken, nTaken = {}, {}, {}, 0
 local limitedMs, nextDelayed, trouble = 0, 0, ""
-local free, frees = tonumber(ARGV[9]), ARGV[10] == "1"
-local recorded = ARGV[11] ~= ""
+local free, frees = tonumber(ARGV[7]), ARGV[8] == "1"
+local limiterMax, limiterMs, dataCap, resultCap, proofMs
 local meta -- opts.maxLenEvents, paused, concurrency, max of the queue, once they are read
 local drainedIsOpen = false -- the last ending finished a job: the queue is drained unless there is a job to take
+local noneDelayed, noneStalled = false, false -- it is known that there are none
 
 local function textOf(failure)
   return type(failure) == "table" and failure.err or tostring(failure)
@@ -52,6 +62,7 @@ end
 -- something else is there, as when somebody has put the name of one of the queue's own keys into a list.
 local function fieldsOfJob(jobKey)
   local fields = redis.pcall("HGETALL", jobKey)
+  if #fields == 12 and fields[7] == "timestamp" and fields[9] == "delay" and fields[11] == "priority" then return fields, "1" end
   if fields.err then return nil end
   local isJob, starts = #fields == 0, "1"
   for i = 1, #fields, 2 do
@@ -75,21 +86,31 @@ local function addDrainedIfEmpty()
   end
 end
 
+local function addTaken(fields, id, token, starts)
+  local n = 4 * nTaken
+  taken[n + 1], taken[n + 2], taken[n + 3], taken[n + 4] = fields, id, token, starts
+  nTaken = nTaken + 1
+end
+
+local function nextToken()
+  return nTaken == 0 and ARGV[6] or ARGV[6] .. "-" .. nTaken
+end
+
 -- ---- the official scripts, and what is needed beside them only ----
 
 local function makeOfficial()
   --@call moveToFinished moveToActive moveToDelayed retryJob moveJobFromActiveToWait
   local function workerOpts(token)
     local opts = {token = token, lockDuration = tonumber(ARGV[4])}
-    if ARGV[3] ~= "" then opts.name = ARGV[3] end
-    if ARGV[5] ~= "" then opts.limiter = {max = tonumber(ARGV[5]), duration = tonumber(ARGV[6])} end
+    if worker ~= "" then opts.name = worker end
+    if limiterMax then opts.limiter = {max = tonumber(limiterMax), duration = tonumber(limiterMs)} end
     return opts
   end
 
   -- A fetching script's reply: true when nothing more is to be had.
   local function noteFetched(reply, token)
     if type(reply[1]) == "table" then
-      taken[#taken + 1] = {reply[1], reply[2], token}
+      addTaken(reply[1], reply[2], token, "")
       return false
     end
     limitedMs, nextDelayed = reply[3], reply[4]
@@ -150,6 +171,7 @@ end
 
 -- When the next delayed job is due; nil: there is none.
 local function nextDue()
+  if noneDelayed then return nil end
   local score = rcall("ZRANGE", KEYS[7], "0", "0", "WITHSCORES")[2]
   return score and score / 0x1000
 end
@@ -157,7 +179,7 @@ end
 -- Takes up to n jobs. True when that is left to the official script: from a queue with a rate limit, or an old client's marker.
 local function take(n)
   meta = meta or readMeta()
-  if meta[4] or ARGV[5] ~= "" then return true end
+  if meta[4] or limiterMax then return true end
   if meta[3] then n = math.min(n, tonumber(meta[3]) - rcall("LLEN", KEYS[2])) end
   local mayTake = not meta[2] and n > 0
   local due = nextDue()
@@ -168,20 +190,21 @@ local function take(n)
   if not mayTake then return false end
   local ids = moveToActiveList(n)
   if not ids then return true end
-  local worker, events = ARGV[3], KEYS[4]
+  local lockMs, events = ARGV[4], KEYS[4]
   for i = 1, #ids do
     local id = ids[i]
-    local jobKey, token = base .. id, ARGV[8] .. "-" .. (#taken + 1)
+    local jobKey = base .. id
     local fields, starts = fieldsOfJob(jobKey)
     if fields then
-      rcall("SET", jobKey .. ":lock", token, "PX", ARGV[4])
+      local token = nextToken()
+      rcall("PSETEX", jobKey .. ":lock", lockMs, token)
       rcall("XADD", events, "*", "event", "active", "jobId", id, "prev", "waiting")
       if worker == "" then
         rcall("HSET", jobKey, "processedOn", now, "ats", starts)
       else
         rcall("HSET", jobKey, "processedOn", now, "ats", starts, "pb", worker)
       end
-      taken[#taken + 1] = {fields, id, token, starts}
+      addTaken(fields, id, token, starts)
     else
       official().stepOver(id)
     end
@@ -191,12 +214,87 @@ local function take(n)
   return false
 end
 
+-- ---- what there is to be ended ----
+
+-- Reads ARGV, and of each completion's job what has to be known before anything is written: its lock, whether it is a plain one.
+local places, lockKeys, probed = {}, {}, {}
+local seen, shapeText, shape
+local at, past = FIRST_OPTION, #ARGV
+while at <= past do
+  local word = ARGV[at]
+  if word == "complete" then
+    local first = at + 5
+    at = first + 4 * ARGV[at + 1]
+    for i = first, at - 1, 4 do
+      local id, place = ARGV[i], #endings + 1
+      local jobKey = base .. id
+      local lockKey, attempt = jobKey .. ":lock", false
+      if place > 1 then seen = seen or {[endings[1][ID]] = true} end
+      if not seen or not seen[id] then -- of a job that is ended twice the first ending changes what the second finds
+        local n = #places + 1
+        places[n], lockKeys[n] = place, lockKey
+        probed[2 * n - 1], probed[2 * n] = jobKey .. ":dependencies", jobKey .. ":unsuccessful"
+        if shapeText ~= ARGV[i + 3] then
+          shapeText = ARGV[i + 3]
+          shape = tonumber(shapeText)
+        end
+        if shape and redis.pcall("HLEN", jobKey) == shape then attempt = "1" end
+      end
+      if seen then seen[id] = true end
+      endings[place] = {word, id, ARGV[i + 1], ARGV[i + 2], jobKey, lockKey, first, attempt}
+    end
+  elseif word == "limiter" then
+    limiterMax, limiterMs = ARGV[at + 1], ARGV[at + 2]
+    at = at + 3
+  elseif word == "outbox" then
+    dataCap, resultCap = ARGV[at + 1], ARGV[at + 2]
+    at = at + 3
+  elseif word == "proof" then
+    proofMs = ARGV[at + 1]
+    at = at + 2
+  else
+    local width = ({fail = 5, delay = 6, retry = 5, release = 3})[word]
+    endings[#endings + 1] = {unpack(ARGV, at, at + width - 1)}
+    if #endings > 1 then seen = seen or {[endings[1][ID]] = true} end
+    if seen then seen[ARGV[at + 1]] = true end
+    at = at + width
+  end
+end
+
+local nPlain = 0
+if #places > 0 then
+  local locks = rcall("MGET", unpack(lockKeys))
+  local n = 2 * #places
+  probed[n + 1], probed[n + 2] = KEYS[5], KEYS[7]
+  local there, anyChildren = rcall("EXISTS", unpack(probed)), false
+  if there == 0 then
+    noneStalled, noneDelayed = true, true
+  else
+    anyChildren = there > rcall("EXISTS", KEYS[5], KEYS[7])
+  end
+  for i = 1, #places do
+    local e = endings[places[i]]
+    local attempt = e[ATTEMPT]
+    if locks[i] ~= e[TOKEN] or e[TOKEN] == "0" or anyChildren and rcall("EXISTS", probed[2 * i - 1], probed[2 * i]) > 0 then
+      attempt = false
+    elseif not attempt then
+      local fields = redis.pcall("HMGET", e[JOB_KEY], "timestamp", "atm", "parentKey", "parent", "deid")
+      local made = tonumber(fields[2] or 0)
+      if fields[1] and made and not fields[3] and not fields[4] and not fields[5] then
+        attempt = made == 0 and "1" or string.format("%d", made + 1)
+      end
+    end
+    e[ATTEMPT] = attempt
+    if attempt then nPlain = nPlain + 1 end
+  end
+end
+
 -- ---- the outbox ----
 
 local outbox
-if recorded then
+if dataCap then
   --@from outbox.lua putEntry entryCaps lastLogLines putAttempt
-  local caps = entryCaps(ARGV[11], ARGV[12])
+  local caps = entryCaps(dataCap, resultCap)
 
   local function note(failure)
     if failure then trouble = failure end
@@ -250,15 +348,16 @@ local function trimEvents()
 end
 
 -- After n more have completed.
-local function removeSurplus(keep, n)
-  local completed, count, age = KEYS[12], keep.count, keep.age
+local function removeSurplus(count, age, limit, n)
+  local completed = KEYS[12]
   local tooMany = count and count > 0 and rcall("ZCARD", completed) > count
   local tooOld = age and rcall("ZCOUNT", completed, "-inf", now - age * 1000) > 0
   if not tooMany and not tooOld then return end
+  noneDelayed = false
   --@from moveToFinished batches addJobInTargetList isQueuePausedOrMaxed getJobIdFromKey getJobKeyPrefix removeJobKeys _moveParentToWait
   --@from moveToFinished removeParentDependencyKey removeJob removeJobsByMaxAge removeJobsByMaxCount
   while tooOld and n > 0 do
-    removeJobsByMaxAge(now, age, completed, base, keep.limit or 1000)
+    removeJobsByMaxAge(now, age, completed, base, limit or 1000)
     n = n - 1
     tooOld = n > 0 and rcall("ZCOUNT", completed, "-inf", now - age * 1000) > 0
   end
@@ -269,7 +368,7 @@ local function countCompleted(n)
   local last = rcall("HGET", KEYS[14], "prevTS")
   if not last or math.floor(now / 60000) > math.floor(last / 60000) then
     --@from moveToFinished batches collectMetrics
-    collectMetrics(KEYS[14], KEYS[14] .. ":data", ARGV[7], now)
+    collectMetrics(KEYS[14], KEYS[14] .. ":data", ARGV[5], now)
     n = n - 1
   end
   if n > 0 then rcall("HINCRBY", KEYS[14], "count", n == 1 and "1" or n) end
@@ -277,32 +376,34 @@ end
 
 -- The plain completions from `first` to `last`, which keep the same number of jobs.
 local function complete(first, last)
-  local keep = endings[first].keep
-  local keeps = keep.count ~= 0
-  local ids, lockKeys, members, done = {}, {}, {}, 0
-  for place = first, last do
-    ids[#ids + 1] = endings[place][2]
-    lockKeys[#lockKeys + 1] = endings[place].lockKey
+  local group = endings[first][GROUP]
+  local count, age = ARGV[group - 3], ARGV[group - 2]
+  local keeps = count ~= "0"
+  local ids, keys, members, done = {}, lockKeys, {}, 0
+  if last - first + 1 < #lockKeys then
+    keys = {}
+    for place = first, last do keys[place - first + 1] = endings[place][LOCK_KEY] end
   end
+  for place = first, last do ids[place - first + 1] = endings[place][ID] end
   local logged = false
-  if recorded then
+  if outbox then
     local logs = {}
     for i = 1, #ids do logs[i] = base .. ids[i] .. ":logs" end
     logged = rcall("EXISTS", unpack(logs)) > 0
   end
-  rcall("DEL", unpack(lockKeys))
-  rcall("SREM", KEYS[5], unpack(ids))
+  rcall("DEL", unpack(keys))
+  if not noneStalled then rcall("SREM", KEYS[5], unpack(ids)) end
   local was = leaveActive(ids)
   for place = first, last do
     local e = endings[place]
-    local id, value, jobKey = e[2], e[4], e.jobKey
+    local id, value, jobKey, attempt = e[ID], e[VALUE], e[JOB_KEY], e[ATTEMPT]
     if was[id] then
       if done == 0 then trimEvents() end
-      if recorded then
-        outbox.putEnd(id, rcall("HGETALL", jobKey), logged and outbox.logsOf(id), "atm", e.attempt, "returnvalue", value, "finishedOn", now)
+      if outbox then
+        outbox.putEnd(id, rcall("HGETALL", jobKey), logged and outbox.logsOf(id), "atm", attempt, "returnvalue", value, "finishedOn", now)
       end
       if keeps then
-        rcall("HSET", jobKey, "atm", e.attempt, "returnvalue", value, "finishedOn", now)
+        rcall("HSET", jobKey, "atm", attempt, "returnvalue", value, "finishedOn", now)
         members[2 * done + 1], members[2 * done + 2] = now, id
       else
         --@from moveToFinished removeJobKeys
@@ -318,60 +419,16 @@ local function complete(first, last)
   if done == 0 then return end
   if keeps then
     rcall("ZADD", KEYS[12], unpack(members))
-    local ok, failure = pcall(removeSurplus, keep, done)
-    if not ok then trouble = textOf(failure) end
+    if age ~= "" or count ~= "" and count ~= "-1" then
+      local ok, failure = pcall(removeSurplus, tonumber(count), tonumber(age), tonumber(ARGV[group - 1]), done)
+      if not ok then trouble = textOf(failure) end
+    end
   end
-  if ARGV[7] ~= "" then countCompleted(done) end
+  if ARGV[5] ~= "" then countCompleted(done) end
   if last == #endings and codes[last] == 0 and (frees or free > 0) then
     drainedIsOpen = true
   else
     addDrainedIfEmpty()
-  end
-end
-
--- ---- what there is to be ended ----
-
--- Reads ARGV, and of each completion's job what has to be known before anything is written: its lock, whether it is a plain one.
-local places, lockKeys, childKeys, seen = {}, {}, {}, {}
-local at = FIRST_ENDING
-while at <= #ARGV do
-  if ARGV[at] == "complete" then
-    local keep = {count = tonumber(ARGV[at + 2]), age = tonumber(ARGV[at + 3]), limit = tonumber(ARGV[at + 4])}
-    local first = at + 5
-    at = first + 3 * ARGV[at + 1]
-    for i = first, at - 1, 3 do
-      local id = ARGV[i]
-      local jobKey = base .. id
-      local lockKey = jobKey .. ":lock"
-      endings[#endings + 1] = {"complete", id, ARGV[i + 1], ARGV[i + 2], keep = keep, jobKey = jobKey, lockKey = lockKey, attempt = false}
-      if not seen[id] then -- of a job that is ended twice the first ending changes what the second finds
-        local n = #places + 1
-        places[n], lockKeys[n] = #endings, lockKey
-        childKeys[2 * n - 1], childKeys[2 * n] = jobKey .. ":dependencies", jobKey .. ":unsuccessful"
-      end
-      seen[id] = true
-    end
-  else
-    local width = ({fail = 5, delay = 6, retry = 5, release = 3})[ARGV[at]]
-    endings[#endings + 1] = {unpack(ARGV, at, at + width - 1)}
-    seen[ARGV[at + 1]] = true
-    at = at + width
-  end
-end
-
-local nPlain = 0
-if #places > 0 then
-  local locks = rcall("MGET", unpack(lockKeys))
-  local anyChildren = rcall("EXISTS", unpack(childKeys)) > 0
-  for i = 1, #places do
-    local e = endings[places[i]]
-    local fields = redis.pcall("HMGET", e.jobKey, "timestamp", "atm", "parentKey", "parent", "deid")
-    local made = tonumber(fields[2] or 0)
-    if locks[i] == e[3] and e[3] ~= "0" and fields[1] and made and not fields[3] and not fields[4] and not fields[5] and
-        not (anyChildren and rcall("EXISTS", childKeys[2 * i - 1], childKeys[2 * i]) > 0) then
-      e.attempt = made == 0 and "1" or string.format("%d", made + 1)
-      nPlain = nPlain + 1
-    end
   end
 end
 
@@ -380,6 +437,8 @@ end
 local nothingElse = false -- a fetch has told that no more is to be had
 local endOfficially
 if nPlain < #endings then
+  noneStalled, noneDelayed = false, false
+
   local function keysAt(...)
     local keys = {}
     for i, position in ipairs({...}) do keys[i] = KEYS[position] or position end
@@ -394,11 +453,11 @@ if nPlain < #endings then
 
   local ways = {
     complete = function(e, fetch)
-      local opts = official().workerOpts(e[3])
-      opts.keepJobs = e.keep
+      local opts, group = official().workerOpts(e[TOKEN]), e[GROUP]
+      opts.keepJobs = {count = tonumber(ARGV[group - 3]), age = tonumber(ARGV[group - 2]), limit = tonumber(ARGV[group - 1])}
       opts.attempts = 0
-      opts.maxMetricsSize = tonumber(ARGV[7]) or ""
-      return finish(e[2], false, e[4], cmsgpack.pack(opts), "", fetch), e[3]
+      opts.maxMetricsSize = tonumber(ARGV[5]) or ""
+      return finish(e[ID], false, e[VALUE], cmsgpack.pack(opts), "", fetch), e[TOKEN]
     end,
     fail = function(e, fetch)
       return finish(e[2], true, e[3], e[4], e[5], fetch), fetch and cmsgpack.unpack(e[4])["token"]
@@ -448,7 +507,7 @@ if nPlain < #endings then
     local e, fetch = endings[place], place == #endings and (frees or free > 0)
     local finishes = e[1] == "complete" or e[1] == "fail"
     local known, job = true, nil
-    if recorded and finishes then known, job = pcall(snapshot, e[2]) end
+    if outbox and finishes then known, job = pcall(snapshot, e[2]) end
     local ok, reply, token = pcall(ways[e[1]], e, fetch)
     if not ok then
       codes[place] = textOf(reply)
@@ -458,7 +517,7 @@ if nPlain < #endings then
       codes[place] = 0
       nothingElse = official().noteFetched(reply, token)
     end
-    if recorded and codes[place] == 0 and known and (job or not finishes) then
+    if outbox and codes[place] == 0 and known and (job or not finishes) then
       local written, failure = pcall(record[e[1]], e, job, job and attemptOf(job))
       if not written then trouble = textOf(failure) end
     end
@@ -470,8 +529,8 @@ end
 local place = 1
 while place <= #endings do
   local first, last = endings[place], place
-  if first.attempt then
-    while endings[last + 1] and endings[last + 1].attempt and endings[last + 1].keep == first.keep do last = last + 1 end
+  if first[ATTEMPT] then
+    while endings[last + 1] and endings[last + 1][ATTEMPT] and endings[last + 1][GROUP] == first[GROUP] do last = last + 1 end
     local ok, failure = pcall(complete, place, last)
     if not ok then
       trouble = textOf(failure)
@@ -482,9 +541,9 @@ while place <= #endings do
   end
   place = last + 1
 end
-if ARGV[13] ~= "" then
+if proofMs then
   for i, e in ipairs(endings) do
-    if e[1] == "complete" and codes[i] == 0 then rcall("SET", base .. e[2] .. ":ended", e[3], "PX", ARGV[13]) end
+    if e[1] == "complete" and codes[i] == 0 then rcall("SET", e[JOB_KEY] .. ":ended", e[TOKEN], "PX", proofMs) end
   end
 end
 if frees then
@@ -492,7 +551,7 @@ if frees then
     if type(codes[i]) == "number" and codes[i] >= 0 then free = free + 1 end
   end
 end
-free = free - #taken
+free = free - nTaken
 local left = false -- to the official script
 if free > 0 and not nothingElse then
   local ok, refused = pcall(take, free)
@@ -501,7 +560,7 @@ if free > 0 and not nothingElse then
 end
 if left then
   local function takeOne()
-    local token = ARGV[8] .. "-" .. (#taken + 1)
+    local token = nextToken()
     local ok, reply = pcall(official().take, KEYS, {base, now, cmsgpack.pack(official().workerOpts(token))})
     if ok then return official().noteFetched(reply, token) end
     local id = rcall("LINDEX", KEYS[2], "0") -- the one at which it failed
@@ -517,7 +576,7 @@ if left then
   end)
   if not ok then trouble = textOf(failure) end
 end
-if drainedIsOpen and #taken == 0 and limitedMs == 0 and nextDelayed == 0 and rcall("HEXISTS", KEYS[9], "paused") == 0 then
+if drainedIsOpen and nTaken == 0 and limitedMs == 0 and nextDelayed == 0 and rcall("HEXISTS", KEYS[9], "paused") == 0 then
   addDrainedIfEmpty()
 end
-return {codes, taken, limitedMs, nextDelayed, trouble, now, ARGV[3]}
+return {codes, taken, limitedMs, nextDelayed, trouble, now, worker}
