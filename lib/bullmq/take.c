@@ -100,7 +100,7 @@ int bq_take_many(struct bq *bq, const struct bq_queue *q, const struct bq_worker
 		 size_t *got, struct bq_taken *last, int64_t deadline, struct err *err)
 {
 	char stem[BQ_TOKEN_SIZE];
-	struct bq_work work = {.queue = q, .worker = w, .free = n};
+	struct bq_work work = {.queue = q, .worker = w, .tokens_apart = true, .free = n};
 	struct bq_work_answer answer;
 	struct rcmd cmd = RCMD_INIT;
 	struct rreplies replies;

@@ -179,7 +179,8 @@ static void put_endings(struct rcmd *cmd, const struct bq_work *work)
 
 static size_t count_option_args(const struct bq_work *work)
 {
-	return (work->worker->limiter.max > 0 ? 3U : 0) + (work->queue->outbox ? 3U : 0) + (work->worker->proof_ms > 0 ? 2U : 0);
+	return (work->worker->limiter.max > 0 ? 3U : 0) + (work->queue->outbox ? 3U : 0) + (work->worker->proof_ms > 0 ? 2U : 0) +
+	       (work->tokens_apart ? 1U : 0);
 }
 
 static void put_options(struct rcmd *cmd, const struct bq_work *work)
@@ -199,6 +200,8 @@ static void put_options(struct rcmd *cmd, const struct bq_work *work)
 		rcmd_argz(cmd, "proof");
 		rcmd_argi(cmd, w->proof_ms);
 	}
+	if (work->tokens_apart)
+		rcmd_argz(cmd, "apart");
 }
 
 void bq_work_command(struct rcmd *cmd, const struct bq_work *work)

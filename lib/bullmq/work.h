@@ -47,7 +47,8 @@ void bq_end_release(struct bq_end_args *args);
 struct bq_work {
 	const struct bq_queue *queue;
 	const struct bq_worker *worker;
-	struct str token_stem; /* unique: tokens of the jobs taken begin with it, with "-" and a number behind */
+	struct str token_stem; /* unique: the token of the jobs taken */
+	bool tokens_apart;     /* each has its own: "-" and a number stand behind the stem */
 	size_t free;           /* workers that wait for a job; each is one take */
 	bool frees;            /* each ending that succeeds is one more */
 	const struct bq_end_args *const *endings;

@@ -69,13 +69,13 @@ static void send(struct exchange_call *c)
 	struct rqueue *q = c->q;
 	const struct bq_end_args *endings[BQ_WORK_PER_CALL];
 	struct rcmd cmd = RCMD_INIT;
-	char stem[BQ_TOKEN_SIZE]; /* the script puts a number behind it for each job */
+	char token[BQ_TOKEN_SIZE]; /* of all jobs taken: it is never taken for that of another call */
 	const struct bq_worker as = rqueue_worker(q);
 	struct bq_work work = {
 		.queue = &q->decl->queue, .worker = &as, .free = c->told_idle, .frees = c->told_frees, .endings = endings};
 
-	bq_token(stem);
-	work.token_stem = str_from(stem);
+	bq_token(token);
+	work.token_stem = str_from(token);
 	for (const struct worker *w = c->told; w; w = w->beside)
 		endings[work.n_endings++] = &w->ending;
 	bq_work_command(&cmd, &work);

@@ -57,6 +57,12 @@ static struct bq_job a_job_that_is_held(const char *token)
 	return take(token);
 }
 
+static struct bq_job released_and_held_again(const struct bq_job *job, const char *before, const char *token)
+{
+	assert_int_equal(bq_release(world.bq, &world.queue, job, str_from(before), DEADLINE, &world.err), 0);
+	return take(token);
+}
+
 static uint64_t calls_sent(void)
 {
 	struct rmux_stats stats;
@@ -189,6 +195,67 @@ static void a_gathered_end_can_time_out(void **state)
 	assert_int_equal(counts().n[BQ_ACTIVE], JOBS - 1);
 }
 
+/* What decides how a job ends may change while it is held, and is not read again where the count of its fields says that it has not. */
+static void a_held_job_that_gets_a_parent_tells_it(void **state)
+{
+	struct bq_job job = a_job_that_is_held("t1");
+
+	(void)state;
+	assert_int_equal(job.plain_fields, 9); /* as added, and processedOn, ats, pb */
+	REDIS("HSET", "bull:orders:mother", "name", "m", "data", "{}", "opts", "{}", "timestamp", "1", "delay", "0", "priority", "0");
+	REDIS("ZADD", "bull:orders:waiting-children", "1", "mother");
+	REDIS("SADD", "bull:orders:mother:dependencies", "bull:orders:1");
+	REDIS("HSET", "bull:orders:1", "parentKey", "bull:orders:mother", "parent", "{\"id\":\"mother\",\"queueKey\":\"bull:orders\"}");
+	assert_int_equal(bq_complete(world.bq, &world.queue, &world.worker, &job, STR("t1"), STR("1"), DEADLINE, &world.err), 0);
+	assert_int_equal(counts().n[BQ_WAITING_CHILDREN], 0);
+	assert_int_equal(counts().n[BQ_WAITING], 1);
+	assert_int_equal(counts().n[BQ_COMPLETED], 1);
+}
+
+static void a_held_job_that_gets_a_child_cannot_complete(void **state)
+{
+	struct bq_job job = a_job_that_is_held("t1");
+
+	(void)state;
+	REDIS("SADD", "bull:orders:1:dependencies", "bull:orders:child");
+	assert_int_equal(bq_complete(world.bq, &world.queue, &world.worker, &job, STR("t1"), STR("1"), DEADLINE, &world.err), ERR_WRONG_STATE);
+	REDIS("DEL", "bull:orders:1:dependencies");
+	assert_int_equal(bq_complete(world.bq, &world.queue, &world.worker, &job, STR("t1"), STR("1"), DEADLINE, &world.err), 0);
+}
+
+/* Other fields, and keys that are asked for in the same breath as children, change nothing. */
+static void a_held_job_with_progress_completes_beside_stalled_and_delayed_ones(void **state)
+{
+	struct bq_job job = a_job_that_is_held("t1");
+	struct bq_add late = a_job();
+
+	(void)state;
+	late.opts.delay_ms = 60000;
+	add(&late);
+	REDIS("SADD", "bull:orders:stalled", "1", "other");
+	assert_int_equal(bq_progress(world.bq, &world.queue, job.id, STR("50"), DEADLINE, &world.err), 0);
+	assert_int_equal(bq_complete(world.bq, &world.queue, &world.worker, &job, STR("t1"), STR("1"), DEADLINE, &world.err), 0);
+	assert_int_equal(REDIS("SISMEMBER", "bull:orders:stalled", "1")->integer, 0);
+	assert_int_equal(REDIS("SISMEMBER", "bull:orders:stalled", "other")->integer, 1);
+	assert_int_equal(counts().n[BQ_COMPLETED], 1);
+	assert_int_equal(counts().n[BQ_DELAYED], 1);
+	assert_int_equal(status(job.id).attempts_made, 1);
+}
+
+static void a_job_with_an_attempt_behind_it_is_not_plain(void **state)
+{
+	struct bq_job job = a_job_that_is_held("t1");
+
+	(void)state;
+	job = released_and_held_again(&job, "t1", "t2");
+	assert_int_equal(job.plain_fields, 9);
+	REDIS("HSET", "bull:orders:1", "atm", "1");
+	job = released_and_held_again(&job, "t2", "t3");
+	assert_int_equal(job.plain_fields, 0);
+	assert_int_equal(bq_complete(world.bq, &world.queue, &world.worker, &job, STR("t3"), STR("1"), DEADLINE, &world.err), 0);
+	assert_int_equal(status(job.id).attempts_made, 2);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -196,6 +263,10 @@ int main(void)
 		TEST(tellings_of_many_share_calls_as_far_as_there_is_room),
 		TEST(what_cannot_be_read_is_not_told),
 		TEST(a_gathered_end_can_time_out),
+		TEST(a_held_job_that_gets_a_parent_tells_it),
+		TEST(a_held_job_that_gets_a_child_cannot_complete),
+		TEST(a_held_job_with_progress_completes_beside_stalled_and_delayed_ones),
+		TEST(a_job_with_an_attempt_behind_it_is_not_plain),
 	};
 
 	return cmocka_run_group_tests(tests, start, stop);

@@ -11,13 +11,14 @@
 -- ARGV[3]  the worker's name or ""
 -- ARGV[4]  life of a lock in ms
 -- ARGV[5]  how many points of metrics are kept, "" without metrics
--- ARGV[6]  the token of the first job taken; those of the others begin with it
+-- ARGV[6]  the token of the jobs taken, or what it begins with
 -- ARGV[7]  how many workers are free
 -- ARGV[8]  "1": each ending that succeeds makes one more free
 -- then what not every call needs
 --   limiter max ms                               the worker's
 --   outbox data returnvalue                      how many bytes of a job's data it takes, and how many of its return value
 --   proof ms                                     for so long it is kept under which token a job was completed
+--   apart                                        each job taken has a token of its own
 -- then the endings, each one of
 --   complete n count age limit, and n times: id token value shape
 --                                                what of keepJobs is not given is ""; shape: see below
@@ -29,27 +30,23 @@
 -- deduplication id. Whatever gives it one of these while its lock is held adds fields, and nothing takes any away; so where there
 -- are still as many, none of them needs to be read. "" where it is not known.
 --
--- Reply: {for each ending the official script's number or the text of an error, for each job taken its fields, its id, its token and
--- the number of this start of it, rate limit in ms, due time in ms of the next delayed job or 0, what went wrong besides or ""}. The
--- fields are those before the job was taken; where the number is "", they are those after.
+-- Reply: {for each ending the official script's number or the text of an error, for each job taken its fields, id, token and the number
+-- of this start of it, rate limit in ms, due time in ms of the next delayed job or 0, what went wrong besides or "", now, the worker's
+-- name}. The fields are those before the job was taken; where the number is "", those after.
 local rcall = redis.call
 
 -- Most of what a short run costs is not the commands: making functions, the more so the more of what stands around them they use,
 -- making tables, and turning numbers into texts and back. So what is done once stands where it is done, functions that few runs
 -- need are made in the branch that needs them, and what is passed on stays the text that it was.
-local base, now, worker = ARGV[1], ARGV[2], ARGV[3]
+local base, now = ARGV[1], ARGV[2]
 local FIRST_OPTION = 9
-local REWRITE_FROM = 8
 
--- An ending's places. Those from JOB_KEY on are a completion's only: the place in ARGV behind the head of its
--- group, and the number of the attempt
--- that it is when the job is a plain one, else false.
-local ID, TOKEN, VALUE, JOB_KEY, LOCK_KEY, GROUP, ATTEMPT = 2, 3, 4, 5, 6, 7, 8
-
-local endings, codes, taken, nTaken = {}, {}, {}, 0
+-- An ending: {what it is, id, token, value, the key of the job, that of its lock, the place in ARGV behind the head of its group, the number
+-- of the attempt that it is when the job is a plain one, else false} for a completion; another as it stands in ARGV.
+local endings, codes, taken = {}, {}, {}
 local limitedMs, nextDelayed, trouble = 0, 0, ""
 local free, frees = tonumber(ARGV[7]), ARGV[8] == "1"
-local limiterMax, limiterMs, dataCap, resultCap, proofMs
+local limiterMax, limiterMs, dataCap, resultCap, proofMs, tokensApart
 local meta -- opts.maxLenEvents, paused, concurrency, max of the queue, once they are read
 local drainedIsOpen = false -- the last ending finished a job: the queue is drained unless there is a job to take
 local noneDelayed, noneStalled = false, false -- it is known that there are none
@@ -86,23 +83,20 @@ local function addDrainedIfEmpty()
   end
 end
 
-local function addTaken(fields, id, token, starts)
-  local n = 4 * nTaken
-  taken[n + 1], taken[n + 2], taken[n + 3], taken[n + 4] = fields, id, token, starts
-  nTaken = nTaken + 1
-end
-
+-- The token of the next job taken.
 local function nextToken()
-  return nTaken == 0 and ARGV[6] or ARGV[6] .. "-" .. nTaken
+  return tokensApart and ARGV[6] .. "-" .. #taken / 4 or ARGV[6]
 end
 
 -- ---- the official scripts, and what is needed beside them only ----
 
-local function makeOfficial()
+local officialOnce
+local function official()
+  if officialOnce then return officialOnce end
   --@call moveToFinished moveToActive moveToDelayed retryJob moveJobFromActiveToWait
   local function workerOpts(token)
     local opts = {token = token, lockDuration = tonumber(ARGV[4])}
-    if worker ~= "" then opts.name = worker end
+    if ARGV[3] ~= "" then opts.name = ARGV[3] end
     if limiterMax then opts.limiter = {max = tonumber(limiterMax), duration = tonumber(limiterMs)} end
     return opts
   end
@@ -110,7 +104,8 @@ local function makeOfficial()
   -- A fetching script's reply: true when nothing more is to be had.
   local function noteFetched(reply, token)
     if type(reply[1]) == "table" then
-      addTaken(reply[1], reply[2], token, "")
+      local n = #taken
+      taken[n + 1], taken[n + 2], taken[n + 3], taken[n + 4] = reply[1], reply[2], token, ""
       return false
     end
     limitedMs, nextDelayed = reply[3], reply[4]
@@ -124,56 +119,51 @@ local function makeOfficial()
     trouble = "'" .. id .. "' stood among the jobs and is none"
   end
 
-  return {
+  officialOnce = {
     finish = moveToFinishedScript, take = moveToActiveScript, delay = moveToDelayedScript, retry = retryJobScript,
     release = moveJobFromActiveToWaitScript, promote = promoteDelayedJobs,
     workerOpts = workerOpts, noteFetched = noteFetched, stepOver = stepOver,
   }
-end
-
-local officialOnce
-local function official()
-  officialOnce = officialOnce or makeOfficial()
   return officialOnce
 end
 
 -- ---- jobs taken ----
-
--- The next n ids in the order in which they are due to run, moved to active; nil when an old client's marker stands among them.
-local function moveToActiveList(n)
-  local wait, active, ids = KEYS[1], KEYS[2], nil
-  if n == 1 then
-    ids = {rcall("RPOPLPUSH", wait, active) or nil}
-    if ids[1] and string.sub(ids[1], 1, 2) == "0:" then
-      rcall("LMOVE", active, wait, "LEFT", "RIGHT")
-      return nil
-    end
-    if ids[1] then return ids end
-  else
-    ids = rcall("RPOP", wait, n) or {}
-    for i = 1, #ids do
-      if string.sub(ids[i], 1, 2) == "0:" then
-        for k = #ids, 1, -1 do rcall("RPUSH", wait, ids[k]) end
-        return nil
-      end
-    end
-    if #ids > 0 then rcall("LPUSH", active, unpack(ids)) end
-    if #ids == n then return ids end
-  end
-  local popped = rcall("ZPOPMIN", KEYS[3], n - #ids)
-  for i = 1, #popped, 2 do
-    rcall("LPUSH", active, popped[i])
-    ids[#ids + 1] = popped[i]
-  end
-  if #ids < n then rcall("DEL", KEYS[10]) end
-  return ids
-end
 
 -- When the next delayed job is due; nil: there is none.
 local function nextDue()
   if noneDelayed then return nil end
   local score = rcall("ZRANGE", KEYS[7], "0", "0", "WITHSCORES")[2]
   return score and score / 0x1000
+end
+
+-- The next n ids in the order in which they are due to run, moved to active; nil when an old client's marker stands among them.
+local function moveToActiveList(n)
+  local ids
+  if n == 1 then
+    ids = {rcall("RPOPLPUSH", KEYS[1], KEYS[2]) or nil}
+    if ids[1] and string.sub(ids[1], 1, 2) == "0:" then
+      rcall("LMOVE", KEYS[2], KEYS[1], "LEFT", "RIGHT")
+      return nil
+    end
+    if ids[1] then return ids end
+  else
+    ids = rcall("RPOP", KEYS[1], n) or {}
+    for i = 1, #ids do
+      if string.sub(ids[i], 1, 2) == "0:" then
+        for k = #ids, 1, -1 do rcall("RPUSH", KEYS[1], ids[k]) end
+        return nil
+      end
+    end
+    if #ids > 0 then rcall("LPUSH", KEYS[2], unpack(ids)) end
+    if #ids == n then return ids end
+  end
+  local popped = rcall("ZPOPMIN", KEYS[3], n - #ids)
+  for i = 1, #popped, 2 do
+    rcall("LPUSH", KEYS[2], popped[i])
+    ids[#ids + 1] = popped[i]
+  end
+  if #ids < n then rcall("DEL", KEYS[10]) end
+  return ids
 end
 
 -- Takes up to n jobs. True when that is left to the official script: from a queue with a rate limit, or an old client's marker.
@@ -190,7 +180,7 @@ local function take(n)
   if not mayTake then return false end
   local ids = moveToActiveList(n)
   if not ids then return true end
-  local lockMs, events = ARGV[4], KEYS[4]
+  local worker, lockMs, events, at = ARGV[3], ARGV[4], KEYS[4], #taken
   for i = 1, #ids do
     local id = ids[i]
     local jobKey = base .. id
@@ -204,7 +194,8 @@ local function take(n)
       else
         rcall("HSET", jobKey, "processedOn", now, "ats", starts, "pb", worker)
       end
-      addTaken(fields, id, token, starts)
+      taken[at + 1], taken[at + 2], taken[at + 3], taken[at + 4] = fields, id, token, starts
+      at = at + 4
     else
       official().stepOver(id)
     end
@@ -229,7 +220,7 @@ while at <= past do
       local id, place = ARGV[i], #endings + 1
       local jobKey = base .. id
       local lockKey, attempt = jobKey .. ":lock", false
-      if place > 1 then seen = seen or {[endings[1][ID]] = true} end
+      if place > 1 then seen = seen or {[endings[1][2]] = true} end
       if not seen or not seen[id] then -- of a job that is ended twice the first ending changes what the second finds
         local n = #places + 1
         places[n], lockKeys[n] = place, lockKey
@@ -252,10 +243,13 @@ while at <= past do
   elseif word == "proof" then
     proofMs = ARGV[at + 1]
     at = at + 2
+  elseif word == "apart" then
+    tokensApart = true
+    at = at + 1
   else
     local width = ({fail = 5, delay = 6, retry = 5, release = 3})[word]
     endings[#endings + 1] = {unpack(ARGV, at, at + width - 1)}
-    if #endings > 1 then seen = seen or {[endings[1][ID]] = true} end
+    if #endings > 1 then seen = seen or {[endings[1][2]] = true} end
     if seen then seen[ARGV[at + 1]] = true end
     at = at + width
   end
@@ -274,17 +268,17 @@ if #places > 0 then
   end
   for i = 1, #places do
     local e = endings[places[i]]
-    local attempt = e[ATTEMPT]
-    if locks[i] ~= e[TOKEN] or e[TOKEN] == "0" or anyChildren and rcall("EXISTS", probed[2 * i - 1], probed[2 * i]) > 0 then
+    local attempt = e[8]
+    if locks[i] ~= e[3] or e[3] == "0" or anyChildren and rcall("EXISTS", probed[2 * i - 1], probed[2 * i]) > 0 then
       attempt = false
     elseif not attempt then
-      local fields = redis.pcall("HMGET", e[JOB_KEY], "timestamp", "atm", "parentKey", "parent", "deid")
+      local fields = redis.pcall("HMGET", e[5], "timestamp", "atm", "parentKey", "parent", "deid")
       local made = tonumber(fields[2] or 0)
       if fields[1] and made and not fields[3] and not fields[4] and not fields[5] then
         attempt = made == 0 and "1" or string.format("%d", made + 1)
       end
     end
-    e[ATTEMPT] = attempt
+    e[8] = attempt
     if attempt then nPlain = nPlain + 1 end
   end
 end
@@ -318,7 +312,7 @@ end
 -- were there.
 local function leaveActive(ids)
   local active, was = KEYS[2], {}
-  if #ids < REWRITE_FROM or rcall("LLEN", active) > #ids * 4 then
+  if #ids < 8 or rcall("LLEN", active) > #ids * 4 then
     for i = 1, #ids do was[ids[i]] = rcall("LREM", active, "-1", ids[i]) > 0 end
     return was
   end
@@ -335,16 +329,6 @@ local function leaveActive(ids)
   rcall("DEL", active)
   if #staying > 0 then rcall("LPUSH", active, unpack(staying)) end
   return was
-end
-
--- Ahead of a run's first event of an end.
-local trimmed = false
-local function trimEvents()
-  if trimmed then return end
-  trimmed = true
-  meta = meta or readMeta()
-  if not meta[1] then rcall("HSET", KEYS[9], "opts.maxLenEvents", "10000") end
-  rcall("XTRIM", KEYS[4], "MAXLEN", "~", meta[1] or "10000")
 end
 
 -- After n more have completed.
@@ -374,17 +358,18 @@ local function countCompleted(n)
   if n > 0 then rcall("HINCRBY", KEYS[14], "count", n == 1 and "1" or n) end
 end
 
+local trimmed = false
+
 -- The plain completions from `first` to `last`, which keep the same number of jobs.
 local function complete(first, last)
-  local group = endings[first][GROUP]
+  local group = endings[first][7]
   local count, age = ARGV[group - 3], ARGV[group - 2]
-  local keeps = count ~= "0"
   local ids, keys, members, done = {}, lockKeys, {}, 0
-  if last - first + 1 < #lockKeys then
+  for place = first, last do ids[place - first + 1] = endings[place][2] end
+  if #ids < #lockKeys then
     keys = {}
-    for place = first, last do keys[place - first + 1] = endings[place][LOCK_KEY] end
+    for place = first, last do keys[place - first + 1] = endings[place][6] end
   end
-  for place = first, last do ids[place - first + 1] = endings[place][ID] end
   local logged = false
   if outbox then
     local logs = {}
@@ -396,14 +381,19 @@ local function complete(first, last)
   local was = leaveActive(ids)
   for place = first, last do
     local e = endings[place]
-    local id, value, jobKey, attempt = e[ID], e[VALUE], e[JOB_KEY], e[ATTEMPT]
+    local id, value, jobKey = e[2], e[4], e[5]
     if was[id] then
-      if done == 0 then trimEvents() end
-      if outbox then
-        outbox.putEnd(id, rcall("HGETALL", jobKey), logged and outbox.logsOf(id), "atm", attempt, "returnvalue", value, "finishedOn", now)
+      if not trimmed then -- ahead of a run's first event of an end
+        trimmed = true
+        meta = meta or readMeta()
+        if not meta[1] then rcall("HSET", KEYS[9], "opts.maxLenEvents", "10000") end
+        rcall("XTRIM", KEYS[4], "MAXLEN", "~", meta[1] or "10000")
       end
-      if keeps then
-        rcall("HSET", jobKey, "atm", attempt, "returnvalue", value, "finishedOn", now)
+      if outbox then
+        outbox.putEnd(id, rcall("HGETALL", jobKey), logged and outbox.logsOf(id), "atm", e[8], "returnvalue", value, "finishedOn", now)
+      end
+      if count ~= "0" then
+        rcall("HSET", jobKey, "atm", e[8], "returnvalue", value, "finishedOn", now)
         members[2 * done + 1], members[2 * done + 2] = now, id
       else
         --@from moveToFinished removeJobKeys
@@ -417,7 +407,7 @@ local function complete(first, last)
     end
   end
   if done == 0 then return end
-  if keeps then
+  if count ~= "0" then
     rcall("ZADD", KEYS[12], unpack(members))
     if age ~= "" or count ~= "" and count ~= "-1" then
       local ok, failure = pcall(removeSurplus, tonumber(count), tonumber(age), tonumber(ARGV[group - 1]), done)
@@ -453,11 +443,11 @@ if nPlain < #endings then
 
   local ways = {
     complete = function(e, fetch)
-      local opts, group = official().workerOpts(e[TOKEN]), e[GROUP]
+      local opts, group = official().workerOpts(e[3]), e[7]
       opts.keepJobs = {count = tonumber(ARGV[group - 3]), age = tonumber(ARGV[group - 2]), limit = tonumber(ARGV[group - 1])}
       opts.attempts = 0
       opts.maxMetricsSize = tonumber(ARGV[5]) or ""
-      return finish(e[ID], false, e[VALUE], cmsgpack.pack(opts), "", fetch), e[TOKEN]
+      return finish(e[2], false, e[4], cmsgpack.pack(opts), "", fetch), e[3]
     end,
     fail = function(e, fetch)
       return finish(e[2], true, e[3], e[4], e[5], fetch), fetch and cmsgpack.unpack(e[4])["token"]
@@ -529,8 +519,8 @@ end
 local place = 1
 while place <= #endings do
   local first, last = endings[place], place
-  if first[ATTEMPT] then
-    while endings[last + 1] and endings[last + 1][ATTEMPT] and endings[last + 1][GROUP] == first[GROUP] do last = last + 1 end
+  if first[8] then
+    while endings[last + 1] and endings[last + 1][8] and endings[last + 1][7] == first[7] do last = last + 1 end
     local ok, failure = pcall(complete, place, last)
     if not ok then
       trouble = textOf(failure)
@@ -543,7 +533,7 @@ while place <= #endings do
 end
 if proofMs then
   for i, e in ipairs(endings) do
-    if e[1] == "complete" and codes[i] == 0 then rcall("SET", e[JOB_KEY] .. ":ended", e[TOKEN], "PX", proofMs) end
+    if e[1] == "complete" and codes[i] == 0 then rcall("SET", e[5] .. ":ended", e[3], "PX", proofMs) end
   end
 end
 if frees then
@@ -551,7 +541,7 @@ if frees then
     if type(codes[i]) == "number" and codes[i] >= 0 then free = free + 1 end
   end
 end
-free = free - nTaken
+free = free - #taken / 4
 local left = false -- to the official script
 if free > 0 and not nothingElse then
   local ok, refused = pcall(take, free)
@@ -576,7 +566,7 @@ if left then
   end)
   if not ok then trouble = textOf(failure) end
 end
-if drainedIsOpen and nTaken == 0 and limitedMs == 0 and nextDelayed == 0 and rcall("HEXISTS", KEYS[9], "paused") == 0 then
+if drainedIsOpen and #taken == 0 and limitedMs == 0 and nextDelayed == 0 and rcall("HEXISTS", KEYS[9], "paused") == 0 then
   addDrainedIfEmpty()
 end
-return {codes, taken, limitedMs, nextDelayed, trouble, now, worker}
+return {codes, taken, limitedMs, nextDelayed, trouble, now, ARGV[3]}

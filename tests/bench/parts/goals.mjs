@@ -3,9 +3,9 @@ const count = (n) => Math.round(n).toLocaleString('en');
 const times = (n) => `${n.toFixed(2)} ×`;
 
 // Redis runs scripts on one core.
-function redisBound(sluice, other) {
+function redisBound(sluice, other, alone) {
   const most = ({ redisMicros }) => `${redisMicros.toFixed(1)} µs of Redis a job, so ${count(1e6 / redisMicros)} a second at most`;
-  return `Sluice: ${most(sluice)}; the other: ${most(other)}`;
+  return `Sluice: ${most(sluice)}; the other: ${most(other)}${alone ? `; the commands that a job needs, alone: ${most(alone)}` : ''}`;
 }
 
 // A goal: {title, measured, reached, limit}; null where the figures for it were not taken.
@@ -54,9 +54,9 @@ export function goals({ versus = [], limits = [], search = [], admin }) {
     const ratio = results(id)?.addBulk.ratio;
     if (ratio) add(`${title}: 4 × \`addBulk\``, ratio >= 4, times(ratio), script('adds-memory-100'));
   }
-  for (const [concurrency, wanted] of [[100, 2.5], [1, 2]]) {
+  for (const [concurrency, wanted, group] of [[100, 2.5, 25], [1, 2, 1]]) {
     const { sluice, Worker } = results(`run-${concurrency}`) ?? {};
-    if (Worker) add(`Empty processor, concurrency ${concurrency}: ${wanted} × BullMQ's Worker`, Worker.ratio >= wanted, times(Worker.ratio), redisBound(sluice, Worker));
+    if (Worker) add(`Empty processor, concurrency ${concurrency}: ${wanted} × BullMQ's Worker`, Worker.ratio >= wanted, times(Worker.ratio), redisBound(sluice, Worker, limit(`floor-${group}`)));
   }
   addReading(add, results, versus, reading);
   const leased = results('lease-100-together');

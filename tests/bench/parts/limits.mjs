@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { notification } from '../peers/shared.mjs';
 import { inTurns } from './figures.mjs';
+import { floors } from './floor.mjs';
 import { bodyFile, cpuSeconds, wrk } from './load.mjs';
 import { SLUICE_BUILD, startServer, startStore } from './stage.mjs';
 
@@ -53,5 +54,5 @@ async function bareGateway(plan) {
 }
 
 export async function limits(plan) {
-  return [await emptyServer(plan), ...(await bareGateway(plan)), ...(await scripts(plan, 'memory', [1, 25, 100])), ...(await scripts(plan, 'always', [25]))];
+  return [await emptyServer(plan), ...(await bareGateway(plan)), ...(await scripts(plan, 'memory', [1, 25, 100])), ...(await scripts(plan, 'always', [25])), ...(await floors(plan))];
 }
