@@ -9,7 +9,7 @@ import { mkdirSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { chromium } from 'playwright-core';
-import { ROOT } from '../api/harness/index.mjs';
+import { ROOT, eventually } from '../api/harness/index.mjs';
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 const SHOTS = join(ROOT, 'build/ui-shots');
@@ -22,6 +22,8 @@ export async function startBrowser() {
   browser.chromium = await chromium.launch({ executablePath: EXECUTABLE, args: ['--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage'], timeout: 60_000 });
   return browser;
 }
+
+const underWay = new WeakMap(); // page → what it has asked for and not yet got
 
 class Browser {
   complaints = [];
@@ -43,6 +45,10 @@ class Browser {
 
   // Everything that the page says is wrong. Refused requests are part of many tests; a broken policy never is.
   #listen(page, expected) {
+    const asked = new Set();
+    underWay.set(page, asked);
+    page.on('request', (request) => asked.add(request));
+    for (const end of ['requestfinished', 'requestfailed']) page.on(end, (request) => asked.delete(request));
     page.on('pageerror', (error) => this.complaints.push(`${page.url()}: ${error.stack}`));
     page.on('console', (message) => {
       const text = message.text();
@@ -62,6 +68,12 @@ class Browser {
 }
 
 // A picture of the whole page, kept under build/ui-shots.
+// Waits until the page, its live events paused, has all its answers and has drawn them.
+export async function rest(page) {
+  await eventually(() => underWay.get(page).size === 0, { timeout: SLOW, what: 'all answers' });
+  await page.evaluate(() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve))));
+}
+
 export async function shoot(page, name, { folder = SHOTS, fullPage = true } = {}) {
   mkdirSync(folder, { recursive: true });
   await page.mouse.move(0, 0);

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { eventually } from '../api/harness/index.mjs';
-import { checkAccess, startBrowser } from './browser.mjs';
+import { checkAccess, rest, startBrowser } from './browser.mjs';
 import { setStage } from './stage.mjs';
 
 const SCREENS = ['/', '/queues/invoices', '/queues/nightly-reports/jobs?state=delayed', '/jobs/nightly-reports/month-end', '/queues/greetings/new'];
@@ -51,6 +51,7 @@ describe('by keys alone', () => {
     await page.locator('.skeleton').first().waitFor({ state: 'detached' });
     await page.getByRole('button', { name: 'Live' }).click();
     await page.getByRole('button', { name: 'Paused' }).waitFor();
+    await rest(page);
     await page.evaluate(() => document.activeElement.blur());
     return page;
   }
