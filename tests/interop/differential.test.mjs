@@ -390,6 +390,8 @@ class Sequence {
     for (const entry of entries) assert.ok(entry.includes('timestamp') && entry.includes('opts'), entry.join(' '));
     const adds = (ours[`${KEY}outbox:adds`]?.value ?? []).map((text) => text.split(' '));
     for (const entry of adds) assert.ok(entry.includes('added') && entry.includes('data') && entry.includes('opts'), entry.join(' '));
+    const added = new Set(adds.map(([, , , id]) => id));
+    for (const id of Object.keys(ours[`${KEY}outbox:adds:ids`]?.value ?? {})) assert.ok(added.has(id), `${id} has a place among the adds, and is not there`);
   }
 
   async wait() {
@@ -401,6 +403,7 @@ class Sequence {
     this.compareOutbox(ours);
     delete ours[`${KEY}outbox`];
     delete ours[`${KEY}outbox:adds`];
+    delete ours[`${KEY}outbox:adds:ids`];
     this.same(theirs, ours);
     for (const event of theirs[`${KEY}events`]?.value ?? []) this.events.add(event.split(' ')[1]);
     const jobs = Object.keys(theirs).filter((key) => theirs[key].type === 'hash' && 'timestamp' in theirs[key].value);
