@@ -306,12 +306,20 @@ static void heed_hint(struct runtime *rt, int64_t now)
 		rt->queues[i].promote_mono_ms = earlier(rt->queues[i].promote_mono_ms, now + (in_ms > 0 ? in_ms : 0));
 }
 
+/* The connection has broken, or is a new one: what comes first then is not the next duty. */
+static bool is_interrupted(const struct runtime *rt)
+{
+	return atomic_load(&rt->stopping) || atomic_load(&rt->relock_due) || !rmux_is_up(bq_mux(rt->bq));
+}
+
 static int64_t do_duties(struct runtime *rt, struct arena *a)
 {
 	int64_t next = clock_mono_ms() + TICK_MAX_MS;
 
-	for (size_t i = 0; i < rt->n_queues && !atomic_load(&rt->stopping); i++)
+	for (size_t i = 0; i < rt->n_queues; i++)
 		for (size_t d = 0; d < ARRAY_LEN(DUTIES); d++) {
+			if (is_interrupted(rt))
+				return clock_mono_ms();
 			int64_t *due = due_of(&rt->queues[i], &DUTIES[d]), now = clock_mono_ms(), again = 0;
 			if (*due <= now) {
 				int rc = DUTIES[d].fn(&rt->queues[i], a, &again);
