@@ -32,7 +32,7 @@ static void look_at(struct outcome *o, const redisReply *r)
 		mix(o, s.p, s.n);
 	if (rreply_int(r, &v))
 		mix(o, &v, sizeof(v));
-	bug_on((failed == ERR_REPLY) != (r->type == REDIS_REPLY_ERROR));
+	bug_on((failed < 0) != (r->type == REDIS_REPLY_ERROR));
 	bug_on(rreply_is_nil(r) && s.p);
 	for (size_t i = 0; rreply_at(r, i); i++)
 		look_at(o, rreply_at(r, i));
