@@ -36,6 +36,8 @@ const SCREENS = [
   ['not-found', '/queues/a/b/c', 'There is nothing at this address'],
 ];
 
+const addressOf = (path, stage) => (path instanceof Function ? path(stage) : path);
+
 // As a gateway leaves it that was killed in the middle of it.
 async function loseTask(redis) {
   const at = Date.now() - 3_600_000;
@@ -65,7 +67,7 @@ describe('screens', () => {
   for (const { form, only, ...look } of FORMS) {
     for (const [name, path, text] of SCREENS.filter(([each]) => !only || only.includes(each))) {
       test(`${name}, ${form}`, async () => {
-        const page = await browser.open(stage.sluice, path instanceof Function ? path(stage) : path, look);
+        const page = await browser.open(stage.sluice, addressOf(path, stage), look);
         await page.getByText(text).first().waitFor();
         await page.locator('.skeleton').first().waitFor({ state: 'detached' });
         assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), 'nothing is wider than the window');
@@ -97,7 +99,7 @@ describe('screens', () => {
     test(`nothing is cut off: ${what}`, async () => {
       const page = await browser.open(stage.sluice, '/livez', look);
       for (const [name, path] of SCREENS.filter(([each]) => !['queue-paused', 'jobs-empty', 'job-delayed', 'job-archived', 'job-gone', 'not-found'].includes(each))) {
-        await page.goto(path);
+        await page.goto(addressOf(path, stage));
         await page.locator('h1').waitFor();
         await page.locator('.skeleton').first().waitFor({ state: 'detached' });
         assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), `${name} is wider than the window`);
