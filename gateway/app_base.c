@@ -35,21 +35,17 @@ static enum log_format format_for(const struct config *cfg, int fd)
 
 int log_start(struct app *a, struct err *err)
 {
-	int rc = early_log_begin(&a->early, STDOUT_FILENO, err);
-	if (rc < 0)
-		return rc;
 	a->log_format = format_for(a->cfg, STDOUT_FILENO);
-	a->services.log = log_new(a->early.fd, (enum log_level)a->cfg->log_level, a->log_format);
-	if (a->services.log)
-		return 0;
-	early_log_release(&a->early);
-	return app_no_memory(err);
+	a->services.log = log_new(STDOUT_FILENO, (enum log_level)a->cfg->log_level, a->log_format);
+	if (!a->services.log)
+		return app_no_memory(err);
+	log_hold(a->services.log);
+	return 0;
 }
 
 void log_stop(struct app *a)
 {
 	log_free(a->services.log);
-	early_log_release(&a->early);
 }
 
 /* ---- metrics ---------------------------------------------------------------------------------------------------------------- */

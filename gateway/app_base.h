@@ -8,7 +8,7 @@
 
 int app_no_memory(struct err *err);
 
-/* The log is held back until the address is known (early_log.h). */
+/* The log is held back until the address is known (log_hold). */
 int log_start(struct app *a, struct err *err);
 void log_stop(struct app *a);
 int metrics_start(struct app *a, struct err *err);

@@ -352,8 +352,7 @@ static void say_where(struct app *a)
 	    log_strz("role", roles[a->cfg->role]), log_int("pid", getpid()), log_str("login", link.n ? buf_str(&link) : STR_NONE));
 	log_free(direct);
 	buf_release(&link);
-	early_log_end(&a->early);
-	log_look_again(a->services.log);
+	log_let_go(a->services.log);
 }
 
 static int http_start(struct app *a, struct err *err)

@@ -4,7 +4,6 @@
 
 #include <stdbool.h>
 
-#include "gateway/early_log.h"
 #include "gateway/http/server.h"
 #include "gateway/openapi/schemas.h"
 #include "gateway/realtime/hub.h"
@@ -24,7 +23,6 @@
 struct app {
 	/* Set by the parts' starts, in the order of the list; not changed while requests are served. */
 	const struct config *cfg;
-	struct early_log early;
 	enum log_format log_format;
 	struct declarations queues;
 	struct schemas *schemas;

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "lib/base/clock.h"
+#include "lib/base/lock.h"
 #include "lib/base/panic.h"
 #include "lib/json/jwrite.h"
 
@@ -23,15 +24,17 @@
 struct log {
 	/* set before start */
 	enum log_format format;
-	/* written by log_look_again, read by any thread; each is right with the others' old values */
-	_Atomic int fd;
-	_Atomic bool owns_fd;
-	_Atomic bool is_socket;
+	enum log_level level;
+	int fd;
+	bool owns_fd;
+	bool is_socket;
 	/* any thread */
 	_Atomic bool torn; /* the last line went out in part: the next one begins a new line */
 	_Atomic bool stuck; /* the reader has not read for LAG_MS: nobody waits for it until it does */
-	enum log_level level;
 	_Atomic uint64_t dropped;
+	_Atomic bool holds; /* set before start, cleared under mu */
+	struct lock mu;
+	struct buf held;
 };
 
 static const char *const level_names[] = {"debug", "info", "warn", "error", "off"};
@@ -46,42 +49,38 @@ static int open_nonblocking(int fd)
 	return open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
 }
 
-void log_look_again(struct log *l)
+/* What fd is decides how lines are written without ever blocking. */
+static void look_at(struct log *l, int fd)
 {
 	struct stat st = {0};
-	int fd = atomic_load(&l->fd);
-	if (atomic_load(&l->owns_fd))
-		return;
 	(void)fstat(fd, &st);
 	int own = S_ISFIFO(st.st_mode) ? open_nonblocking(fd) : -1;
-	if (own >= 0) {
-		atomic_store(&l->fd, own);
-		atomic_store(&l->owns_fd, true);
-	}
-	atomic_store(&l->is_socket, S_ISSOCK(st.st_mode));
+	l->fd = own >= 0 ? own : fd;
+	l->owns_fd = own >= 0;
+	l->is_socket = S_ISSOCK(st.st_mode);
 }
 
 struct log *log_new(int fd, enum log_level level, enum log_format format)
 {
-	struct log *l = malloc(sizeof(*l));
+	struct log *l = calloc(1, sizeof(*l));
 	if (!l)
 		return NULL;
-	atomic_init(&l->fd, fd);
-	atomic_init(&l->owns_fd, false);
-	atomic_init(&l->is_socket, false);
-	log_look_again(l);
 	l->format = format;
-	atomic_init(&l->torn, false);
-	atomic_init(&l->stuck, false);
 	l->level = level;
-	atomic_init(&l->dropped, 0);
+	l->held = BUF_INIT;
+	lock_init(&l->mu);
+	look_at(l, fd);
 	return l;
 }
 
 void log_free(struct log *l)
 {
-	if (l && l->owns_fd)
+	if (!l)
+		return;
+	log_let_go(l);
+	if (l->owns_fd)
 		(void)close(l->fd);
+	lock_release(&l->mu);
 	free(l);
 }
 
@@ -248,10 +247,64 @@ static bool write_line(struct log *l, struct str line)
 	return false;
 }
 
+/* false: nothing is held any more. */
+static bool keep(struct log *l, struct str lines)
+{
+	lock_take(&l->mu);
+	bool holds = atomic_load_explicit(&l->holds, memory_order_relaxed);
+	if (holds && l->held.n) /* one newline between two */
+		lines = str_sub(lines, 1, lines.n - 1);
+	if (holds)
+		buf_adds(&l->held, lines);
+	lock_give(&l->mu);
+	return holds;
+}
+
 static void write_lines(struct log *l, const struct buf *lines, unsigned count)
 {
+	if (!lines->failed && atomic_load_explicit(&l->holds, memory_order_acquire) && keep(l, buf_str(lines)))
+		return;
 	if (lines->failed || !write_line(l, buf_str(lines)))
 		atomic_fetch_add_explicit(&l->dropped, count, memory_order_relaxed);
+}
+
+void log_hold(struct log *l)
+{
+	atomic_store(&l->holds, true);
+}
+
+/* As many whole lines as a pipe takes at once, or one, with the newline before them. */
+static struct str next_piece(struct str held)
+{
+	size_t n = held.n < PIPE_BUF ? held.n : PIPE_BUF;
+	const char *end = memrchr(held.p + 1, '\n', n - 1);
+	if (!end)
+		end = memchr(held.p + 1, '\n', held.n - 1);
+	return (struct str){held.p, (size_t)(end - held.p) + 1};
+}
+
+static unsigned lines_in(struct str piece)
+{
+	unsigned n = 0;
+	for (size_t i = 1; i < piece.n; i++)
+		n += piece.p[i] == '\n';
+	return n;
+}
+
+void log_let_go(struct log *l)
+{
+	lock_take(&l->mu);
+	for (struct str rest = buf_str(&l->held); rest.n > 1;) {
+		struct str piece = next_piece(rest);
+		if (!write_line(l, piece))
+			atomic_fetch_add_explicit(&l->dropped, lines_in(piece), memory_order_relaxed);
+		rest = str_sub(rest, piece.n - 1, rest.n - piece.n + 1);
+	}
+	if (l->held.failed)
+		atomic_fetch_add_explicit(&l->dropped, 1, memory_order_relaxed);
+	buf_release(&l->held);
+	atomic_store_explicit(&l->holds, false, memory_order_release);
+	lock_give(&l->mu);
 }
 
 static void add_line(struct log *l, struct buf *b, enum log_level level, const char *event, const struct log_field *fields)

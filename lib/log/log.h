@@ -30,9 +30,11 @@ struct log_field {
 };
 
 struct log *log_new(int fd, enum log_level level, enum log_format format); /* NULL: no memory. fd is not owned. */
-void log_free(struct log *l);
-/* fd stands for something else by now (dup2): what it is decides how lines are written without ever blocking. The owner's thread. */
-void log_look_again(struct log *l);
+void log_free(struct log *l); /* lets go what it held */
+/* Until log_let_go lines are kept in memory, for a first line that is known late and written by another log of the same fd. Holding begins before
+ * other threads know the log; nothing that they write meanwhile is lost or out of order. A second log_let_go does nothing. */
+void log_hold(struct log *l);
+void log_let_go(struct log *l);
 /* A thread that is about to write many lines: until the end its lines gather, and go out in as few writes as keep them whole. Nests. */
 void log_batch_begin(struct log *l);
 void log_batch_end(struct log *l);

@@ -7,7 +7,6 @@
 
 #include <cmocka.h>
 
-#include "gateway/early_log.h"
 #include "gateway/redis_facts.h"
 #include "gateway/settings.h"
 #include "lib/auth/secret.h"
@@ -136,29 +135,6 @@ static void test_secret_made_once(void **state)
 	assert_int_equal(rmdir(dir), 0);
 }
 
-/* ---- the held log ------------------------------------------------------------------------------------------------------------------ */
-
-static void test_early_log(void **state)
-{
-	(void)state;
-	int ends[2];
-	char got[64] = "";
-	struct early_log early;
-	struct err err = {0};
-	assert_int_equal(pipe(ends), 0);
-	assert_int_equal(early_log_begin(&early, ends[1], &err), 0);
-	assert_int_equal(write(early.fd, "held\n", 5), 5);
-	assert_int_equal(write(ends[1], "first\n", 6), 6);
-	early_log_end(&early);
-	early_log_end(&early);
-	assert_int_equal(write(early.fd, "later\n", 6), 6);
-	early_log_release(&early);
-	close(ends[1]);
-	assert_int_equal(read(ends[0], got, sizeof(got)), 17);
-	assert_string_equal(got, "first\nheld\nlater\n");
-	close(ends[0]);
-}
-
 /* ---- where Redis is ------------------------------------------------------------------------------------------------------------------ */
 
 static int address(char *const *environment, struct raddr *out, struct err *err)
@@ -245,7 +221,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_facts),           cmocka_unit_test(test_facts_refused), cmocka_unit_test(test_facts_unreadable),
-		cmocka_unit_test(test_secret_made_once), cmocka_unit_test(test_early_log),     cmocka_unit_test(test_redis_address),
+		cmocka_unit_test(test_secret_made_once),     cmocka_unit_test(test_redis_address),
 		cmocka_unit_test(test_sentinels),
 	};
 	return cmocka_run_group_tests_name("gateway", tests, NULL, NULL);

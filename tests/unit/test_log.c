@@ -277,6 +277,57 @@ static void test_threads_do_not_mix_lines(void **state)
 	log_free(l);
 }
 
+static void test_holds_lines(void **state)
+{
+	struct sink *s = *state;
+	struct log *first = log_new(s->fds[1], LOG_INFO, LOG_FORMAT_JSON);
+	struct log *l = log_new(s->fds[1], LOG_INFO, LOG_FORMAT_JSON);
+	log_hold(l);
+	for (int i = 1; i <= 100; i++)
+		LOG(l, LOG_INFO, "held", log_int("i", i), log_strz("fill", "more than a pipe takes at once, all in all"));
+	assert_string_equal(written(s), "");
+	LOG(first, LOG_INFO, "first", log_int("i", 0));
+	log_let_go(l);
+	log_let_go(l);
+	LOG(l, LOG_INFO, "later", log_int("i", 101));
+	struct str rest = str_from(written(s));
+	int lines = 0;
+	for (struct str line; (line = str_cut(&rest, '\n')).n; lines++) {
+		json_t *j = json_loadb(line.p, line.n, 0, NULL);
+		assert_int_equal(json_integer_value(json_object_get(j, "i")), lines);
+		json_decref(j);
+	}
+	assert_int_equal(lines, 102);
+	log_hold(l);
+	LOG(l, LOG_INFO, "last");
+	log_free(l);
+	assert_non_null(strstr(written(s), "last"));
+	log_free(first);
+}
+
+/* Threads write while it is let go: before, meanwhile, behind. */
+static void test_letting_go_loses_nothing(void **state)
+{
+	struct sink *s = *state;
+	assert_true(fcntl(s->fds[1], F_SETPIPE_SZ, 1 << 20) > 0);
+	for (int round = 0; round < 50; round++) {
+		struct log *l = log_new(s->fds[1], LOG_INFO, LOG_FORMAT_JSON);
+		struct thread threads[2] = {0};
+		log_hold(l);
+		for (size_t i = 0; i < ARRAY_LEN(threads); i++)
+			assert_int_equal(thread_start(&threads[i], "chatter", chatter, l), 0);
+		log_let_go(l);
+		for (size_t i = 0; i < ARRAY_LEN(threads); i++)
+			thread_join(&threads[i]);
+		struct str rest = str_from(written(s));
+		int lines = 0;
+		while (str_cut(&rest, '\n').n)
+			lines++;
+		assert_int_equal(lines, 200);
+		log_free(l);
+	}
+}
+
 #define with_sink(f) cmocka_unit_test_setup_teardown(f, sink_make, sink_remove)
 
 int main(void)
@@ -292,6 +343,8 @@ int main(void)
 		cmocka_unit_test(test_closed_reader_and_full_disk),
 		cmocka_unit_test(test_batch),
 		with_sink(test_threads_do_not_mix_lines),
+		with_sink(test_holds_lines),
+		with_sink(test_letting_go_loses_nothing),
 	};
 	return cmocka_run_group_tests_name("log", tests, NULL, NULL);
 }
