@@ -29,7 +29,9 @@ export class Client {
     if (this.token) fields.authorization ??= `Bearer ${this.token}`;
     if (typeof payload === 'string' || Buffer.isBuffer(payload)) fields['content-length'] ??= Buffer.byteLength(payload);
     const send = () => this.#send({ method, path, headers: fields }, payload, timeout);
-    const answer = await send().catch((error) => (error.closedIdle && method === 'GET' ? send() : Promise.reject(error)));
+    // Each of several idle connections may have been ended; every attempt uses one up.
+    const again = (error) => (error.closedIdle && method === 'GET' ? send().catch(again) : Promise.reject(error));
+    const answer = await send().catch(again);
     await this.check({ method, path, ...answer });
     return answer;
   }
