@@ -107,6 +107,7 @@ static void add_key(struct rcmd *cmd, const struct task_board *b, struct buf *ro
 	buf_adds(room, id);
 	buf_addz(room, suffix);
 	rcmd_arg(cmd, buf_str(room));
+	cmd->wire.failed |= room->failed; /* half a key is another's */
 }
 
 static void add_set(struct rcmd *cmd, const struct task_board *b, struct buf *room, struct str id, const char *suffix, struct str value, const char *unit,
@@ -124,6 +125,7 @@ static void add_task(struct rcmd *cmd, const struct task_board *b, struct buf *r
 {
 	buf_clear(json);
 	write_task(json, t);
+	cmd->wire.failed |= json->failed;
 	add_set(cmd, b, room, t->id, "", buf_str(json), "EX", TASK_KEPT_S);
 	if (task_is_over(t->state)) {
 		rcmd_begin(cmd, 2);
@@ -180,13 +182,8 @@ int task_board_tell(const struct task_board *b, const struct task_seen *tasks, s
 	for (size_t i = 0; i < n; i++)
 		add_task(&cmd, b, &room, &json, &tasks[i]);
 	add_bounds(&cmd, b, &room);
-	bool failed = room.failed || json.failed;
 	buf_release(&room);
 	buf_release(&json);
-	if (failed) {
-		rcmd_release(&cmd);
-		return err_set(err, ERR_NOMEM, "no memory to tell of tasks");
-	}
 	int rc = call(b, &cmd, deadline, &replies, err);
 	if (rc < 0)
 		return rc;
