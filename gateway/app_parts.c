@@ -255,6 +255,7 @@ static int runtime_make(struct app *a, struct err *err)
 		.bq = a->services.bq,
 		.redis = &a->redis,
 		.queues = &a->queues,
+		.tallies = a->services.tallies,
 		.env = {.log = a->services.log,
 			.metrics = a->services.metrics,
 			.documents = a->services.documents,

@@ -65,7 +65,7 @@ struct runtime *runtime_new(const struct runtime_options *o, struct err *err)
 		return NULL;
 	}
 	rt->queues = calloc(DECLARATIONS_MAX, sizeof(*rt->queues));
-	rt->tallies = tallies_new(o->env.metrics, o->queues);
+	rt->tallies = o->tallies;
 	rt->bq = o->bq;
 	rt->redis = *o->redis;
 	rt->env = o->env;
@@ -76,7 +76,7 @@ struct runtime *runtime_new(const struct runtime_options *o, struct err *err)
 	cond_init(&rt->upkeep_wake);
 	cond_init(&rt->watch_wake);
 	cond_init(&rt->idle_changed);
-	int rc = rt->queues && rt->tallies ? 0 : err_set(err, ERR_NOMEM, "out of memory");
+	int rc = rt->queues ? 0 : err_set(err, ERR_NOMEM, "out of memory");
 	for (size_t i = 0; rc == 0 && i < o->queues->count; i++) {
 		rc = init_queue(rt, i, err);
 		rt->n_queues = i + 1;
@@ -120,7 +120,6 @@ void runtime_free(struct runtime *rt)
 	cond_release(&rt->watch_wake);
 	cond_release(&rt->upkeep_wake);
 	lock_release(&rt->mu);
-	tallies_free(rt->tallies);
 	free(rt->queues);
 	free(rt);
 }

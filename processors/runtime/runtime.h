@@ -32,6 +32,7 @@ struct runtime_options {
 	struct bq *bq;
 	const struct raddr *redis;            /* for the watcher's and the named connections; copied */
 	const struct declarations *queues;
+	struct tallies *tallies;              /* of those queues; they must outlive the runtime */
 	struct processor_env env;             /* copied; what it points to must outlive the runtime */
 	bool run_jobs;                        /* false in role api: upkeep only */
 	int64_t redis_timeout_ms;             /* for one call; 0 = 5000 */

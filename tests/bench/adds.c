@@ -9,13 +9,10 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "lib/base/clock.h"
-#include "lib/bullmq/bq.h"
-#include "lib/log/log.h"
+#include "tests/bench/store.h"
 
 #define UNDER_WAY 16
 #define GROUP_MAX 100
-#define PATIENCE_MS 30000
 #define FIFTY "mmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmm"
 #define DATA "{\"userId\":\"user-4711\",\"type\":\"email\",\"subject\":\"Your order is on its way\",\"message\":\"" FIFTY FIFTY "mmmmmmmmmmmmm\"}"
 
@@ -26,8 +23,7 @@ struct call {
 };
 
 struct world {
-	struct rmux *mux;
-	struct bq *bq;
+	struct store store;
 	struct bq_queue queue;
 	struct bq_add jobs[GROUP_MAX];
 	size_t group;
@@ -37,19 +33,12 @@ struct world {
 
 static void die(const struct world *w, const char *what)
 {
-	fprintf(stderr, "adds: %s: %s\n", what, w->err.text);
-	exit(1);
+	store_die("adds", what, &w->err);
 }
 
 static void prepare(struct world *w, const char *socket)
 {
-	struct rmux_options options = {0};
-
-	snprintf(options.addr.unix_path, sizeof(options.addr.unix_path), "%s", socket);
-	w->mux = rmux_new(&options, &w->err);
-	w->bq = w->mux ? bq_new(w->mux, &w->err) : NULL;
-	if (!w->bq || rmux_start(w->mux, &w->err) < 0 || rmux_wait_up(w->mux, clock_mono_ms() + PATIENCE_MS) < 0)
-		die(w, "no connection");
+	store_open(&w->store, "adds", socket, NULL);
 	if (bq_queue_init(&w->queue, STR("bull"), STR("adds"), &w->err) < 0)
 		die(w, "the queue");
 	for (size_t i = 0; i < w->group; i++) {
@@ -76,7 +65,7 @@ static size_t end(struct world *w, struct call *c)
 static void begin(struct world *w, struct call *c)
 {
 	arena_reset(&c->arena);
-	c->adding = bq_add_many_begin(w->bq, &w->queue, w->jobs, w->group, &c->arena, c->results, clock_mono_ms() + PATIENCE_MS, &w->err);
+	c->adding = bq_add_many_begin(w->store.bq, &w->queue, w->jobs, w->group, &c->arena, c->results, clock_mono_ms() + STORE_PATIENCE_MS, &w->err);
 	if (!c->adding)
 		die(w, "adding");
 }
@@ -85,10 +74,9 @@ static void finish(struct world *w)
 {
 	for (unsigned i = 0; i < UNDER_WAY; i++)
 		arena_release(&w->calls[i].arena);
-	rmux_stop(w->mux, clock_mono_ms() + PATIENCE_MS);
+	store_stop(&w->store);
 	bq_queue_release(&w->queue);
-	bq_free(w->bq);
-	rmux_free(w->mux);
+	store_close(&w->store);
 }
 
 int main(int argc, char **argv)

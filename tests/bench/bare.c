@@ -7,20 +7,14 @@
 #include <civetweb.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 
-#include "lib/base/clock.h"
-#include "lib/bullmq/bq.h"
-#include "lib/log/log.h"
+#include "tests/bench/store.h"
 
-#define PATIENCE_MS 30000
 #define BODY_MAX 4096
 
 struct world {
-	struct rmux *mux;
-	struct bq *bq;
+	struct store store;
 	struct bq_queue queue;
-	struct err err;
 };
 
 static int answer(struct mg_connection *conn, int status, struct str id, const char *state)
@@ -44,7 +38,7 @@ static int add(struct world *w, struct mg_connection *conn, struct arena *a)
 		n += (size_t)got;
 	struct bq_add job = {.name = STR("send-notification"), .data = {body, n}};
 	bq_opts_init(&job.opts);
-	if (bq_add(w->bq, &w->queue, &job, a, &added, clock_mono_ms() + PATIENCE_MS, &err) < 0)
+	if (bq_add(w->store.bq, &w->queue, &job, a, &added, clock_mono_ms() + STORE_PATIENCE_MS, &err) < 0)
 		return answer(conn, 503, STR("0"), err.text);
 	return answer(conn, 201, added.id, "waiting");
 }
@@ -55,7 +49,7 @@ static int look(struct world *w, struct mg_connection *conn, struct arena *a)
 	struct bq_job job;
 	struct err err;
 
-	if (bq_status(w->bq, &w->queue, id, true, a, &job, clock_mono_ms() + PATIENCE_MS, &err) < 0)
+	if (bq_status(w->store.bq, &w->queue, id, true, a, &job, clock_mono_ms() + STORE_PATIENCE_MS, &err) < 0)
 		return answer(conn, 404, STR("0"), err.text);
 	return answer(conn, 200, id, bq_state_word(job.state));
 }
@@ -72,31 +66,12 @@ static int handle(struct mg_connection *conn)
 	return status;
 }
 
-static int prepare(struct world *w, const char *socket)
-{
-	struct rmux_options options = {0};
-
-	snprintf(options.addr.unix_path, sizeof(options.addr.unix_path), "%s", socket);
-	w->mux = rmux_new(&options, &w->err);
-	w->bq = w->mux ? bq_new(w->mux, &w->err) : NULL;
-	if (!w->bq || rmux_start(w->mux, &w->err) < 0 || rmux_wait_up(w->mux, clock_mono_ms() + PATIENCE_MS) < 0)
-		return -1;
-	return bq_queue_init(&w->queue, STR("bull"), STR("bare"), &w->err);
-}
-
-static void finish(struct world *w)
-{
-	rmux_stop(w->mux, clock_mono_ms() + PATIENCE_MS);
-	bq_queue_release(&w->queue);
-	bq_free(w->bq);
-	rmux_free(w->mux);
-}
-
 int main(int argc, char **argv)
 {
 	static struct world w;
 	const struct mg_callbacks callbacks = {.begin_request = handle};
 	struct mg_server_port port;
+	struct err err = {0};
 	sigset_t ends;
 	int sig;
 
@@ -110,15 +85,20 @@ int main(int argc, char **argv)
 	sigaddset(&ends, SIGTERM);
 	sigaddset(&ends, SIGINT);
 	sigprocmask(SIG_BLOCK, &ends, NULL);
-	struct mg_context *context = prepare(&w, argv[2]) < 0 ? NULL : mg_start(&callbacks, &w, options);
+	store_open(&w.store, "bare", argv[2], NULL);
+	if (bq_queue_init(&w.queue, STR("bull"), STR("bare"), &err) < 0)
+		store_die("bare", "the queue", &err);
+	struct mg_context *context = mg_start(&callbacks, &w, options);
 	if (!context || mg_get_server_ports(context, 1, &port) != 1) {
-		fprintf(stderr, "bare: it does not start: %s\n", w.err.text);
+		fprintf(stderr, "bare: it does not start\n");
 		return 1;
 	}
 	printf("listening %d\n", port.port);
 	fflush(stdout);
 	sigwait(&ends, &sig);
 	mg_stop(context);
-	finish(&w);
+	store_stop(&w.store);
+	bq_queue_release(&w.queue);
+	store_close(&w.store);
 	return 0;
 }

@@ -12,11 +12,12 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "lib/base/clock.h"
 #include "lib/bullmq/outbox.h"
 #include "lib/log/log.h"
 #include "lib/metrics/metrics.h"
 #include "processors/runtime/runtime.h"
+#include "processors/runtime/tally.h"
+#include "tests/bench/store.h"
 
 #define PER_CALL 500
 #define PATIENCE_MS 120000
@@ -25,11 +26,10 @@
 static _Atomic int64_t started;
 
 struct world {
-	struct raddr addr;
+	struct store store;
 	struct log *log;
 	struct metrics *metrics;
-	struct rmux *mux;
-	struct bq *bq;
+	struct tallies *tallies;
 	struct declarations queues;
 	const struct declaration *queue;
 	struct err err;
@@ -37,8 +37,7 @@ struct world {
 
 static void die(const struct world *w, const char *what)
 {
-	fprintf(stderr, "empty: %s: %s\n", what, w->err.text);
-	exit(1);
+	store_die("empty", what, &w->err);
 }
 
 static enum outcome run_nothing(void *state, struct job_context *ctx)
@@ -84,18 +83,6 @@ static void give_outbox(struct world *w)
 			w->queues.items[i]->queue.outbox = &outbox;
 }
 
-static void connect_to(struct world *w, const char *socket)
-{
-	snprintf(w->addr.unix_path, sizeof(w->addr.unix_path), "%s", socket);
-	w->log = log_new(STDERR_FILENO, LOG_ERROR, LOG_FORMAT_TEXT);
-	w->metrics = metrics_new();
-	const struct rmux_options options = {.addr = w->addr, .log = w->log};
-	w->mux = rmux_new(&options, &w->err);
-	w->bq = w->mux ? bq_new(w->mux, &w->err) : NULL;
-	if (!w->bq || rmux_start(w->mux, &w->err) < 0 || rmux_wait_up(w->mux, DEADLINE) < 0)
-		die(w, "no connection");
-}
-
 static void empty_database(struct world *w)
 {
 	struct rcmd cmd = RCMD_INIT;
@@ -103,7 +90,7 @@ static void empty_database(struct world *w)
 
 	rcmd_begin(&cmd, 1);
 	rcmd_argz(&cmd, "FLUSHDB");
-	if (rmux_call(w->mux, &cmd, DEADLINE, &replies, &w->err) < 0)
+	if (rmux_call(w->store.mux, &cmd, DEADLINE, &replies, &w->err) < 0)
 		die(w, "FLUSHDB");
 	rreplies_release(&replies);
 	rcmd_release(&cmd);
@@ -125,7 +112,7 @@ static double redis_cpu(struct world *w)
 	rcmd_begin(&cmd, 2);
 	rcmd_argz(&cmd, "INFO");
 	rcmd_argz(&cmd, "cpu");
-	if (rmux_call(w->mux, &cmd, DEADLINE, &replies, &w->err) < 0)
+	if (rmux_call(w->store.mux, &cmd, DEADLINE, &replies, &w->err) < 0)
 		die(w, "INFO");
 	struct str text = rreply_str(replies.items[0]);
 	double seconds = field_of(text, "used_cpu_sys:") + field_of(text, "used_cpu_user:");
@@ -147,7 +134,7 @@ static void preload(struct world *w, int64_t jobs)
 	arena_init(&a, 0);
 	for (int64_t n = 0; n < jobs; n += PER_CALL) {
 		size_t some = jobs - n < PER_CALL ? (size_t)(jobs - n) : PER_CALL;
-		if (bq_add_many(w->bq, &w->queue->queue, add, some, &a, results, DEADLINE, &w->err) < 0)
+		if (bq_add_many(w->store.bq, &w->queue->queue, add, some, &a, results, DEADLINE, &w->err) < 0)
 			die(w, "adding");
 		arena_reset(&a);
 	}
@@ -161,7 +148,7 @@ static void until_completed(struct world *w, int64_t jobs)
 	for (int64_t deadline = DEADLINE; counts.n[BQ_COMPLETED] < jobs; clock_sleep_ms(1)) {
 		if (atomic_load(&started) < jobs)
 			continue; /* Redis is not asked until it is nearly over */
-		if (bq_counts(w->bq, &w->queue->queue, &counts, deadline, &w->err) < 0 || clock_mono_ms() > deadline)
+		if (bq_counts(w->store.bq, &w->queue->queue, &counts, deadline, &w->err) < 0 || clock_mono_ms() > deadline)
 			die(w, "the jobs were not completed");
 	}
 }
@@ -178,11 +165,14 @@ int main(int argc, char **argv)
 	declare(&w, (unsigned)strtoul(argv[2], NULL, 10));
 	if (argc == 5)
 		give_outbox(&w);
-	connect_to(&w, argv[1]);
+	w.log = log_new(STDERR_FILENO, LOG_ERROR, LOG_FORMAT_TEXT);
+	w.metrics = metrics_new();
+	w.tallies = tallies_new(w.metrics, &w.queues);
+	store_open(&w.store, "empty", argv[1], w.log);
 	empty_database(&w);
 	preload(&w, jobs);
 	const struct runtime_options ro = {
-		.bq = w.bq, .redis = &w.addr, .queues = &w.queues, .run_jobs = true, .env = {.log = w.log, .metrics = w.metrics}};
+		.bq = w.store.bq, .redis = &w.store.addr, .queues = &w.queues, .tallies = w.tallies, .run_jobs = true, .env = {.log = w.log, .metrics = w.metrics}};
 	struct runtime *rt = runtime_new(&ro, &w.err);
 	double redis = redis_cpu(&w);
 	clock_t used = clock();
@@ -194,10 +184,10 @@ int main(int argc, char **argv)
 	printf("{\"jobs\":%lld,\"ms\":%lld,\"perSecond\":%lld,\"cpuSeconds\":%.3f,\"redisCpuSeconds\":%.3f}\n", (long long)jobs, (long long)ms,
 	       (long long)(jobs * 1000 / (ms > 0 ? ms : 1)), (double)(clock() - used) / CLOCKS_PER_SEC, redis_cpu(&w) - redis);
 	runtime_stop(rt);
-	rmux_stop(w.mux, clock_mono_ms() + 1000);
+	store_stop(&w.store);
 	runtime_free(rt);
-	bq_free(w.bq);
-	rmux_free(w.mux);
+	store_close(&w.store);
+	tallies_free(w.tallies);
 	declarations_release(&w.queues);
 	metrics_free(w.metrics);
 	log_free(w.log);

@@ -20,6 +20,7 @@
 #include "lib/log/log.h"
 #include "lib/metrics/metrics.h"
 #include "processors/runtime/runtime.h"
+#include "processors/runtime/tally.h"
 #include "tests/unit/redis_server.h"
 
 #define TIMEOUT_MS 15000
@@ -163,6 +164,7 @@ struct world {
 	struct raddr addr;
 	struct log *log;
 	struct metrics *metrics;
+	struct tallies *tallies;
 	struct rmux *mux;
 	struct bq *bq;
 	struct declarations queues;
@@ -194,7 +196,8 @@ static inline void world_start(struct world *w, bool run_jobs)
 	assert_non_null(w->bq = bq_new(w->mux, &w->err));
 	if (declarations_load(&w->queues, STR("bull"), file, STR_NONE, 0, lookup, &w->err) < 0)
 		fail_msg("%s", w->err.text);
-	struct runtime_options ro = {.bq = w->bq, .redis = &w->addr, .queues = &w->queues, .run_jobs = run_jobs, .redis_timeout_ms = 1000,
+	assert_non_null(w->tallies = tallies_new(w->metrics, &w->queues));
+	struct runtime_options ro = {.bq = w->bq, .redis = &w->addr, .queues = &w->queues, .tallies = w->tallies, .run_jobs = run_jobs, .redis_timeout_ms = 1000,
 				     .env = {.log = w->log, .metrics = w->metrics}};
 	assert_non_null(w->rt = runtime_new(&ro, &w->err));
 	assert_int_equal(rmux_start(w->mux, &w->err), 0);
@@ -209,6 +212,7 @@ static inline void world_end(struct world *w)
 	runtime_free(w->rt);
 	bq_free(w->bq);
 	rmux_free(w->mux);
+	tallies_free(w->tallies);
 	declarations_release(&w->queues);
 	metrics_free(w->metrics);
 	log_free(w->log);

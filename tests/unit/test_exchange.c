@@ -11,6 +11,7 @@
 #include "lib/log/log.h"
 #include "lib/metrics/metrics.h"
 #include "processors/runtime/runtime.h"
+#include "processors/runtime/tally.h"
 #include "tests/unit/redis_server.h"
 
 #define TIMEOUT_MS 20000
@@ -71,6 +72,7 @@ struct world {
 	struct redis_server redis;
 	struct raddr addr;
 	struct metrics *metrics;
+	struct tallies *tallies;
 	struct rmux *mux;
 	struct bq *bq;
 	struct declarations queues;
@@ -99,12 +101,13 @@ static int setup(void **state)
 	assert_int_equal(fs_write_file(file, str_from(text), 0600, &w->err), 0);
 	if (declarations_load(&w->queues, STR("bull"), file, STR_NONE, 0, lookup, &w->err) < 0)
 		fail_msg("%s", w->err.text);
+	assert_non_null(w->tallies = tallies_new(w->metrics, &w->queues));
 	w->queue = declarations_find(&w->queues, STR("many"));
 	const struct rmux_options mo = {.addr = w->addr, .connect_timeout_ms = 1000};
 	assert_non_null(w->mux = rmux_new(&mo, &w->err));
 	assert_non_null(w->bq = bq_new(w->mux, &w->err));
 	const struct runtime_options ro = {
-		.bq = w->bq, .redis = &w->addr, .queues = &w->queues, .run_jobs = true, .env = {.metrics = w->metrics}};
+		.bq = w->bq, .redis = &w->addr, .queues = &w->queues, .tallies = w->tallies, .run_jobs = true, .env = {.metrics = w->metrics}};
 	assert_non_null(w->rt = runtime_new(&ro, &w->err));
 	assert_int_equal(rmux_start(w->mux, &w->err), 0);
 	assert_int_equal(rmux_wait_up(w->mux, DEADLINE), 0);
@@ -120,6 +123,7 @@ static int teardown(void **state)
 	runtime_free(w->rt);
 	bq_free(w->bq);
 	rmux_free(w->mux);
+	tallies_free(w->tallies);
 	declarations_release(&w->queues);
 	metrics_free(w->metrics);
 	redis_server_stop(&w->redis);
