@@ -18,7 +18,7 @@ async function world(t, options) {
     },
     allow: ['redis_data_lost', 'job_finish_failed'],
   });
-  const executions = new Executions(sluice.logs);
+  const executions = new Executions(sluice.logs, { forgetful: true });
   let over = false;
   let backlog = 0; // as Redis has it: of what was acknowledged, some may be lost
   const measuring = (async () => {
@@ -78,13 +78,13 @@ test('failovers by order under load: service goes on', { timeout: 1_800_000, ski
 test('masters that die or fall silent under load: no job is lost but what was on its way to a replica', { timeout: LONG ? 3_000_000 : 240_000 }, async (t) => {
   const { group, executions, writers, more, stop } = await world(t, { servers: 3 });
   const gaps = [];
-  const failovers = [];
+  const faults = [];
   let master;
   for (const round of rounds(LONG ? 20 : 1)) {
     await more(20);
     const old = await group.whole({ timeout: 120_000 });
     const since = performance.now();
-    failovers.push(since);
+    faults.push(since);
     if (round % 2) old.pause();
     else await old.kill();
     master = await group.successor(old);
@@ -94,8 +94,9 @@ test('masters that die or fall silent under load: no job is lost but what was on
     else await old.launch();
   }
   await writers.stop();
-  t.diagnostic(`ms from the fault to service: ${gaps.join(' ')}`);
-  await balance(t, { redis: master.admin, writers, executions, inFlight: executions.running, failovers });
+  t.diagnostic(`ms from the fault to service: ${gaps.join(' ')}; sentinels spoke of another master ${group.switches.length} times`);
+  // On a busy machine the sentinels may take a master for dead that is not.
+  await balance(t, { redis: master.admin, writers, executions, inFlight: executions.running, failovers: [...faults, ...group.switches] });
   await stop();
 });
 

@@ -192,9 +192,9 @@ export class Executions {
 
   #open = new Set();
 
-  constructor(logs) {
-    this.logs = logs;
-    this.seen = 0;
+  // forgetful: a master that takes over may not have been told that a job is held, and gives it out again.
+  constructor(logs, { forgetful = false } = {}) {
+    Object.assign(this, { logs, forgetful, seen: 0, overlaps: 0 });
   }
 
   // Reads the lines that are new; fails when a job runs twice at the same time.
@@ -202,7 +202,8 @@ export class Executions {
     for (; this.seen < this.logs.length; this.seen++) {
       const { event, jobId } = this.logs[this.seen];
       if (event === 'job_active') {
-        assert.ok(!this.#open.has(jobId), `${jobId} runs twice at once`);
+        assert.ok(this.forgetful || !this.#open.has(jobId), `${jobId} runs twice at once`);
+        if (this.#open.has(jobId)) this.overlaps++;
         this.#open.add(jobId);
         this.began.set(jobId, (this.began.get(jobId) ?? 0) + 1);
       } else if (ENDED.has(event)) {
@@ -263,14 +264,14 @@ export async function balance(t, { redis, writers, executions, inFlight, failove
     .catch(() => {}); // what is missing is said below
   const jobs = await inventory(redis);
   const lost = ids.filter((id) => !jobs.has(id));
-  const mayBeLost = (id) => failovers.some((at) => Math.abs(writers.journal.get(id) - at) < REPLICATION_MS);
   const caught = new Map();
   for (const id of inFlight) caught.set(id, (caught.get(id) ?? 0) + 1);
   const again = [...jobs].filter(([, job]) => job.starts > 1).length;
   t.diagnostic(`acknowledged ${ids.length}, completed ${[...jobs.values()].filter((job) => job.state === 'completed').length}, ` +
     `executed more than once ${again}, in flight at kills ${inFlight.length}, answers ${JSON.stringify([...writers.answers])}`);
-  if (failovers.length) t.diagnostic(`${lost.length} lost on their way to a replica`);
-  assert.deepEqual(lost.filter((id) => !mayBeLost(id)), [], 'acknowledged and lost');
+  if (failovers.length) t.diagnostic(`${lost.length} lost on their way to a replica, ${executions.overlaps} given out twice`);
+  const away = (id) => Math.min(...failovers.map((at) => Math.abs(writers.journal.get(id) - at)));
+  assert.deepEqual(lost.filter((id) => away(id) >= REPLICATION_MS).map((id) => `${id}, ${Math.round(away(id))} ms from any failover`), [], 'acknowledged and lost');
   assert.deepEqual([...jobs.keys()].filter((id) => !writers.journal.has(id)), [], 'made, and acknowledged to nobody');
   assert.deepEqual([...jobs].filter(([, job]) => job.state !== 'completed'), [], 'not completed');
   executions.read();

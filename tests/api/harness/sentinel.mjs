@@ -20,6 +20,7 @@ export async function startGroup({ name = 'mymaster', servers = 2, sentinels = 3
 class Group {
   servers = [];
   sentinels = [];
+  switches = []; // when one of the sentinels said that there is another master
 
   constructor(options) {
     Object.assign(this, options);
@@ -48,8 +49,11 @@ class Group {
     writeFileSync(file, `${lines.join('\n')}\n`);
     const child = new Child('redis-server', [file, '--sentinel']);
     const admin = new Redis({ port, password: this.sentinelPassword, maxRetriesPerRequest: null, retryStrategy: () => 50 });
-    admin.on('error', () => {});
-    this.sentinels.push({ port, child, admin, folder });
+    const ear = admin.duplicate();
+    for (const client of [admin, ear]) client.on('error', () => {});
+    ear.on('message', () => this.switches.push(performance.now()));
+    this.sentinels.push({ port, child, admin, ear, folder });
+    await ear.subscribe('+switch-master');
   }
 
   // Waits until every server is there, the replicas have all the master has, and every sentinel knows all the others.
@@ -86,8 +90,8 @@ class Group {
   }
 
   async stop() {
-    for (const { child, admin } of this.sentinels) {
-      admin.disconnect();
+    for (const { child, admin, ear } of this.sentinels) {
+      for (const client of [admin, ear]) client.disconnect();
       child.signal('SIGCONT');
       child.signal('SIGTERM');
       await child.end(10_000);
