@@ -127,14 +127,22 @@ struct str uri_decode(struct arena *a, struct str raw, bool form)
 	return (struct str){out, n};
 }
 
+bool uri_query_next(struct arena *a, struct str *rest, struct str *name, struct str *value)
+{
+	if (rest->n == 0)
+		return false;
+	*value = str_cut(rest, '&');
+	*name = uri_decode(a, str_cut(value, '='), true);
+	*value = value->p ? uri_decode(a, *value, true) : STR("");
+	return true;
+}
+
 struct str uri_query_value(struct arena *a, struct str query, const char *name)
 {
-	while (query.p) {
-		struct str value = str_cut(&query, '&');
-		struct str key = str_cut(&value, '=');
-		struct str decoded = uri_decode(a, key, true);
-		if (decoded.p && str_is(decoded, name))
-			return value.p ? uri_decode(a, value, true) : STR("");
-	}
+	struct str key, value;
+
+	while (uri_query_next(a, &query, &key, &value))
+		if (key.p && str_is(key, name))
+			return value;
 	return STR_NONE;
 }

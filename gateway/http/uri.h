@@ -16,6 +16,10 @@ const char *uri_query_fault(struct str raw);
  * one of the checks above. .p is NULL without memory. */
 struct str uri_decode(struct arena *a, struct str raw, bool form) MUST_CHECK;
 
+/* The next parameter of a query, which is taken off *rest: its name and its value ("" when it has no '='), decoded; .p is NULL without memory.
+ * false: there is none left. */
+bool uri_query_next(struct arena *a, struct str *rest, struct str *name, struct str *value) MUST_CHECK;
+
 /* The decoded value of the first `name` in a query; .p NULL when absent (or without memory), "" when it has no '='. */
 struct str uri_query_value(struct arena *a, struct str query, const char *name) MUST_CHECK;
 

@@ -65,14 +65,11 @@ static bool take(struct request *r, struct response *res, const struct query_row
 
 bool query_read_or_reply(struct request *r, struct response *res, const struct query_row *rows, size_t n, struct query_field *field)
 {
-	struct str rest = r->query;
+	struct str rest = r->query, name, value;
 	uint64_t seen = 0;
 
-	while (rest.p && rest.n) {
-		struct str value = str_cut(&rest, '&');
-		struct str name = uri_decode(r->arena, str_cut(&value, '='), true);
+	while (uri_query_next(r->arena, &rest, &name, &value)) {
 		size_t i = 0;
-		value = value.p ? uri_decode(r->arena, value, true) : STR("");
 		if (!name.p || !value.p) {
 			response_problem(r, res, PROBLEM_INTERNAL, NULL);
 			return false;

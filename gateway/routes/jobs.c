@@ -32,20 +32,16 @@ static bool read_query_options(struct request *r, struct bq_opts *out, struct sc
 	struct jwrite w = jwrite_into(&text);
 	struct jdoc doc;
 	struct jdoc_fault fault;
-	struct str rest = r->query;
+	struct str rest = r->query, name, value;
 	uint32_t given = 0;
 
 	jw_open(&w, '{');
-	while (rest.n) {
-		struct str value = str_cut(&rest, '&');
-		struct str name = uri_decode(r->arena, str_cut(&value, '='), true);
-		value = value.n ? uri_decode(r->arena, value, true) : STR("");
+	for (; uri_query_next(r->arena, &rest, &name, &value); given++) {
 		jw_keys(&w, name.p ? name : STR(""));
 		if (is_bare(name))
 			jw_raw(&w, value.n ? value : STR("null"));
 		else
 			jw_str(&w, value.p ? value : STR(""));
-		given++;
 	}
 	jw_close(&w, '}');
 	struct str copy = arena_dup(r->arena, buf_str(&text));
