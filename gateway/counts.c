@@ -114,7 +114,7 @@ int counts_get(struct counts *c, const struct declaration *queue, struct bq_coun
 	if (!s)
 		return err_set(err, ERR_NOMEM, "out of memory");
 	lock_take(&s->mu);
-	if (clock_mono_ms() - s->asked_mono_ms < COUNTS_FRESH_MS)
+	if (clock_mono_ms() - s->asked_mono_ms < (s->asking ? COUNTS_STALE_MS : COUNTS_FRESH_MS))
 		*out = s->counts;
 	else if (s->asking)
 		rc = await_answer(s, out, deadline_mono_ms, err);
