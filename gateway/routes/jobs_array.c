@@ -8,8 +8,8 @@
 #include "processors/runtime/tally.h"
 
 #define ARRAY_MAX 1000
-#define FIRST_PART_JOBS 25 /* soon on its way; each later part is twice as large, since a call has a price of its own, */
-#define PART_JOBS 100      /* up to this */
+#define FIRST_PART_JOBS 10 /* soon on its way; then as many as a call takes, since each has a price of its own */
+#define PART_JOBS 100
 
 /* Jobs that go to Redis together. */
 struct part {
@@ -25,7 +25,7 @@ struct items {
 	struct schema_report *reports;
 	struct bq_add_result *results;
 	size_t n_jobs, n_begun;
-	struct part parts[ARRAY_MAX / FIRST_PART_JOBS];
+	struct part parts[ARRAY_MAX / PART_JOBS + 1];
 	size_t n_parts, n_failed;
 	struct err failure;              /* of the parts that failed, what tells least */
 };
@@ -59,11 +59,6 @@ static void note_failure(struct items *it, const struct part *p, const struct er
 	}
 	if (it->n_failed++ == 0 || err->code == ERR_UNKNOWN_OUTCOME)
 		it->failure = *err;
-}
-
-static size_t part_size(size_t number)
-{
-	return number < 2 ? (size_t)FIRST_PART_JOBS << number : PART_JOBS;
 }
 
 /* Sends the jobs that have been read since the last part. */
@@ -107,7 +102,7 @@ static void add_items(struct request *r, const struct queue_ref *q, struct str k
 			continue;
 		creation_set_key(job, creation_idempotency(r, q->queue, key, jdoc_raw(&r->json, c), i + 1));
 		it->place[i] = it->n_jobs++;
-		if (it->n_jobs - it->n_begun == part_size(it->n_parts))
+		if (it->n_jobs - it->n_begun == (it->n_parts == 0 ? FIRST_PART_JOBS : PART_JOBS))
 			begin_part(r, q, it);
 	}
 	if (it->n_jobs > it->n_begun)
