@@ -1,7 +1,7 @@
-/* How many jobs a second Redis adds when nobody stands between: the same script call that the gateway makes, GROUP jobs in each, as many
- * calls under way as it takes to keep Redis busy.
+/* How many jobs a second Redis adds when nobody stands between: the same script call that the gateway makes, GROUP jobs in each, CALLS of them
+ * under way. With 16 Redis is kept busy; one is what a client does that waits for each answer.
  *
- *     adds SOCKET GROUP SECONDS
+ *     adds SOCKET GROUP CALLS SECONDS
  *     {"jobs":123456,"seconds":1.002,"cpuSeconds":0.41}
  *
  * The jobs go to the queue "adds" of database 0. */
@@ -11,7 +11,7 @@
 
 #include "tests/bench/store.h"
 
-#define UNDER_WAY 16
+#define CALLS_MAX 16
 #define GROUP_MAX 100
 #define FIFTY "mmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmm"
 #define DATA "{\"userId\":\"user-4711\",\"type\":\"email\",\"subject\":\"Your order is on its way\",\"message\":\"" FIFTY FIFTY "mmmmmmmmmmmmm\"}"
@@ -26,8 +26,8 @@ struct world {
 	struct store store;
 	struct bq_queue queue;
 	struct bq_add jobs[GROUP_MAX];
-	size_t group;
-	struct call calls[UNDER_WAY];
+	size_t group, n_calls;
+	struct call calls[CALLS_MAX];
 	struct err err;
 };
 
@@ -47,7 +47,7 @@ static void prepare(struct world *w, const char *socket)
 		bq_opts_init(&job->opts);
 		job->opts.attempts = 5;
 	}
-	for (unsigned i = 0; i < UNDER_WAY; i++)
+	for (size_t i = 0; i < w->n_calls; i++)
 		arena_init(&w->calls[i].arena, 0);
 }
 
@@ -72,7 +72,7 @@ static void begin(struct world *w, struct call *c)
 
 static void finish(struct world *w)
 {
-	for (unsigned i = 0; i < UNDER_WAY; i++)
+	for (size_t i = 0; i < w->n_calls; i++)
 		arena_release(&w->calls[i].arena);
 	store_stop(&w->store);
 	bq_queue_release(&w->queue);
@@ -83,21 +83,22 @@ int main(int argc, char **argv)
 {
 	static struct world w;
 	size_t jobs = 0;
-	unsigned turn = 0;
+	size_t turn = 0;
 
-	w.group = argc == 4 ? strtoul(argv[2], NULL, 10) : 0;
-	if (w.group < 1 || w.group > GROUP_MAX) {
-		fprintf(stderr, "usage: adds SOCKET GROUP SECONDS\n");
+	w.group = argc == 5 ? strtoul(argv[2], NULL, 10) : 0;
+	w.n_calls = argc == 5 ? strtoul(argv[3], NULL, 10) : 0;
+	if (w.group < 1 || w.group > GROUP_MAX || w.n_calls < 1 || w.n_calls > CALLS_MAX) {
+		fprintf(stderr, "usage: adds SOCKET GROUP CALLS SECONDS\n");
 		return 2;
 	}
 	prepare(&w, argv[1]);
-	int64_t began = clock_mono_us(), until = began + strtol(argv[3], NULL, 10) * 1000000;
+	int64_t began = clock_mono_us(), until = began + strtol(argv[4], NULL, 10) * 1000000;
 	clock_t used = clock();
-	for (; clock_mono_us() < until; turn = (turn + 1) % UNDER_WAY) {
+	for (; clock_mono_us() < until; turn = (turn + 1) % w.n_calls) {
 		jobs += end(&w, &w.calls[turn]);
 		begin(&w, &w.calls[turn]);
 	}
-	for (unsigned i = 0; i < UNDER_WAY; i++)
+	for (size_t i = 0; i < w.n_calls; i++)
 		jobs += end(&w, &w.calls[i]);
 	printf("{\"jobs\":%zu,\"seconds\":%.6f,\"cpuSeconds\":%.3f}\n", jobs, (double)(clock_mono_us() - began) / 1e6,
 	       (double)(clock() - used) / CLOCKS_PER_SEC);

@@ -1,6 +1,8 @@
 // Two builds of Sluice under the same load, in turns, on one Redis: what a change does to the rate and to the processor time of a job.
 //
-//     node tests/bench/paired.mjs BEFORE AFTER [rounds] [seconds] [connections]        two programs; NAME=value in the environment reaches both
+//     node tests/bench/paired.mjs BEFORE AFTER [rounds] [seconds] [connections] [submit|array|stats]
+//
+// Two programs; NAME=value in the environment reaches both.
 import { resolve } from 'node:path';
 import { notification } from './peers/shared.mjs';
 import { inTurns } from './parts/figures.mjs';
@@ -8,14 +10,18 @@ import { hammer } from './parts/load.mjs';
 import { startGateway, startStore } from './parts/stage.mjs';
 
 const [before, after] = process.argv.slice(2, 4).map((program) => resolve(program));
-const [rounds = '7', seconds = '2', connections = '50'] = process.argv.slice(4);
+const [rounds = '7', seconds = '2', connections = '50', work = 'submit'] = process.argv.slice(4);
 const redis = await startStore('memory');
-const body = JSON.stringify(notification(200));
+const LOADS = {
+  submit: { path: '/api/jobs/notifications', body: JSON.stringify(notification(200)) },
+  array: { path: '/api/queues/notifications/jobs', body: JSON.stringify(Array.from({ length: 100 }, () => ({ data: notification(200) }))), perRequest: 100 },
+  stats: { method: 'GET', path: '/api/jobs/stats/notifications' },
+};
 const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => name.startsWith('SLUICE_') || name === 'LOG_LEVEL'));
 const targets = { before: await startGateway(redis, env, before), after: await startGateway(redis, env, after) };
 const measure = async (name) => {
   await redis.admin.flushall();
-  return hammer(targets[name], redis, { path: '/api/jobs/notifications', body, connections: Number(connections), seconds: Number(seconds) });
+  return hammer(targets[name], redis, { ...LOADS[work], connections: Number(connections), seconds: Number(seconds) });
 };
 const results = await inTurns(Number(rounds), { after: () => measure('after'), before: () => measure('before') });
 for (const name of ['before', 'after']) {

@@ -51,8 +51,8 @@ export function goals({ versus = [], limits = [], search = [], admin }) {
     add('POST one job, AOF at every write: above Fastify + BullMQ without AOF', ratio > 1, times(ratio), script('adds-always-25'));
   }
   for (const [id, title] of [['array-100', 'Arrays of 100'], ['array-1000', 'Arrays of 1,000']]) {
-    const ratio = results(id)?.addBulk.ratio;
-    if (ratio) add(`${title}: 4 × \`addBulk\``, ratio >= 4, times(ratio), script('adds-memory-100'));
+    const bulk = results(id)?.addBulk;
+    if (bulk) add(`${title}: 4 × \`addBulk\``, bulk.ratio >= 4, times(bulk.ratio), against('adds-memory-100-alone', 'the script call alone, one at a time', bulk) ?? '');
   }
   for (const [concurrency, wanted, group] of [[100, 2.5, 25], [1, 2, 1]]) {
     const { sluice, Worker } = results(`run-${concurrency}`) ?? {};

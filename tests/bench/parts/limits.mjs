@@ -11,22 +11,24 @@ import { SLUICE_BUILD, startServer, startStore } from './stage.mjs';
 const run = promisify(execFile);
 const programs = join(SLUICE_BUILD, 'tests/bench');
 
-async function adding(redis, group, seconds) {
+async function adding(redis, group, calls, seconds) {
   await redis.admin.flushall();
   const before = cpuSeconds(redis.pid);
-  const { stdout } = await run(join(programs, 'adds'), [redis.socket, String(group), String(seconds)]);
+  const { stdout } = await run(join(programs, 'adds'), [redis.socket, group, calls, seconds].map(String));
   const { jobs, seconds: took, cpuSeconds: used } = JSON.parse(stdout);
   return { perSecond: jobs / took, serverMicros: (used * 1e6) / jobs, redisMicros: ((cpuSeconds(redis.pid) - before) * 1e6) / jobs, faults: 0 };
 }
 
-async function scripts(plan, mode, groups) {
+// cases: [jobs in a call, calls under way].
+async function scripts(plan, mode, cases) {
   const redis = await startStore(mode);
-  const contenders = Object.fromEntries(groups.map((group) => [group, () => adding(redis, group, plan.seconds)]));
-  const results = await inTurns(plan.rounds, contenders);
+  const id = ([group, calls]) => `adds-${mode}-${group}${calls > 1 ? '' : '-alone'}`;
+  const results = await inTurns(plan.rounds, Object.fromEntries(cases.map((each) => [id(each), () => adding(redis, ...each, plan.seconds)])));
   await redis.admin.flushall();
   await redis.stop();
-  return groups.map((group) => ({
-    id: `adds-${mode}-${group}`, title: `Redis: the add script, ${group} a call, from a loop in C${mode === 'memory' ? '' : ', AOF at every write'}`, ...results[group],
+  return cases.map((each) => ({
+    id: id(each), ...results[id(each)],
+    title: `Redis: the add script, ${each[0]} a call, ${each[1] > 1 ? '' : 'one call at a time, '}from a loop in C${mode === 'memory' ? '' : ', AOF at every write'}`,
   }));
 }
 
@@ -54,5 +56,5 @@ async function bareGateway(plan) {
 }
 
 export async function limits(plan) {
-  return [await emptyServer(plan), ...(await bareGateway(plan)), ...(await scripts(plan, 'memory', [1, 25, 100])), ...(await scripts(plan, 'always', [25])), ...(await floors(plan))];
+  return [await emptyServer(plan), ...(await bareGateway(plan)), ...(await scripts(plan, 'memory', [[1, 16], [25, 16], [100, 16], [100, 1]])), ...(await scripts(plan, 'always', [[25, 16]])), ...(await floors(plan))];
 }
