@@ -12,11 +12,6 @@ static const struct processor *const processors[] = {
 #undef X
 };
 
-const struct processor *processor_at(unsigned i)
-{
-	return i < ARRAY_LEN(processors) ? processors[i] : NULL;
-}
-
 const struct processor *processor_find(struct str name)
 {
 	for (unsigned i = 0; i < ARRAY_LEN(processors); i++)

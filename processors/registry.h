@@ -5,6 +5,5 @@
 #include "processors/runtime/processor.h"
 
 const struct processor *processor_find(struct str name); /* NULL when there is none */
-const struct processor *processor_at(unsigned i);        /* NULL past the end */
 
 #endif

@@ -14,16 +14,6 @@ int cursor_init(struct cursor *c, const struct str *queues, size_t n, struct are
 	return c->at ? 0 : ERR_NOMEM;
 }
 
-int cursor_copy(struct cursor *c, const struct cursor *from, struct arena *a)
-{
-	*c = *from;
-	c->at = arena_array(a, from->n, sizeof(*c->at));
-	if (!c->at)
-		return ERR_NOMEM;
-	memcpy(c->at, from->at, from->n * sizeof(*c->at));
-	return 0;
-}
-
 void cursor_write(const struct cursor *c, struct buf *out)
 {
 	if (c->n > 1)

@@ -16,7 +16,6 @@ struct cursor {
 
 /* Of these queues, at the beginning of each; `at` is in the arena. ERR_NOMEM. */
 int cursor_init(struct cursor *c, const struct str *queues, size_t n, struct arena *a) MUST_CHECK;
-int cursor_copy(struct cursor *c, const struct cursor *from, struct arena *a) MUST_CHECK;
 void cursor_write(const struct cursor *c, struct buf *out);
 /* ERR_INVALID: it is no cursor, or one of other queues; *c is as it was. */
 int cursor_read(struct cursor *c, struct str text) MUST_CHECK;

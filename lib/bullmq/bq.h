@@ -262,8 +262,6 @@ int bq_promote_due(struct bq *bq, const struct bq_queue *q, int64_t *promoted, i
 int bq_trim_finished(struct bq *bq, const struct bq_queue *q, enum bq_state set, const struct bq_keep *keep, int64_t *removed,
 		     int64_t deadline, struct err *err) MUST_CHECK;
 int bq_pause(struct bq *bq, const struct bq_queue *q, bool pause, int64_t deadline, struct err *err) MUST_CHECK;
-/* BullMQ's maxStalledCount etc. are the worker's; this writes what a Queue client writes: meta opts.maxLenEvents, version. */
-int bq_queue_announce(struct bq *bq, const struct bq_queue *q, int64_t deadline, struct err *err) MUST_CHECK;
 /* A scheduler's job was taken: creates its successor, as BullMQ's worker does (every, or a cron pattern with a time zone). 0 also when
  * the schedule is over or gone, or the job is no scheduler's. *missed: how many runs (at most 1000) have fallen out, since they were due before
  * this one was taken. ERR_INVALID: the pattern or zone cannot be read; nothing follows. */

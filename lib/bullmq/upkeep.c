@@ -2,7 +2,6 @@
 #include "lib/bullmq/bq_impl.h"
 
 #define TRIM_PER_CALL 1000
-#define MAX_LEN_EVENTS "10000" /* the official client's default */
 
 static int read_stalled(const redisReply *r, struct arena *a, struct str **ids, size_t *n, struct err *err)
 {
@@ -110,30 +109,5 @@ int bq_pause(struct bq *bq, const struct bq_queue *q, bool pause, int64_t deadli
 		rc = pause_step(bq, q, pause, first, &left, deadline, err);
 		first = false;
 	} while (rc == 0 && !pause && left > 0);
-	return rc;
-}
-
-int bq_queue_announce(struct bq *bq, const struct bq_queue *q, int64_t deadline, struct err *err)
-{
-	struct rcmd cmd = RCMD_INIT;
-	struct rreplies replies;
-	int rc;
-
-	rcmd_begin(&cmd, 4);
-	rcmd_argz(&cmd, "HSETNX"); /* a length that somebody chose stays */
-	rcmd_arg(&cmd, q->keys[BQ_KEY_META]);
-	rcmd_argz(&cmd, "opts.maxLenEvents");
-	rcmd_argz(&cmd, MAX_LEN_EVENTS);
-	rcmd_begin(&cmd, 4);
-	rcmd_argz(&cmd, "HSET");
-	rcmd_arg(&cmd, q->keys[BQ_KEY_META]);
-	rcmd_argz(&cmd, "version");
-	rcmd_argz(&cmd, "bullmq:" BQ_BULLMQ_VERSION);
-	rc = bq_call(bq, &cmd, deadline, &replies, err);
-	if (rc < 0)
-		return rc;
-	for (size_t i = 0; i < replies.count && rc == 0; i++)
-		rc = rreply_error(replies.items[i], err);
-	rreplies_release(&replies);
 	return rc;
 }

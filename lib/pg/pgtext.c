@@ -93,18 +93,7 @@ void pgcopy_end_row(struct pgcopy *c)
 	if (c->out.failed)
 		return;
 	c->rows++;
-	c->row = c->out.n;
 	c->inside = false;
-}
-
-void pgcopy_drop_row(struct pgcopy *c)
-{
-	bug_on(c->out.n < c->row);
-	c->out.n = c->row;
-	c->inside = false;
-	if (c->refused)
-		c->out.failed = false;
-	c->refused = false;
 }
 
 void pgcopy_release(struct pgcopy *c)

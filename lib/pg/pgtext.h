@@ -20,7 +20,6 @@
 
 struct pgcopy {
 	struct buf out;
-	size_t row;    /* where the row that is being built begins */
 	bool inside;   /* a field of the row has been written */
 	bool refused;
 	int64_t rows;  /* that were ended */
@@ -34,7 +33,6 @@ void pgcopy_int(struct pgcopy *c, int64_t v);
 void pgcopy_bool(struct pgcopy *c, bool v);
 void pgcopy_bytes(struct pgcopy *c, struct str s); /* bytea, any bytes */
 void pgcopy_end_row(struct pgcopy *c);
-void pgcopy_drop_row(struct pgcopy *c); /* forgets what was begun of a row, and a refusal in it */
 void pgcopy_release(struct pgcopy *c);
 
 struct pgarray {

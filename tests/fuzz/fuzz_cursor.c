@@ -33,7 +33,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	size_t n = 1 + data[0] % QUEUES_MAX;
 	struct str text = {(const char *)data + 1, size - 1};
 	arena_init(&a, 0);
-	bug_on(cursor_init(&c, queues, n, &a) < 0 || cursor_copy(&again, &c, &a) < 0);
+	bug_on(cursor_init(&c, queues, n, &a) < 0 || cursor_init(&again, queues, n, &a) < 0);
 	bug_on(cursor_init(&other, queues + 1, n < QUEUES_MAX ? n : n - 1, &a) < 0);
 	if (cursor_read(&c, text) == 0) {
 		check_read(&c, &again);

@@ -399,11 +399,6 @@ static int op_pause(struct drive *d)
 	return bq_pause(d->bq, queue(d), !flag(d, "resume"), DEADLINE, &d->err);
 }
 
-static int op_announce(struct drive *d)
-{
-	return bq_queue_announce(d->bq, queue(d), DEADLINE, &d->err);
-}
-
 static int op_status(struct drive *d)
 {
 	struct bq_job job;
@@ -453,7 +448,7 @@ static const struct {
 } OPS[] = {
 	{"addMany", op_add_many},  {"add", op_add}, {"addFlow", op_add_flow},           {"take", op_take},         {"complete", op_complete}, {"fail", op_fail},
 	{"delay", op_delay},       {"release", op_release},   {"progress", op_progress}, {"log", op_log},
-	{"extend", op_extend},     {"stalled", op_stalled},   {"pause", op_pause},       {"announce", op_announce},
+	{"extend", op_extend},     {"stalled", op_stalled},   {"pause", op_pause},
 	{"work", op_work}, {"status", op_status},     {"counts", op_counts},     {"cron", op_cron},
 };
 

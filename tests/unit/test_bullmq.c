@@ -305,17 +305,6 @@ static void logs_are_kept_to_their_number(void **state)
 	assert_int_equal(REDIS("LLEN", "bull:orders:1:logs")->integer, 2);
 }
 
-static void a_queue_is_announced(void **state)
-{
-	(void)state;
-	assert_int_equal(bq_queue_exists(world.bq, &world.queue, DEADLINE, &world.err), 0);
-	REDIS("HSET", "bull:orders:meta", "opts.maxLenEvents", "77");
-	assert_int_equal(bq_queue_announce(world.bq, &world.queue, DEADLINE, &world.err), 0);
-	assert_int_equal(bq_queue_exists(world.bq, &world.queue, DEADLINE, &world.err), 1);
-	assert_string_equal(REDIS("HGET", "bull:orders:meta", "opts.maxLenEvents")->str, "77");
-	assert_string_equal(REDIS("HGET", "bull:orders:meta", "version")->str, "bullmq:6.7.0");
-}
-
 static void scripts_come_back_after_a_flush(void **state)
 {
 	struct bq_add job = a_job();
@@ -371,7 +360,6 @@ int main(void)
 		TEST(older_hashes_are_read),
 		TEST(numbers_stay_within_javascripts),
 		TEST(logs_are_kept_to_their_number),
-		TEST(a_queue_is_announced),
 		TEST(scripts_come_back_after_a_flush),
 		TEST(client_names_are_bullmqs),
 		TEST(ids_and_names_are_checked),

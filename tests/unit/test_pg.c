@@ -439,10 +439,6 @@ static void test_copy_keeps_awkward_text(void **state)
 		pgcopy_null(&rows);
 		pgcopy_end_row(&rows);
 	}
-	pgcopy_int(&rows, 5000);
-	pgcopy_text(&rows, STR("a\0b"));
-	assert_true(rows.out.failed && rows.refused);
-	pgcopy_drop_row(&rows);
 	assert_false(rows.out.failed);
 	assert_int_equal(rows.rows, ARRAY_LEN(injections));
 	assert_int_equal(pglink_copy(w->link, &COPY, buf_str(&rows.out), in(SOON), NULL, &err), 0);
@@ -452,6 +448,8 @@ static void test_copy_keeps_awkward_text(void **state)
 		assert_true(str_is(pg_at(r, 0, 1), injections[i]));
 		pg_rows_free(r);
 	}
+	pgcopy_text(&rows, STR("a\0b"));
+	assert_true(rows.out.failed && rows.refused);
 	pgcopy_release(&rows);
 }
 
