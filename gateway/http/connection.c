@@ -340,8 +340,7 @@ static int on_connection(const struct mg_connection *conn, void **data)
 {
 	struct worker *w = mg_get_thread_pointer(conn);
 	*data = NULL;
-	wire_watch(0);
-	wire_allow(WIRE_ALLOW_ALL);
+	wire_begin();
 	w->fd = -1;
 	w->answered_error = w->over = false;
 	atomic_store(&w->closing, false);

@@ -2,6 +2,7 @@
 
 #include <dlfcn.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <linux/filter.h>
 #include <linux/sockios.h>
@@ -26,6 +27,10 @@
 #define TCP_SYN 0x02
 #define LINGER_BYTES (256 << 10)
 
+#define WAIT_MS 2000     /* civetweb waits for input in pieces of this, so that it sees when it is to stop */
+#define SEND_PIECE_MS 250 /* for sendfile(2) on a socket that blocks */
+#define AHEAD_BYTES 2048  /* most requests have less */
+
 static _Thread_local struct {
 	int fd;
 	bool filled; /* the last recv took all that there was room for */
@@ -33,13 +38,70 @@ static _Thread_local struct {
 	int64_t deadline_ms;
 	int64_t allowed; /* bytes that recv may still bring */
 	struct lobby *lobby; /* NULL: not the accepting thread */
-} watch = {.fd = -1, .allowed = WIRE_ALLOW_ALL};
+	int served; /* the connection's socket, once a request has come by it; else -1 */
+	bool blocks;
+	bool is_ahead; /* poll has read this, or has met the end: */
+	size_t n_ahead;
+	char ahead[AHEAD_BYTES];
+} watch = {.fd = -1, .allowed = WIRE_ALLOW_ALL, .served = -1};
 
 /* Declared by assembler name: the C name may be an inline function of the fortified headers. */
 ssize_t wire_recv(int fd, void *into, size_t n, int flags) __asm__("recv");
 int wire_accept(int fd, struct sockaddr *peer, socklen_t *size) __asm__("accept");
 int wire_poll(struct pollfd *p, nfds_t n, int timeout_ms) __asm__("poll");
 int wire_setstacksize(pthread_attr_t *attr, size_t n) __asm__("pthread_attr_setstacksize");
+
+/* ---- waiting and reading in one ----
+ * Between two requests of a connection civetweb waits in poll(2) and then reads by recv(2). A socket that blocks as long as poll would does both in
+ * one call of the kernel: our poll reads, and our recv hands out what was read. */
+
+static bool is_served(int fd)
+{
+	return fd == watch.served && fd >= 0;
+}
+
+/* From the second wait on: a connection of one request is not worth it. */
+static bool does_block(int fd)
+{
+	struct timeval wait = {.tv_sec = WAIT_MS / 1000}, piece = {.tv_usec = SEND_PIECE_MS * 1000L};
+
+	if (!watch.blocks)
+		watch.blocks = setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof(wait)) == 0 &&
+			       setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &piece, sizeof(piece)) == 0 && fcntl(fd, F_SETFL, 0) == 0;
+	return watch.blocks;
+}
+
+static int read_ahead(struct pollfd *p)
+{
+	ssize_t got = watch.is_ahead ? (ssize_t)watch.n_ahead : recvfrom(p->fd, watch.ahead, sizeof(watch.ahead), 0, NULL, NULL);
+
+	if (got < 0 && errno == EINTR)
+		return -1;
+	if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
+		p->revents = 0;
+		return 0;
+	}
+	watch.is_ahead = true;
+	watch.n_ahead = got > 0 ? (size_t)got : 0;
+	p->revents = POLLIN;
+	return 1;
+}
+
+/* What was read ahead, and what else there is when that was all there was room for. */
+static ssize_t take_ahead(char *into, size_t most)
+{
+	bool was_full = watch.n_ahead == sizeof(watch.ahead);
+	size_t n = watch.n_ahead < most ? watch.n_ahead : most;
+
+	memcpy(into, watch.ahead, n);
+	watch.n_ahead -= n;
+	memmove(watch.ahead, watch.ahead + n, watch.n_ahead);
+	watch.is_ahead = watch.n_ahead > 0;
+	if (!was_full || n == most)
+		return (ssize_t)n;
+	ssize_t more = recvfrom(watch.served, into + n, most - n, MSG_DONTWAIT, NULL, NULL);
+	return (ssize_t)n + (more > 0 ? more : 0);
+}
 
 ssize_t wire_recv(int fd, void *into, size_t n, int flags)
 {
@@ -54,7 +116,7 @@ ssize_t wire_recv(int fd, void *into, size_t n, int flags)
 		return -1;
 	}
 	size_t most = (uint64_t)watch.allowed < n ? (size_t)watch.allowed : n;
-	ssize_t got = recvfrom(fd, into, most, flags, NULL, NULL);
+	ssize_t got = is_served(fd) && watch.is_ahead ? take_ahead(into, most) : recvfrom(fd, into, most, flags, NULL, NULL);
 	if (got > 0 && watch.allowed != WIRE_ALLOW_ALL)
 		watch.allowed -= got;
 	watch.filled = got > 0 && (size_t)got == n;
@@ -70,10 +132,14 @@ int wire_accept(int fd, struct sockaddr *peer, socklen_t *size)
 int wire_poll(struct pollfd *p, nfds_t n, int timeout_ms)
 {
 	struct timespec left = {timeout_ms / 1000, timeout_ms % 1000 * 1000000L};
-	if (!watch.lobby)
-		return ppoll(p, n, timeout_ms < 0 ? NULL : &left, NULL);
-	p->revents = lobby_wait(watch.lobby, p->fd, timeout_ms) ? POLLIN : 0;
-	return p->revents ? 1 : 0;
+
+	if (watch.lobby) {
+		p->revents = lobby_wait(watch.lobby, p->fd, timeout_ms) ? POLLIN : 0;
+		return p->revents ? 1 : 0;
+	}
+	if (n == 1 && is_served(p->fd) && (p->events & ~POLLERR) == POLLIN && (watch.is_ahead || (timeout_ms == WAIT_MS && does_block(p->fd))))
+		return read_ahead(p);
+	return ppoll(p, n, timeout_ms < 0 ? NULL : &left, NULL);
 }
 
 int wire_setstacksize(pthread_attr_t *attr, size_t n)
@@ -81,6 +147,15 @@ int wire_setstacksize(pthread_attr_t *attr, size_t n)
 	int (*real)(pthread_attr_t *, size_t);
 	*(void **)&real = dlsym(RTLD_NEXT, "pthread_attr_setstacksize");
 	return real ? real(attr, n == CIVETWEB_STACK_BYTES ? THREAD_STACK_BYTES : n) : ENOSYS;
+}
+
+void wire_begin(void)
+{
+	watch.deadline_ms = 0;
+	watch.allowed = WIRE_ALLOW_ALL;
+	watch.served = -1;
+	watch.blocks = watch.is_ahead = false;
+	watch.n_ahead = 0;
 }
 
 void wire_watch(int64_t deadline_mono_ms)
@@ -107,7 +182,7 @@ struct str wire_received(void)
 
 int64_t wire_take(int fd, void *into, size_t n)
 {
-	ssize_t got = recvfrom(fd, into, n, MSG_DONTWAIT, NULL, NULL);
+	ssize_t got = is_served(fd) && watch.is_ahead ? take_ahead(into, n) : recvfrom(fd, into, n, MSG_DONTWAIT, NULL, NULL);
 	if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR))
 		return 0;
 	return got > 0 ? got : ERR_IO;
@@ -117,7 +192,7 @@ void wire_await_input(int fd, int64_t deadline_mono_ms)
 {
 	struct pollfd p = {.fd = fd, .events = POLLIN};
 	int64_t left = deadline_mono_ms - clock_mono_ms();
-	if (left > 0)
+	if (left > 0 && !(is_served(fd) && watch.is_ahead))
 		(void)poll(&p, 1, (int)(left < INT_MAX ? left : INT_MAX));
 }
 
@@ -132,7 +207,8 @@ int wire_socket(int peer_port)
 	socklen_t size = sizeof(peer);
 	if (watch.fd < 0 || getpeername(watch.fd, (struct sockaddr *)&peer, &size) < 0)
 		return -1;
-	return peer.sin_family == AF_INET && ntohs(peer.sin_port) == peer_port ? watch.fd : -1;
+	watch.served = peer.sin_family == AF_INET && ntohs(peer.sin_port) == peer_port ? watch.fd : -1;
+	return watch.served;
 }
 
 /* How long a peer may take. */

@@ -2,9 +2,10 @@
  *
  * civetweb 1.15 hides its sockets, has no deadline on reading a body, restarts its timeout after every partial write, and gives its
  * threads 100 KiB of stack. All of it goes through libc calls that it imports dynamically, so this program has its own recv(2) (it
- * notes the socket and heeds a deadline of the calling thread), its own poll(2) and accept(2) (the accepting thread waits in the lobby) and
- * its own pthread_attr_setstacksize(3) (it raises that one value to 1 MiB; stacks are touched lazily, so this costs address space only). Other
- * libraries in the process pass through unchanged.
+ * notes the socket and heeds a deadline of the calling thread), its own poll(2) (the accepting thread waits in the lobby; a connection's
+ * thread reads the next request while it waits, which saves a system call), its own accept(2) and its own pthread_attr_setstacksize(3) (it
+ * raises that one value to 1 MiB; stacks are touched lazily, so this costs address space only). Other libraries in the process pass
+ * through unchanged.
  *
  * Unless said otherwise: the connection's thread. */
 #ifndef SLUICE_GATEWAY_HTTP_WIRE_H
@@ -16,6 +17,9 @@
 
 #include "lib/base/attr.h"
 #include "lib/base/str.h"
+
+/* This thread has a new connection. */
+void wire_begin(void);
 
 /* From now on recv(2) on this thread fails with ETIMEDOUT once the deadline has passed; 0 = no deadline. */
 void wire_watch(int64_t deadline_mono_ms);

@@ -182,6 +182,58 @@ static void test_keep_alive_and_pipelining(void **state)
 	client_close(&c);
 }
 
+static void expect_status(struct client *c, int status)
+{
+	struct reply r;
+	assert_true(client_read(c, &r, false));
+	assert_int_equal(r.status, status);
+	reply_release(&r);
+}
+
+/* More than what civetweb waits for input at a time. */
+static void be_patient(struct config *c)
+{
+	c->request_timeout_ms = 10000;
+	c->keep_alive_ms = 2500;
+}
+
+/* However a later request of a connection arrives, none of its bytes is lost, and none is taken for another's. */
+static void test_later_requests_in_pieces(void **state)
+{
+	struct fixture *f = *state;
+	static const char get[] = REQ("GET /hello", ""), post[] = REQ("POST /echo", JSON "Content-Length: 7\r\nExpect: 100-continue\r\n");
+	static const char body_and_next[] = "{\"n\":1}" REQ("GET /hello", "");
+	struct buf large = BUF_INIT;
+	struct client c;
+	struct reply r;
+	client_open(&c, server_port(f->server));
+	for (int round = 0; round < 3; round++) {
+		client_send(&c, get, sizeof(get) - 1);
+		expect_status(&c, 200);
+		client_send(&c, post, sizeof(post) - 1);
+		assert_true(client_read(&c, &r, true));
+		assert_int_equal(r.status, 100);
+		reply_release(&r);
+		client_send(&c, body_and_next, sizeof(body_and_next) - 1);
+		expect_status(&c, 201);
+		expect_status(&c, 200);
+		buf_addz(&large, "GET /hello HTTP/1.1\r\nHost: h\r\nX-Padding: ");
+		for (int i = 0; i < 2000 * (round + 1); i++)
+			buf_addc(&large, 'x');
+		buf_addz(&large, "\r\n\r\n");
+		buf_addz(&large, get);
+		client_send(&c, large.p, large.n);
+		expect_status(&c, 200);
+		expect_status(&c, 200);
+		buf_clear(&large);
+	}
+	buf_release(&large);
+	int64_t silent = clock_mono_ms();
+	assert_true(client_at_end(&c));
+	assert_true(clock_mono_ms() - silent >= f->config.keep_alive_ms - 100);
+	client_close(&c);
+}
+
 static void test_http10(void **state)
 {
 	struct fixture *f = *state;
@@ -562,7 +614,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_malformed), TEST(test_head_too_large), TEST(test_bodies), TEST(test_chunked_over_the_limit), TEST(test_trickle_is_cut),
-		TEST(test_expect_continue), TEST(test_keep_alive_and_pipelining), TEST(test_http10), TEST(test_head), TEST(test_no_such_method_or_path),
+		TEST(test_expect_continue), TEST(test_keep_alive_and_pipelining), TEST_WITH(test_later_requests_in_pieces, be_patient), TEST(test_http10), TEST(test_head), TEST(test_no_such_method_or_path),
 		TEST(test_etag), TEST(test_request_id_and_headers), TEST(test_stack), TEST(test_authorization), TEST(test_audit),
 		TEST(test_validation_lists_every_field), TEST_WITH(test_rate_limit, limit_rate), TEST_WITH(test_cors, allow_origin),
 		TEST(test_readiness), TEST(test_problem_pages),
