@@ -103,11 +103,10 @@ int bq_clean_some(struct bq *bq, const struct bq_queue *q, struct bq_clean *c, s
 
 	bug_on(n > BQ_CLEAN_MAX);
 	put_clean(&cmd, q, c, n);
-	int rc = bq_call(bq, &cmd, deadline, &replies, err);
+	int rc = bq_ask(bq, &cmd, deadline, &replies, err);
 	if (rc < 0)
 		return rc;
-	rc = rreply_error(replies.items[0], err);
-	if (rc == 0 && (!rreply_int(rreply_at(replies.items[0], 0), &seen) || !rreply_int(rreply_at(replies.items[0], 1), &removed)))
+	if (!rreply_int(rreply_at(replies.items[0], 0), &seen) || !rreply_int(rreply_at(replies.items[0], 1), &removed))
 		rc = err_set(err, ERR_PROTOCOL, "the clean script answered in an unknown form");
 	rreplies_release(&replies);
 	if (rc < 0)
@@ -220,11 +219,10 @@ int bq_remove_waiting(struct bq *bq, const struct bq_queue *q, const struct bq_p
 	if (n == 0)
 		return 0;
 	put_remove_waiting(&cmd, q, places, n);
-	int rc = bq_call(bq, &cmd, deadline, &replies, err);
+	int rc = bq_ask(bq, &cmd, deadline, &replies, err);
 	if (rc < 0)
 		return rc;
-	rc = rreply_error(replies.items[0], err);
-	for (size_t i = 0; rc == 0 && i < n; i++)
+	for (size_t i = 0; i < n; i++)
 		codes[i] = code_of(rreply_at(replies.items[0], i), BQ_REMOVE);
 	rreplies_release(&replies);
 	return rc;

@@ -79,15 +79,25 @@ int bq_call(struct bq *bq, struct rcmd *cmd, int64_t deadline, struct rreplies *
 	return rc;
 }
 
-int bq_call_plain(struct bq *bq, struct rcmd *cmd, int64_t deadline, struct err *err)
+int bq_ask(struct bq *bq, struct rcmd *cmd, int64_t deadline, struct rreplies *out, struct err *err)
 {
-	struct rreplies replies;
-	int rc = bq_call(bq, cmd, deadline, &replies, err);
+	int rc = bq_call(bq, cmd, deadline, out, err);
 
 	if (rc < 0)
 		return rc;
-	rc = rreply_error(replies.items[0], err);
-	rreplies_release(&replies);
+	rc = rreply_error(out->items[0], err);
+	if (rc < 0)
+		rreplies_release(out);
+	return rc;
+}
+
+int bq_call_plain(struct bq *bq, struct rcmd *cmd, int64_t deadline, struct err *err)
+{
+	struct rreplies replies;
+	int rc = bq_ask(bq, cmd, deadline, &replies, err);
+
+	if (rc == 0)
+		rreplies_release(&replies);
 	return rc;
 }
 
@@ -104,12 +114,11 @@ int64_t bq_due_ms(struct str score)
 int bq_call_int(struct bq *bq, struct rcmd *cmd, int64_t deadline, int64_t *value, struct err *err)
 {
 	struct rreplies replies;
-	int rc = bq_call(bq, cmd, deadline, &replies, err);
+	int rc = bq_ask(bq, cmd, deadline, &replies, err);
 
 	if (rc < 0)
 		return rc;
-	rc = rreply_error(replies.items[0], err);
-	if (rc == 0 && !rreply_int(replies.items[0], value))
+	if (!rreply_int(replies.items[0], value))
 		rc = err_set(err, ERR_PROTOCOL, "Redis did not answer with a number");
 	rreplies_release(&replies);
 	return rc;

@@ -29,6 +29,8 @@ void bq_end_lanes_release(struct bq *bq);
 
 /* Sends *cmd and releases it; a command that could not be built is ERR_NOMEM. */
 int bq_call(struct bq *bq, struct rcmd *cmd, int64_t deadline, struct rreplies *out, struct err *err) MUST_CHECK;
+/* The same for one command of which an error that Redis answers is a failure, too: then there is nothing to release. */
+int bq_ask(struct bq *bq, struct rcmd *cmd, int64_t deadline, struct rreplies *out, struct err *err) MUST_CHECK;
 /* The same for one whose reply says nothing but that it was done, or why not. */
 int bq_call_plain(struct bq *bq, struct rcmd *cmd, int64_t deadline, struct err *err) MUST_CHECK;
 /* The same for one command that answers with an integer. An error of Redis is ERR_REPLY. */

@@ -74,11 +74,10 @@ static int look_at(struct walk *w, const struct queue_seen *q, struct suspects *
 	rcmd_argz(&cmd, w->c->mend ? "1" : "0");
 	for (size_t i = 0; i < s->n; i++)
 		rcmd_arg(&cmd, s->ids[i]);
-	int rc = bq_call(w->bq, &cmd, clock_mono_ms() + STEP_TIMEOUT_MS, &replies, w->err);
+	int rc = bq_ask(w->bq, &cmd, clock_mono_ms() + STEP_TIMEOUT_MS, &replies, w->err);
 	if (rc < 0)
 		return rc;
-	rc = rreply_error(replies.items[0], w->err);
-	for (size_t i = 0; rc == 0 && i < s->n; i++)
+	for (size_t i = 0; i < s->n; i++)
 		tell_word(w, q, s->ids[i], rreply_str(rreply_at(replies.items[0], i)));
 	rreplies_release(&replies);
 	s->n = 0;
@@ -267,10 +266,9 @@ static int walk_keys(struct walk *w)
 		struct rreplies replies;
 
 		put_scan(&cmd, w, cursor);
-		rc = bq_call(w->bq, &cmd, step_deadline(w), &replies, w->err);
+		rc = bq_ask(w->bq, &cmd, step_deadline(w), &replies, w->err);
 		if (rc < 0)
 			break;
-		rc = rreply_error(replies.items[0], w->err);
 		const redisReply *keys = rreply_at(replies.items[0], 1);
 		for (size_t i = 0; rc == 0 && rreply_at(keys, i); i++)
 			rc = look_at_key(w, rreply_str(rreply_at(keys, i)));

@@ -89,11 +89,10 @@ int bq_cancel_asked(struct bq *bq, const struct bq_queue *q, const struct str *i
 	if (n == 0)
 		return 0;
 	put_many(&cmd, "MGET", q, ids, n, CANCEL_SUFFIX);
-	rc = bq_call(bq, &cmd, deadline, &replies, err);
+	rc = bq_ask(bq, &cmd, deadline, &replies, err);
 	if (rc < 0)
 		return rc;
-	rc = rreply_error(replies.items[0], err);
-	for (size_t i = 0; rc == 0 && i < n; i++) {
+	for (size_t i = 0; i < n; i++) {
 		int64_t timestamp;
 
 		asked[i] = rreply_int(rreply_at(replies.items[0], i), &timestamp) && timestamp == timestamps[i];
@@ -132,11 +131,10 @@ int bq_heartbeats(struct bq *bq, const struct bq_queue *q, struct bq_beat *beats
 		rcmd_arg(&cmd, beats[i].id);
 		rcmd_arg(&cmd, beats[i].token);
 	}
-	rc = bq_call(bq, &cmd, deadline, &replies, err);
+	rc = bq_ask(bq, &cmd, deadline, &replies, err);
 	if (rc < 0)
 		return rc;
-	rc = rreply_error(replies.items[0], err);
-	for (size_t i = 0; i < n && rc == 0; i++)
+	for (size_t i = 0; i < n; i++)
 		read_beat(&beats[i], rreply_at(replies.items[0], i));
 	rreplies_release(&replies);
 	return rc;
@@ -159,13 +157,12 @@ int bq_holder(struct bq *bq, const struct bq_queue *q, struct str id, struct are
 	int rc;
 
 	put_get(&cmd, q, id, ":lock");
-	rc = bq_call(bq, &cmd, deadline, &replies, err);
+	rc = bq_ask(bq, &cmd, deadline, &replies, err);
 	if (rc < 0)
 		return rc;
-	rc = rreply_error(replies.items[0], err);
 	struct str held = rreply_str(replies.items[0]);
 	*token = held.p ? arena_dup(a, held) : STR_NONE;
-	if (rc == 0 && held.p && !token->p)
+	if (held.p && !token->p)
 		rc = err_set(err, ERR_NOMEM, "no memory for a token");
 	rreplies_release(&replies);
 	return rc;
@@ -193,11 +190,10 @@ int bq_completed_by(struct bq *bq, const struct bq_queue *q, const struct str *i
 	if (n == 0)
 		return 0;
 	put_many(&cmd, "MGET", q, ids, n, ENDED_SUFFIX);
-	rc = bq_call(bq, &cmd, deadline, &replies, err);
+	rc = bq_ask(bq, &cmd, deadline, &replies, err);
 	if (rc < 0)
 		return rc;
-	rc = rreply_error(replies.items[0], err);
-	for (size_t i = 0; i < n && rc == 0; i++) {
+	for (size_t i = 0; i < n; i++) {
 		struct str ended = rreply_str(rreply_at(replies.items[0], i));
 
 		yes[i] = ended.p && str_eq(ended, tokens[i]);

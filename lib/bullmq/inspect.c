@@ -238,12 +238,10 @@ int bq_discover(struct bq *bq, struct str prefix, uint64_t *cursor, int64_t coun
 	bq_arg_packed(&cmd, &pattern);
 	rcmd_argz(&cmd, "COUNT");
 	rcmd_argi(&cmd, count);
-	rc = bq_call(bq, &cmd, deadline, &replies, err);
+	rc = bq_ask(bq, &cmd, deadline, &replies, err);
 	if (rc < 0)
 		return rc;
-	rc = rreply_error(replies.items[0], err);
-	if (rc == 0)
-		rc = read_names(replies.items[0], prefix, a, cursor, names, n, err);
+	rc = read_names(replies.items[0], prefix, a, cursor, names, n, err);
 	rreplies_release(&replies);
 	return rc;
 }

@@ -36,12 +36,10 @@ int bq_extend_locks(struct bq *bq, const struct bq_queue *q, const struct str *i
 	put_strings(&cmd, tokens, n);
 	put_strings(&cmd, ids, n);
 	rcmd_argi(&cmd, lock_ms);
-	rc = bq_call(bq, &cmd, deadline, &replies, err);
+	rc = bq_ask(bq, &cmd, deadline, &replies, err);
 	if (rc < 0)
 		return rc;
-	rc = rreply_error(replies.items[0], err);
-	if (rc == 0)
-		mark_lost(replies.items[0], ids, n, lost);
+	mark_lost(replies.items[0], ids, n, lost);
 	rreplies_release(&replies);
 	return rc;
 }
@@ -63,11 +61,10 @@ int bq_relock(struct bq *bq, const struct bq_queue *q, const struct str *ids, co
 		rcmd_arg(&cmd, ids[i]);
 		rcmd_arg(&cmd, tokens[i]);
 	}
-	rc = bq_call(bq, &cmd, deadline, &replies, err);
+	rc = bq_ask(bq, &cmd, deadline, &replies, err);
 	if (rc < 0)
 		return rc;
-	rc = rreply_error(replies.items[0], err);
-	for (size_t i = 0; i < n && rc == 0; i++) {
+	for (size_t i = 0; i < n; i++) {
 		int64_t ours;
 
 		taken[i] = rreply_int(rreply_at(replies.items[0], i), &ours) && ours == 1;

@@ -184,8 +184,6 @@ static int update_scheduler(struct bq *bq, const struct bq_queue *q, const struc
 {
 	const struct bq_script_call call = {.queue = q, .id = job->id};
 	struct rcmd cmd = RCMD_INIT;
-	struct rreplies replies;
-	int rc;
 
 	bq_script_begin(&cmd, BQ_SCRIPT_UPDATE_JOB_SCHEDULER, &call, 7);
 	if (s->every > 0)
@@ -198,12 +196,7 @@ static int update_scheduler(struct bq *bq, const struct bq_queue *q, const struc
 	rcmd_argi(&cmd, now);
 	rcmd_arg(&cmd, q->keys[BQ_KEY_BASE]);
 	rcmd_arg(&cmd, job->id);
-	rc = bq_call(bq, &cmd, deadline, &replies, err);
-	if (rc < 0)
-		return rc;
-	rc = rreply_error(replies.items[0], err);
-	rreplies_release(&replies);
-	return rc;
+	return bq_call_plain(bq, &cmd, deadline, err);
 }
 
 /* As upsertJobScheduler of the official client when its worker takes a scheduler's job. */

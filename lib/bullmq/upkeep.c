@@ -56,11 +56,10 @@ int bq_promote_due(struct bq *bq, const struct bq_queue *q, int64_t *promoted, i
 	bq_script_begin(&cmd, BQ_SCRIPT_PROMOTE_DUE, &call, 2);
 	rcmd_arg(&cmd, q->keys[BQ_KEY_BASE]);
 	rcmd_argi(&cmd, clock_wall_ms());
-	rc = bq_call(bq, &cmd, deadline, &replies, err);
+	rc = bq_ask(bq, &cmd, deadline, &replies, err);
 	if (rc < 0)
 		return rc;
-	rc = rreply_error(replies.items[0], err);
-	if (rc == 0 && (!rreply_int(rreply_at(replies.items[0], 0), promoted) || !rreply_int(rreply_at(replies.items[0], 1), next_ms)))
+	if (!rreply_int(rreply_at(replies.items[0], 0), promoted) || !rreply_int(rreply_at(replies.items[0], 1), next_ms))
 		rc = err_set(err, ERR_PROTOCOL, "the promotion script answered in an unknown form");
 	rreplies_release(&replies);
 	return rc;
