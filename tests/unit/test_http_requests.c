@@ -1,0 +1,246 @@
+/* How requests may arrive at the HTTP server, over real sockets: in pieces, behind one another, wrong, or never in full. */
+#include "lib/base/clock.h"
+#include "tests/unit/http_fixture.h"
+
+/* ---- malformed requests: the right status, the connection closed, nothing else executed ---- */
+
+static void test_malformed(void **state)
+{
+	struct fixture *f = *state;
+	static const char second[] = "GET /admin HTTP/1.1\r\nHost: h\r\n\r\n";
+	static const struct {
+		int status;
+		const char *raw;
+	} cases[] = {
+		{400, REQ("POST /echo", JSON "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n") "0\r\n\r\n"},
+		{400, REQ("POST /echo", JSON "Content-Length: 3\r\nContent-Length: 7\r\n") "{}"},
+		{400, REQ("POST /echo", JSON "Content-Length: 3abc\r\n") "{ }"},
+		{400, REQ("POST /echo", JSON "Content-Length: +3\r\n") "{ }"},
+		{400, REQ("POST /echo", JSON "Content-Length: 3, 3\r\n") "{ }"},
+		{400, REQ("POST /echo", JSON "Content-Length: 1e30\r\n") "{ }"},
+		{413, REQ("POST /echo", JSON "Content-Length: 99999999999999999999\r\n") "{ }"},
+		{413, REQ("POST /echo", JSON "Content-Length: 100001\r\n")},
+		{400, REQ("POST /echo", JSON "Transfer-Encoding : chunked\r\n") "0\r\n\r\n"},
+		{400, REQ("POST /echo", JSON "Content-Length : 3\r\n") "{ }"},
+		{400, REQ("POST /echo", JSON "X: a\r\n folded\r\nContent-Length: 3\r\n") "{ }"},
+		{400, REQ("POST /echo", JSON "Transfer-Encoding: identity\r\nTransfer-Encoding: chunked\r\n") "0\r\n\r\n"},
+		{400, REQ("POST /echo", JSON "Transfer-Encoding: xchunked\r\n") "0\r\n\r\n"},
+		{400, "GET /hello HTTP/1.1\nHost: h\n\n"},
+		{400, "GET /hello HTTP/1.1\r\nHost: h\nX: y\r\n\r\n"},
+		{400, "GET /hello HTTP/1.1\r\n\r\n"},
+		{400, REQ("GET /hello", "Host: h\r\n")},
+		{400, REQ("GET /hello", "Authorization: a\r\nAuthorization: b\r\n")},
+		{400, "\r\n\r\n" REQ("GET /hello", "")},
+		{400, REQ("GET /a%00b", "")},
+		{400, REQ("GET /a%0d%0aX:y", "")},
+		{400, REQ("GET /a/%2e%2e/hello", "")},
+		{400, REQ("GET //hello", "")},
+		{400, REQ("GET /a%2", "")},
+		{400, "GET http://other/hello HTTP/1.1\r\nHost: h\r\n\r\n"},
+		{501, "QUERY /hello HTTP/1.1\r\nHost: h\r\n\r\n"},
+		{501, "TRACE /hello HTTP/1.1\r\nHost: h\r\n\r\n"},
+		{501, "GET /hello HTTP/1.2\r\nHost: h\r\n\r\n"},
+		{400, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"},
+		{400, "GET hello HTTP/1.1\r\nHost: h\r\n\r\n"},
+		{501, "GET http://other/hello HTTP/1.2\r\nHost: h\r\n\r\n"},
+		{400, "GET * HTTP/1.1\r\nHost: h\r\n\r\n"},
+		{400, "GET /hello\r\nHost: h\r\n\r\n"},
+		{400, REQ("GET /hello", "Bad Name: x\r\n")},
+	};
+	for (unsigned i = 0; i < ARRAY_LEN(cases); i++) {
+		char raw[1024];
+		int n = snprintf(raw, sizeof(raw), "%s%s", cases[i].raw, second);
+		http_expect(f, raw, (size_t)n, cases[i].status, true);
+	}
+	assert_int_equal(atomic_load(&f->app.smuggled), 0);
+	struct client c;
+	client_open(&c, server_port(f->server));
+	client_send(&c, second, sizeof(second) - 1);
+	struct reply r;
+	assert_true(client_read(&c, &r, false));
+	assert_int_equal(atomic_load(&f->app.smuggled), 1); /* the count does count */
+	reply_release(&r);
+	client_close(&c);
+}
+
+static void test_head_too_large(void **state)
+{
+	struct fixture *f = *state;
+	struct buf many = BUF_INIT, long_one = BUF_INIT;
+	buf_addz(&many, "GET /hello HTTP/1.1\r\nHost: h\r\n");
+	for (int i = 0; i < 64; i++)
+		buf_addf(&many, "X-%d: y\r\n", i);
+	buf_addz(&many, "\r\n");
+	http_expect(f, many.p, many.n, 431, true);
+	buf_addz(&long_one, "GET /hello HTTP/1.1\r\nHost: h\r\nX: ");
+	for (int i = 0; i < 20000; i++)
+		buf_addc(&long_one, 'a');
+	buf_addz(&long_one, "\r\n\r\n");
+	http_expect(f, long_one.p, long_one.n, 431, true);
+	buf_release(&many);
+	buf_release(&long_one);
+}
+
+/* A body without its full length must never reach a handler. */
+static void test_bodies(void **state)
+{
+	struct fixture *f = *state;
+	EXPECT(f, REQ("POST /echo", JSON "Content-Length: 7\r\n") "{\"n\":1}", 201, false);
+	EXPECT(f, REQ("POST /echo", JSON "Transfer-Encoding: chunked\r\n") "4\r\n{\"n\"\r\n3\r\n:1}\r\n0\r\n\r\n", 201, true);
+	EXPECT(f, REQ("POST /echo", JSON "Transfer-Encoding: chunked\r\n") "7\r\n{\"n\":1}XX0\r\n\r\n", 400, true);
+	EXPECT(f, REQ("POST /echo", JSON "Transfer-Encoding: chunked\r\n") "7\n{\"n\":1}\n0\n\n", 400, true);
+	EXPECT(f, REQ("POST /echo", JSON "Transfer-Encoding: chunked\r\n") "zz\r\n{\"n\":1}\r\n0\r\n\r\n", 400, true);
+	EXPECT(f, REQ("POST /echo", JSON "Content-Length: 8\r\n") "{\"n\":1}", 408, true);
+	EXPECT(f, REQ("POST /echo", JSON "Transfer-Encoding: chunked\r\n") "8000000000000000\r\n{\"n\":1}", 400, true);
+	EXPECT(f, REQ("POST /echo", JSON "Content-Length: 0\r\n"), 400, false);
+	EXPECT(f, REQ("POST /echo", JSON "Content-Length: 8\r\n") "{\"n\":1,}", 400, false);
+	EXPECT(f, REQ("POST /echo", JSON "Content-Length: 9\r\n") "{\"n\":1.5}", 400, false);
+	EXPECT(f, REQ("POST /echo", "Content-Type: text/plain\r\nContent-Length: 7\r\n") "{\"n\":1}", 415, false);
+	EXPECT(f, REQ("POST /echo", "Content-Length: 7\r\n") "{\"n\":1}", 415, false);
+	EXPECT(f, REQ("POST /echo", JSON "Content-Encoding: gzip\r\nContent-Length: 7\r\n") "{\"n\":1}", 415, false);
+	EXPECT(f, REQ("PUT /stream", "Content-Length: 5\r\n") "abcde", 200, false);
+}
+
+static void test_chunked_over_the_limit(void **state)
+{
+	struct fixture *f = *state;
+	struct buf b = BUF_INIT;
+	buf_addz(&b, REQ("POST /echo", JSON "Transfer-Encoding: chunked\r\n") "20000\r\n");
+	for (int i = 0; i < 0x20000; i++)
+		buf_addc(&b, ' ');
+	buf_addz(&b, "\r\n0\r\n\r\n");
+	http_expect(f, b.p, b.n, 413, true);
+	buf_release(&b);
+}
+
+/* One byte every tenth of a second keeps a connection busy, but not for ever. */
+static void test_trickle_is_cut(void **state)
+{
+	struct fixture *f = *state;
+	static const char head[] = REQ("POST /echo", JSON "Content-Length: 1000\r\n");
+	struct client c;
+	struct reply r;
+	int64_t started = clock_mono_ms();
+	client_open(&c, server_port(f->server));
+	client_send(&c, head, sizeof(head) - 1);
+	while (clock_mono_ms() - started < 4 * HEAD_MS) {
+		client_send(&c, " ", 1);
+		clock_sleep_ms(50); /* the fault itself */
+	}
+	assert_true(client_read(&c, &r, false));
+	assert_int_equal(r.status, 408);
+	reply_release(&r);
+	client_close(&c);
+}
+
+static void test_expect_continue(void **state)
+{
+	struct fixture *f = *state;
+	static const char head[] = REQ("POST /echo", JSON "Content-Length: 7\r\nExpect: 100-continue\r\n");
+	struct client c;
+	struct reply r;
+	client_open(&c, server_port(f->server));
+	client_send(&c, head, sizeof(head) - 1);
+	assert_true(client_read(&c, &r, true));
+	assert_int_equal(r.status, 100);
+	reply_release(&r);
+	client_send(&c, "{\"n\":1}", 7);
+	assert_true(client_read(&c, &r, false));
+	assert_int_equal(r.status, 201);
+	reply_release(&r);
+	client_close(&c);
+	/* A refusal comes instead of the 100: the body is not asked for. */
+	EXPECT(f, REQ("POST /secret", JSON "Content-Length: 7\r\nExpect: 100-continue\r\n"), 401, true);
+	EXPECT(f, REQ("POST /echo", JSON "Content-Length: 100001\r\nExpect: 100-continue\r\n"), 413, true);
+}
+
+/* ---- one connection ---- */
+
+static void test_keep_alive_and_pipelining(void **state)
+{
+	struct fixture *f = *state;
+	static const char three[] = REQ("POST /echo", JSON "Content-Length: 7\r\n") "{\"n\":1}" REQ("GET /hello?q=a%20b", "")
+		REQ("POST /secret", JSON "Content-Length: 2\r\n") "{}" REQ("GET /hello", "Connection: close\r\n");
+	static const int statuses[] = {201, 200, 401, 200};
+	struct client c;
+	struct reply r;
+	client_open(&c, server_port(f->server));
+	client_send(&c, three, sizeof(three) - 1);
+	for (unsigned i = 0; i < ARRAY_LEN(statuses); i++) {
+		assert_true(client_read(&c, &r, false));
+		assert_int_equal(r.status, statuses[i]);
+		if (i == 1)
+			assert_string_equal(r.body.p, "{\"q\":\"a b\"}");
+		reply_release(&r);
+	}
+	assert_true(client_at_end(&c));
+	client_close(&c);
+}
+
+static void expect_status(struct client *c, int status)
+{
+	struct reply r;
+	assert_true(client_read(c, &r, false));
+	assert_int_equal(r.status, status);
+	reply_release(&r);
+}
+
+/* More than what civetweb waits for input at a time. */
+static void be_patient(struct config *c)
+{
+	c->request_timeout_ms = 10000;
+	c->keep_alive_ms = 2500;
+}
+
+/* However a later request of a connection arrives, none of its bytes is lost, and none is taken for another's. */
+static void test_later_requests_in_pieces(void **state)
+{
+	struct fixture *f = *state;
+	static const char get[] = REQ("GET /hello", ""), post[] = REQ("POST /echo", JSON "Content-Length: 7\r\nExpect: 100-continue\r\n");
+	static const char body_and_next[] = "{\"n\":1}" REQ("GET /hello", "");
+	struct buf large = BUF_INIT;
+	struct client c;
+	struct reply r;
+	client_open(&c, server_port(f->server));
+	for (int round = 0; round < 3; round++) {
+		client_send(&c, get, sizeof(get) - 1);
+		expect_status(&c, 200);
+		client_send(&c, post, sizeof(post) - 1);
+		assert_true(client_read(&c, &r, true));
+		assert_int_equal(r.status, 100);
+		reply_release(&r);
+		client_send(&c, body_and_next, sizeof(body_and_next) - 1);
+		expect_status(&c, 201);
+		expect_status(&c, 200);
+		buf_addz(&large, "GET /hello HTTP/1.1\r\nHost: h\r\nX-Padding: ");
+		for (int i = 0; i < 2000 * (round + 1); i++)
+			buf_addc(&large, 'x');
+		buf_addz(&large, "\r\n\r\n");
+		buf_addz(&large, get);
+		client_send(&c, large.p, large.n);
+		expect_status(&c, 200);
+		expect_status(&c, 200);
+		buf_clear(&large);
+	}
+	buf_release(&large);
+	int64_t silent = clock_mono_ms();
+	assert_true(client_at_end(&c));
+	assert_true(clock_mono_ms() - silent >= f->config.keep_alive_ms - 100);
+	client_close(&c);
+}
+
+static void test_http10(void **state)
+{
+	struct fixture *f = *state;
+	EXPECT(f, "GET /hello HTTP/1.0\r\n\r\n", 200, true);
+	EXPECT(f, "GET /hello HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", 200, false);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(test_malformed), TEST(test_head_too_large), TEST(test_bodies), TEST(test_chunked_over_the_limit), TEST(test_trickle_is_cut),
+		TEST(test_expect_continue), TEST(test_keep_alive_and_pipelining), TEST_WITH(test_later_requests_in_pieces, be_patient), TEST(test_http10),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
