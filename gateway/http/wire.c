@@ -300,6 +300,8 @@ void wire_linger(int fd)
 	char sink[4096];
 	int64_t deadline = clock_mono_ms() + LINGER_MS;
 	shutdown(fd, SHUT_WR);
+	watch.is_ahead = false; /* else poll would never wait */
+	watch.n_ahead = 0;
 	for (size_t total = 0; total < LINGER_BYTES;) {
 		int64_t left = deadline - clock_mono_ms();
 		struct pollfd p = {.fd = fd, .events = POLLIN};

@@ -1,6 +1,23 @@
 /* How requests may arrive at the HTTP server, over real sockets: in pieces, behind one another, wrong, or never in full. */
+#include <poll.h>
+
 #include "lib/base/clock.h"
 #include "tests/unit/http_fixture.h"
+
+static void expect_status(struct client *c, int status)
+{
+	struct reply r;
+	assert_true(client_read(c, &r, false));
+	assert_int_equal(r.status, status);
+	reply_release(&r);
+}
+
+/* More than what civetweb waits for input at a time. */
+static void be_patient(struct config *c)
+{
+	c->request_timeout_ms = 10000;
+	c->keep_alive_ms = 2500;
+}
 
 /* ---- malformed requests: the right status, the connection closed, nothing else executed ---- */
 
@@ -154,6 +171,26 @@ static void test_expect_continue(void **state)
 	EXPECT(f, REQ("POST /echo", JSON "Content-Length: 100001\r\nExpect: 100-continue\r\n"), 413, true);
 }
 
+/* What a client still sends when its body has been refused is taken for a moment. It was reset when a part of it had been read ahead. */
+static void test_refused_body_is_not_reset(void **state)
+{
+	struct fixture *f = *state;
+	static const char head[] = REQ("POST /echo", JSON "Transfer-Encoding: chunked\r\nExpect: 100-continue\r\n"), wrong[] = "zz\r\n{\"n\":1}\r\n";
+	struct client c;
+	struct reply r;
+	client_open(&c, server_port(f->server));
+	client_send(&c, head, sizeof(head) - 1);
+	assert_true(client_read(&c, &r, true));
+	assert_int_equal(r.status, 100);
+	reply_release(&r);
+	client_send(&c, wrong, sizeof(wrong) - 1);
+	expect_status(&c, 400);
+	struct pollfd reset = {.fd = c.fd};
+	client_send(&c, wrong, sizeof(wrong) - 1);
+	assert_int_equal(poll(&reset, 1, 100), 0);
+	client_close(&c);
+}
+
 /* ---- one connection ---- */
 
 static void test_keep_alive_and_pipelining(void **state)
@@ -175,21 +212,6 @@ static void test_keep_alive_and_pipelining(void **state)
 	}
 	assert_true(client_at_end(&c));
 	client_close(&c);
-}
-
-static void expect_status(struct client *c, int status)
-{
-	struct reply r;
-	assert_true(client_read(c, &r, false));
-	assert_int_equal(r.status, status);
-	reply_release(&r);
-}
-
-/* More than what civetweb waits for input at a time. */
-static void be_patient(struct config *c)
-{
-	c->request_timeout_ms = 10000;
-	c->keep_alive_ms = 2500;
 }
 
 /* However a later request of a connection arrives, none of its bytes is lost, and none is taken for another's. */
@@ -240,7 +262,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_malformed), TEST(test_head_too_large), TEST(test_bodies), TEST(test_chunked_over_the_limit), TEST(test_trickle_is_cut),
-		TEST(test_expect_continue), TEST(test_keep_alive_and_pipelining), TEST_WITH(test_later_requests_in_pieces, be_patient), TEST(test_http10),
+		TEST(test_expect_continue), TEST_WITH(test_refused_body_is_not_reset, be_patient), TEST(test_keep_alive_and_pipelining), TEST_WITH(test_later_requests_in_pieces, be_patient), TEST(test_http10),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
