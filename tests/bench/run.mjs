@@ -22,15 +22,17 @@ const { running, workers } = await import('./parts/workers.mjs');
 
 const quick = Boolean(process.env.QUICK);
 const FULL = {
-  rounds: 4, seconds: 2, connections: [1, 50, 200], disk: ['everysec', 'always'], lines: 100_000, backlogs: [1000, 100_000, 1_000_000],
-  concurrencies: [1, 10, 100], emptyJobs: 30_000, leases: [1, 100], leased: 80_000, lengths: [0, 100_000, 500_000], sizes: [200, 10_000, 500_000],
-  queues: [3, 100, 1000], startups: 15, searched: 2_000_000,
+  rounds: 4, seconds: 2, connections: [1, 50, 200], peers: ['fastify', 'jwt', 'nest'], disk: ['everysec', 'always'], arrays: [100, 1000], lines: 100_000,
+  backlogs: [1000, 100_000, 1_000_000], concurrencies: [1, 10, 100], emptyJobs: 30_000, leases: [1, 100], leased: 80_000, lengths: [0, 100_000, 500_000],
+  sizes: [200, 10_000, 500_000], queues: [3, 100, 1000], recorded: ['own', 'elsewhere', 'ends'], searched: 2_000_000, scripts: [[1, 16], [25, 16], [100, 16], [100, 1]],
+  startups: 15,
   admin: { queues: 200, jobs: 500_000, visits: 9, seconds: 10, listeners: 300 },
 };
 const QUICK = {
-  rounds: 1, seconds: 1, connections: [50], disk: ['always'], lines: 100_000, backlogs: [1000, 100_000],
-  concurrencies: [1, 100], emptyJobs: 10_000, leases: [100], leased: 40_000, lengths: [100_000], sizes: [200, 500_000],
-  queues: [3, 1000], startups: 3, admin: { queues: 200, jobs: 50_000, visits: 3, seconds: 3, listeners: 300 },
+  rounds: 1, seconds: 1, connections: [50], peers: ['fastify', 'nest'], disk: ['always'], arrays: [100], lines: 100_000,
+  backlogs: [1000, 100_000], concurrencies: [1, 100], emptyJobs: 5_000, leases: [], leased: 20_000, lengths: [],
+  sizes: [500_000], queues: [1000], recorded: ['own'], scripts: [[25, 16], [100, 1]],
+  startups: 3, admin: { queues: 200, jobs: 20_000, visits: 1, seconds: 2, listeners: 300 },
 };
 const plan = quick ? QUICK : FULL;
 
@@ -92,3 +94,4 @@ if (!quick && !wanted.length && !process.exitCode) {
   mkdirSync(resolve(root, 'docs/img'), { recursive: true });
   writeFileSync(resolve(root, 'docs/img/performance.svg'), chart(parts.versus));
 }
+process.exit(); // what a part that failed has left running ends with this program

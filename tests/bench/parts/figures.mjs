@@ -11,14 +11,15 @@ export function spread(values) {
 }
 
 // contenders: {name: async () => sample}, a sample an object of numbers. Every round measures each of them once, in an order that
-// rotates; the first round warms them up and does not count. Resolves with {name: {samples, each number's median under its own name, spread of perSecond, ratio}}; the ratio is the
-// median over the rounds of the first contender's rate by this one's in the same round.
-export async function inTurns(rounds, contenders) {
+// rotates; the first round warms them up and does not count. Resolves with {name: {samples, each number's median under its own name, spread of perSecond,
+// ratio}}; the ratio is the median over the rounds of the first contender's rate by this one's in the same round.
+export async function inTurns(rounds, contenders, { warmUp = true } = {}) {
   const names = Object.keys(contenders);
   const samples = Object.fromEntries(names.map((name) => [name, []]));
-  for (let round = -1; round < rounds; round++) {
+  const first = warmUp ? -1 : 0;
+  for (let round = first; round < rounds; round++) {
     for (let i = 0; i < names.length; i++) {
-      const name = names[(round + 1 + i) % names.length];
+      const name = names[(round - first + i) % names.length];
       const sample = await contenders[name]();
       if (sample.faults) throw new Error(`${name}: ${sample.faults} requests failed`);
       if (round >= 0) samples[name].push(sample);

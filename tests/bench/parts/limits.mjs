@@ -23,7 +23,7 @@ async function adding(redis, group, calls, seconds) {
 async function scripts(plan, mode, cases) {
   const redis = await startStore(mode);
   const id = ([group, calls]) => `adds-${mode}-${group}${calls > 1 ? '' : '-alone'}`;
-  const results = await inTurns(plan.rounds, Object.fromEntries(cases.map((each) => [id(each), () => adding(redis, ...each, plan.seconds)])));
+  const results = await inTurns(plan.rounds, Object.fromEntries(cases.map((each) => [id(each), () => adding(redis, ...each, plan.seconds)])), { warmUp: plan.rounds > 1 });
   await redis.admin.flushall();
   await redis.stop();
   return cases.map((each) => ({
@@ -36,7 +36,7 @@ async function emptyServer(plan) {
   const server = await startServer(join(programs, 'civetweb'), ['512']);
   const body = bodyFile(JSON.stringify(notification(200)));
   const load = { script: 'load.lua', path: '/', args: ['POST', '', body, '0'], connections: 50, seconds: plan.seconds };
-  const { empty } = await inTurns(plan.rounds, { empty: () => wrk(server, null, load) });
+  const { empty } = await inTurns(plan.rounds, { empty: () => wrk(server, null, load) }, { warmUp: plan.rounds > 1 });
   await server.stop();
   return { id: 'civetweb', title: 'civetweb: the same POST, 50 connections, a handler that does nothing', ...empty };
 }
@@ -49,12 +49,12 @@ async function bareGateway(plan) {
   const load = (connections, args, path = '/') => () => wrk(server, redis, { script: 'load.lua', path, args, connections, seconds: plan.seconds });
   const cases = plan.connections.map((n) => ({ id: `bare-${n}`, title: `civetweb and lib/bullmq: one job, nothing checked, ${n} connection${n === 1 ? '' : 's'}`, run: load(n, ['POST', '', body, '0']) }));
   cases.push({ id: 'bare-status', title: 'civetweb and lib/bullmq: status of one job, nothing checked, 50 connections', run: load(50, ['GET', '', '', '1000'], '/ID') });
-  const results = await inTurns(plan.rounds, Object.fromEntries(cases.map(({ id, run }) => [id, run])));
+  const results = await inTurns(plan.rounds, Object.fromEntries(cases.map(({ id, run }) => [id, run])), { warmUp: plan.rounds > 1 });
   await server.stop();
   await redis.stop();
   return cases.map(({ id, title }) => ({ id, title, ...results[id] }));
 }
 
 export async function limits(plan) {
-  return [await emptyServer(plan), ...(await bareGateway(plan)), ...(await scripts(plan, 'memory', [[1, 16], [25, 16], [100, 16], [100, 1]])), ...(await scripts(plan, 'always', [[25, 16]])), ...(await floors(plan))];
+  return [await emptyServer(plan), ...(await bareGateway(plan)), ...(await scripts(plan, 'memory', plan.scripts)), ...(await scripts(plan, 'always', [[25, 16]])), ...(await floors(plan))];
 }

@@ -62,11 +62,12 @@ export async function records(plan) {
   const sides = { sluice: await startSide(), records: await startSide({ pg: await startPostgres() }), stopped: await startSide({ pg: await startPostgres(), stopped: true }) };
   const { stopped, ...running } = sides;
   const out = [];
-  for (const [title, measure, contenders] of [
-    ['POST one job, 50 connections', posts(`/api/jobs/${QUEUE}`, small), sides],
-    ['the same for workers elsewhere, whose jobs are written down when they are added', posts(`/api/queues/${ELSEWHERE}/jobs`, named), sides],
-    ['HTTP workers that lease 100 at a time and complete', ends, running],
-  ]) {
+  const loads = {
+    own: ['POST one job, 50 connections', posts(`/api/jobs/${QUEUE}`, small), sides],
+    elsewhere: ['the same for workers elsewhere, whose jobs are written down when they are added', posts(`/api/queues/${ELSEWHERE}/jobs`, named), sides],
+    ends: ['HTTP workers that lease 100 at a time and complete', ends, running],
+  };
+  for (const [title, measure, contenders] of plan.recorded.map((name) => loads[name])) {
     out.push({ title, results: await inTurns(plan.rounds, Object.fromEntries(Object.entries(contenders).map(([name, side]) => [name, () => measure(side, plan)]))) });
   }
   for (const { stage, pg } of Object.values(sides)) {

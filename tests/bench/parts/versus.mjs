@@ -28,7 +28,7 @@ function versus(stage, plan, paths, load, before = async () => {}) {
 }
 
 export async function submit(plan, mode, title) {
-  const stage = await startStage({ mode, peers: mode === 'memory' ? ['fastify', 'jwt', 'nest'] : ['fastify'] });
+  const stage = await startStage({ mode, peers: mode === 'memory' ? plan.peers : ['fastify'] });
   const out = [];
   for (const connections of mode === 'memory' ? plan.connections : [50]) {
     const results = await versus(stage, plan, SUBMIT, { body: payload, connections }, stage.empty);
@@ -51,7 +51,7 @@ async function bulk(stage, size, seconds) {
 export async function arrays(plan) {
   const stage = await startStage();
   const out = [];
-  for (const size of [100, 1000]) {
+  for (const size of plan.arrays) {
     const body = JSON.stringify(Array.from({ length: size }, () => ({ data: notification(200) })));
     const load = { path: `/api/queues/${QUEUE}/jobs`, body, connections: 1, seconds: plan.seconds, perRequest: size };
     const results = await inTurns(plan.rounds, {
