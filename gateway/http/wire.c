@@ -60,6 +60,17 @@ static bool is_served(int fd)
 	return fd == watch.served && fd >= 0;
 }
 
+static bool is_read_ahead(int fd)
+{
+	return watch.is_ahead && is_served(fd);
+}
+
+static void forget_ahead(void)
+{
+	watch.is_ahead = false;
+	watch.n_ahead = 0;
+}
+
 /* From the second wait on: a connection of one request is not worth it. */
 static bool does_block(int fd)
 {
@@ -103,6 +114,11 @@ static ssize_t take_ahead(char *into, size_t most)
 	return (ssize_t)n + (more > 0 ? more : 0);
 }
 
+static ssize_t receive(int fd, void *into, size_t n, int flags)
+{
+	return is_read_ahead(fd) ? take_ahead(into, n) : recvfrom(fd, into, n, flags, NULL, NULL);
+}
+
 ssize_t wire_recv(int fd, void *into, size_t n, int flags)
 {
 	watch.fd = fd;
@@ -116,7 +132,7 @@ ssize_t wire_recv(int fd, void *into, size_t n, int flags)
 		return -1;
 	}
 	size_t most = (uint64_t)watch.allowed < n ? (size_t)watch.allowed : n;
-	ssize_t got = is_served(fd) && watch.is_ahead ? take_ahead(into, most) : recvfrom(fd, into, most, flags, NULL, NULL);
+	ssize_t got = receive(fd, into, most, flags);
 	if (got > 0 && watch.allowed != WIRE_ALLOW_ALL)
 		watch.allowed -= got;
 	watch.filled = got > 0 && (size_t)got == n;
@@ -154,8 +170,8 @@ void wire_begin(void)
 	watch.deadline_ms = 0;
 	watch.allowed = WIRE_ALLOW_ALL;
 	watch.served = -1;
-	watch.blocks = watch.is_ahead = false;
-	watch.n_ahead = 0;
+	watch.blocks = false;
+	forget_ahead();
 }
 
 void wire_watch(int64_t deadline_mono_ms)
@@ -182,7 +198,7 @@ struct str wire_received(void)
 
 int64_t wire_take(int fd, void *into, size_t n)
 {
-	ssize_t got = is_served(fd) && watch.is_ahead ? take_ahead(into, n) : recvfrom(fd, into, n, MSG_DONTWAIT, NULL, NULL);
+	ssize_t got = receive(fd, into, n, MSG_DONTWAIT);
 	if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR))
 		return 0;
 	return got > 0 ? got : ERR_IO;
@@ -192,7 +208,7 @@ void wire_await_input(int fd, int64_t deadline_mono_ms)
 {
 	struct pollfd p = {.fd = fd, .events = POLLIN};
 	int64_t left = deadline_mono_ms - clock_mono_ms();
-	if (left > 0 && !(is_served(fd) && watch.is_ahead))
+	if (left > 0 && !is_read_ahead(fd))
 		(void)poll(&p, 1, (int)(left < INT_MAX ? left : INT_MAX));
 }
 
@@ -300,8 +316,7 @@ void wire_linger(int fd)
 	char sink[4096];
 	int64_t deadline = clock_mono_ms() + LINGER_MS;
 	shutdown(fd, SHUT_WR);
-	watch.is_ahead = false; /* else poll would never wait */
-	watch.n_ahead = 0;
+	forget_ahead(); /* else poll would never wait */
 	for (size_t total = 0; total < LINGER_BYTES;) {
 		int64_t left = deadline - clock_mono_ms();
 		struct pollfd p = {.fd = fd, .events = POLLIN};

@@ -7,9 +7,16 @@
 static void expect_status(struct client *c, int status)
 {
 	struct reply r;
-	assert_true(client_read(c, &r, false));
+	assert_true(client_read(c, &r, status == 100)); /* which has a head only */
 	assert_int_equal(r.status, status);
 	reply_release(&r);
+}
+
+/* A new connection, on which this has been sent. */
+static void open_with(const struct fixture *f, struct client *c, const char *bytes, size_t n)
+{
+	client_open(c, server_port(f->server));
+	client_send(c, bytes, n);
 }
 
 /* More than what civetweb waits for input at a time. */
@@ -136,17 +143,13 @@ static void test_trickle_is_cut(void **state)
 	struct fixture *f = *state;
 	static const char head[] = REQ("POST /echo", JSON "Content-Length: 1000\r\n");
 	struct client c;
-	struct reply r;
 	int64_t started = clock_mono_ms();
-	client_open(&c, server_port(f->server));
-	client_send(&c, head, sizeof(head) - 1);
+	open_with(f, &c, head, sizeof(head) - 1);
 	while (clock_mono_ms() - started < 4 * HEAD_MS) {
 		client_send(&c, " ", 1);
 		clock_sleep_ms(50); /* the fault itself */
 	}
-	assert_true(client_read(&c, &r, false));
-	assert_int_equal(r.status, 408);
-	reply_release(&r);
+	expect_status(&c, 408);
 	client_close(&c);
 }
 
@@ -155,16 +158,10 @@ static void test_expect_continue(void **state)
 	struct fixture *f = *state;
 	static const char head[] = REQ("POST /echo", JSON "Content-Length: 7\r\nExpect: 100-continue\r\n");
 	struct client c;
-	struct reply r;
-	client_open(&c, server_port(f->server));
-	client_send(&c, head, sizeof(head) - 1);
-	assert_true(client_read(&c, &r, true));
-	assert_int_equal(r.status, 100);
-	reply_release(&r);
+	open_with(f, &c, head, sizeof(head) - 1);
+	expect_status(&c, 100);
 	client_send(&c, "{\"n\":1}", 7);
-	assert_true(client_read(&c, &r, false));
-	assert_int_equal(r.status, 201);
-	reply_release(&r);
+	expect_status(&c, 201);
 	client_close(&c);
 	/* A refusal comes instead of the 100: the body is not asked for. */
 	EXPECT(f, REQ("POST /secret", JSON "Content-Length: 7\r\nExpect: 100-continue\r\n"), 401, true);
@@ -177,12 +174,8 @@ static void test_refused_body_is_not_reset(void **state)
 	struct fixture *f = *state;
 	static const char head[] = REQ("POST /echo", JSON "Transfer-Encoding: chunked\r\nExpect: 100-continue\r\n"), wrong[] = "zz\r\n{\"n\":1}\r\n";
 	struct client c;
-	struct reply r;
-	client_open(&c, server_port(f->server));
-	client_send(&c, head, sizeof(head) - 1);
-	assert_true(client_read(&c, &r, true));
-	assert_int_equal(r.status, 100);
-	reply_release(&r);
+	open_with(f, &c, head, sizeof(head) - 1);
+	expect_status(&c, 100);
 	client_send(&c, wrong, sizeof(wrong) - 1);
 	expect_status(&c, 400);
 	struct pollfd reset = {.fd = c.fd};
@@ -201,8 +194,7 @@ static void test_keep_alive_and_pipelining(void **state)
 	static const int statuses[] = {201, 200, 401, 200};
 	struct client c;
 	struct reply r;
-	client_open(&c, server_port(f->server));
-	client_send(&c, three, sizeof(three) - 1);
+	open_with(f, &c, three, sizeof(three) - 1);
 	for (unsigned i = 0; i < ARRAY_LEN(statuses); i++) {
 		assert_true(client_read(&c, &r, false));
 		assert_int_equal(r.status, statuses[i]);
@@ -222,15 +214,12 @@ static void test_later_requests_in_pieces(void **state)
 	static const char body_and_next[] = "{\"n\":1}" REQ("GET /hello", "");
 	struct buf large = BUF_INIT;
 	struct client c;
-	struct reply r;
 	client_open(&c, server_port(f->server));
 	for (int round = 0; round < 3; round++) {
 		client_send(&c, get, sizeof(get) - 1);
 		expect_status(&c, 200);
 		client_send(&c, post, sizeof(post) - 1);
-		assert_true(client_read(&c, &r, true));
-		assert_int_equal(r.status, 100);
-		reply_release(&r);
+		expect_status(&c, 100);
 		client_send(&c, body_and_next, sizeof(body_and_next) - 1);
 		expect_status(&c, 201);
 		expect_status(&c, 200);
