@@ -145,17 +145,36 @@ int wire_accept(int fd, struct sockaddr *peer, socklen_t *size)
 	return watch.lobby ? lobby_hand_over(watch.lobby, peer, size) : accept4(fd, peer, size, 0);
 }
 
-int wire_poll(struct pollfd *p, nfds_t n, int timeout_ms)
+/* timeout_ms < 0: for ever. */
+static int wait_for(struct pollfd *p, nfds_t n, int64_t timeout_ms)
 {
 	struct timespec left = {timeout_ms / 1000, timeout_ms % 1000 * 1000000L};
+	return ppoll(p, n, timeout_ms < 0 ? NULL : &left, NULL);
+}
 
+/* Once the deadline has passed there is something to read: our recv's refusal. */
+static int wait_while_watched(struct pollfd *p, int timeout_ms)
+{
+	int64_t left = watch.deadline_ms - clock_mono_ms();
+	if (timeout_ms >= 0 && timeout_ms < left)
+		return wait_for(p, 1, timeout_ms);
+	int rc = wait_for(p, 1, left > 0 ? left : 0);
+	if (rc == 0)
+		p->revents = POLLIN;
+	return rc == 0 ? 1 : rc;
+}
+
+int wire_poll(struct pollfd *p, nfds_t n, int timeout_ms)
+{
 	if (watch.lobby) {
 		p->revents = lobby_wait(watch.lobby, p->fd, timeout_ms) ? POLLIN : 0;
 		return p->revents ? 1 : 0;
 	}
-	if (n == 1 && is_served(p->fd) && (p->events & ~POLLERR) == POLLIN && (watch.is_ahead || (timeout_ms == WAIT_MS && does_block(p->fd))))
+	if (n != 1 || !is_served(p->fd) || (p->events & ~POLLERR) != POLLIN)
+		return wait_for(p, n, timeout_ms);
+	if (watch.is_ahead || (timeout_ms == WAIT_MS && !watch.deadline_ms && does_block(p->fd)))
 		return read_ahead(p);
-	return ppoll(p, n, timeout_ms < 0 ? NULL : &left, NULL);
+	return watch.deadline_ms ? wait_while_watched(p, timeout_ms) : wait_for(p, 1, timeout_ms);
 }
 
 int wire_setstacksize(pthread_attr_t *attr, size_t n)

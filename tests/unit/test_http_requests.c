@@ -184,6 +184,42 @@ static void test_refused_body_is_not_reset(void **state)
 	client_close(&c);
 }
 
+static void be_steady(struct config *c)
+{
+	c->request_timeout_ms = 2000;
+}
+
+/* Silence does not add to the time that a body may take. */
+static void test_a_body_that_stops_late_is_cut_in_time(void **state)
+{
+	struct fixture *f = *state;
+	static const char head[] = REQ("POST /echo", JSON "Content-Length: 1000\r\n");
+	struct client c;
+	open_with(f, &c, head, sizeof(head) - 1);
+	int64_t started = clock_mono_ms();
+	while (clock_mono_ms() - started < 1900) {
+		client_send(&c, " ", 1);
+		clock_sleep_ms(100); /* the fault itself */
+	}
+	expect_status(&c, 408);
+	assert_true(clock_mono_ms() - started < 3700); /* it was 3900 and more */
+	client_close(&c);
+}
+
+/* Nor is the rest of a body that has been answered waited for, for longer than a moment. */
+static void test_a_rest_that_never_comes(void **state)
+{
+	struct fixture *f = *state;
+	static const char head[] = REQ("POST /secret", JSON "Content-Length: 1000\r\n") "{";
+	struct client c;
+	open_with(f, &c, head, sizeof(head) - 1);
+	expect_status(&c, 401);
+	int64_t answered = clock_mono_ms();
+	assert_true(client_at_end(&c));
+	assert_true(clock_mono_ms() - answered < f->config.request_timeout_ms - 1000);
+	client_close(&c);
+}
+
 /* ---- one connection ---- */
 
 static void test_keep_alive_and_pipelining(void **state)
@@ -251,7 +287,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_malformed), TEST(test_head_too_large), TEST(test_bodies), TEST(test_chunked_over_the_limit), TEST(test_trickle_is_cut),
-		TEST(test_expect_continue), TEST_WITH(test_refused_body_is_not_reset, be_patient), TEST(test_keep_alive_and_pipelining), TEST_WITH(test_later_requests_in_pieces, be_patient), TEST(test_http10),
+		TEST(test_expect_continue), TEST_WITH(test_refused_body_is_not_reset, be_patient),
+		TEST_WITH(test_a_body_that_stops_late_is_cut_in_time, be_steady), TEST_WITH(test_a_rest_that_never_comes, be_patient),
+		TEST(test_keep_alive_and_pipelining), TEST_WITH(test_later_requests_in_pieces, be_patient), TEST(test_http10),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
