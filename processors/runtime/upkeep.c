@@ -64,15 +64,15 @@ static bool list_running(struct rqueue *q, struct arena *a, struct held *h)
 	return h->n > 0;
 }
 
-/* Tells the worker that holds this token to stop, if it still does. */
-static bool stop_holder(struct rqueue *q, struct str token, enum cancel why)
+/* Tells the worker that holds the job by this token to stop, if it still does: jobs that were taken together have one token. */
+static bool stop_holder(struct rqueue *q, struct str id, struct str token, enum cancel why)
 {
 	bool found = false;
 
 	lock_take(&q->rt->mu);
 	for (struct worker *w = q->workers; w; w = w->sibling) {
 		struct job_context *ctx = &w->ctx;
-		if (!ctx->running || !str_eq(str_from(ctx->token), token))
+		if (!ctx->running || !str_eq(ctx->id, id) || !str_eq(str_from(ctx->token), token))
 			continue;
 		context_cancel(ctx, why);
 		found = true;
@@ -85,7 +85,7 @@ static void lock_is_lost(struct rqueue *q, struct str id, struct str token)
 {
 	struct runtime *rt = q->rt;
 
-	if (!stop_holder(q, token, CANCEL_LOCK_LOST))
+	if (!stop_holder(q, id, token, CANCEL_LOCK_LOST))
 		return;
 	tallies_add(rt->tallies, q->decl->name, q->decl, TALLY_LOCKS_LOST, 1);
 	LOG(rt->env.log, LOG_WARN, "lock_lost", log_str("queue", q->decl->name), log_str("jobId", id));
@@ -146,7 +146,7 @@ static int duty_cancel(struct rqueue *q, struct arena *a, int64_t *again_ms)
 	int rc = bq_cancel_asked(q->rt->bq, &q->decl->queue, h.ids, h.timestamps, h.n, h.flags, runtime_deadline(q->rt), &err);
 	for (size_t i = 0; rc == 0 && i < h.n; i++)
 		if (h.flags[i])
-			stop_holder(q, h.tokens[i], CANCEL_ASKED);
+			stop_holder(q, h.ids[i], h.tokens[i], CANCEL_ASKED);
 	return rc;
 }
 

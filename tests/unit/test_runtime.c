@@ -137,6 +137,84 @@ static void a_wish_from_elsewhere_cancels_a_running_job(void **state)
 	assert_true(str_starts(job.failed_reason, STR("CANCELLED: ")));
 }
 
+/* A command in words; what it answers with is in the world's arena. */
+PRINTF_LIKE(2, 3) static struct str redis(struct world *w, const char *fmt, ...)
+{
+	char text[256];
+	struct rcmd cmd = RCMD_INIT;
+	struct rreplies replies;
+	size_t n = 1;
+	va_list args;
+
+	va_start(args, fmt);
+	vsnprintf(text, sizeof(text), fmt, args);
+	va_end(args);
+	for (const char *p = text; *p; p++)
+		n += *p == ' ';
+	rcmd_begin(&cmd, n);
+	for (struct str left = str_from(text); n > 0; n--)
+		rcmd_arg(&cmd, str_cut(&left, ' '));
+	assert_int_equal(rmux_call(w->mux, &cmd, clock_mono_ms() + TIMEOUT_MS, &replies, &w->err), 0);
+	struct str answer = arena_dup(&w->arena, rreply_str(replies.items[0]));
+	rreplies_release(&replies);
+	rcmd_release(&cmd);
+	return answer;
+}
+
+/* Two jobs that one call took, and so with one token. */
+static void hold_two_taken_together(struct world *w, struct str ids[2])
+{
+	const struct bq_queue *q = &queue(w, "hold")->queue;
+
+	assert_int_equal(bq_pause(w->bq, q, true, clock_mono_ms() + TIMEOUT_MS, &w->err), 0);
+	for (int i = 0; i < 2; i++)
+		ids[i] = add(w, "hold", "{}", 0);
+	assert_int_equal(bq_pause(w->bq, q, false, clock_mono_ms() + TIMEOUT_MS, &w->err), 0);
+	until_starts(2);
+	struct str token = redis(w, "GET bull:hold:%.*s:lock", STR_ARG(ids[0]));
+	assert_true(token.n > 0 && str_eq(token, redis(w, "GET bull:hold:%.*s:lock", STR_ARG(ids[1]))));
+}
+
+static void until_one_runs(void)
+{
+	for (int64_t deadline = clock_mono_ms() + TIMEOUT_MS; atomic_load(&running) != 1; clock_sleep_ms(1))
+		assert_true(clock_mono_ms() < deadline);
+}
+
+static void the_one_that_runs_ends_well(struct world *w, struct str id)
+{
+	until_one_runs();
+	atomic_store(&may_end, true);
+	struct bq_job job = until_state(w, "hold", id, BQ_COMPLETED);
+	assert_int_equal(job.stalled_count, 0);
+	assert_int_equal(job.attempts_started, 1);
+	assert_int_equal(atomic_load(&starts), 2);
+}
+
+static void cancelling_one_job_leaves_those_taken_with_it(void **state)
+{
+	struct world *w = *state;
+	struct str ids[2];
+
+	hold_two_taken_together(w, ids);
+	struct bq_job job = look(w, "hold", ids[0]);
+	assert_int_equal(bq_cancel_ask(w->bq, &queue(w, "hold")->queue, &job, 60000, clock_mono_ms() + TIMEOUT_MS, &w->err), 0);
+	the_one_that_runs_ends_well(w, ids[1]);
+	assert_true(str_starts(until_state(w, "hold", ids[0], BQ_FAILED).failed_reason, STR("CANCELLED: ")));
+}
+
+/* The fault: while locks were renewed a job ended, its lock counted as lost, and what had been taken with it was dropped and ran again. */
+static void a_lost_lock_stops_its_own_job_only(void **state)
+{
+	struct world *w = *state;
+	struct str ids[2];
+
+	hold_two_taken_together(w, ids);
+	redis(w, "DEL bull:hold:%.*s:lock", STR_ARG(ids[0]));
+	redis(w, "LREM bull:hold:active 1 %.*s", STR_ARG(ids[0]));
+	the_one_that_runs_ends_well(w, ids[1]);
+}
+
 /* The slot is free for the next job; the job stays active until whoever has the token ends it. */
 static void a_job_that_is_handed_over_stays_active(void **state)
 {
@@ -244,6 +322,8 @@ int main(void)
 		T(locks_are_renewed_while_a_job_runs),
 		T(cancelling_ends_a_running_job),
 		T(a_wish_from_elsewhere_cancels_a_running_job),
+		T(cancelling_one_job_leaves_those_taken_with_it),
+		T(a_lost_lock_stops_its_own_job_only),
 		T(a_job_that_is_handed_over_stays_active),
 		T(a_queue_has_settings_of_its_own),
 		T(draining_puts_running_jobs_back_unharmed),
