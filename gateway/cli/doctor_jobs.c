@@ -36,13 +36,20 @@ static void tell(void *arg, const struct bq_faulty *found)
 	}
 }
 
-static int64_t total(const struct report *r)
-{
-	int64_t sum = 0;
+struct totals {
+	int64_t all, mendable, left; /* left: as they were */
+};
 
-	for (unsigned i = 0; i < BQ_FAULT_COUNT; i++)
-		sum += r->n[i];
-	return sum;
+static struct totals total(const struct report *r)
+{
+	struct totals t = {0};
+
+	for (unsigned i = 0; i < BQ_FAULT_COUNT; i++) {
+		t.all += r->n[i];
+		t.mendable += bq_faults[i].mends ? r->n[i] : 0;
+	}
+	t.left = r->mend ? t.all - t.mendable : t.all;
+	return t;
 }
 
 static void sum_up(struct report *r, const struct bq_checkup *c)
@@ -56,12 +63,15 @@ static void sum_up(struct report *r, const struct bq_checkup *c)
 		buf_addc(&r->out, '\n');
 		return;
 	}
-	for (unsigned i = 0; i < BQ_FAULT_COUNT; i++)
+	struct totals t = total(r);
+	for (unsigned i = 0; i < BQ_FAULT_COUNT; i++) {
+		const char *mends = r->mend ? bq_faults[i].mends : NULL;
 		if (r->n[i])
-			buf_addf(&r->out, "%lld %s: %s%s%s\n", (long long)r->n[i], bq_faults[i].word, bq_faults[i].means, r->mend ? "; now " : "",
-				 r->mend ? bq_faults[i].mends : "");
-	buf_addf(&r->out, "%lld jobs in %lld queues; %lld fault%s%s\n", (long long)c->jobs, (long long)c->queues, (long long)total(r),
-		 total(r) == 1 ? "" : "s", total(r) && !r->mend ? ": sluice doctor --queues --fix mends them, and throws no job away" : "");
+			buf_addf(&r->out, "%lld %s: %s%s%s\n", (long long)r->n[i], bq_faults[i].word, bq_faults[i].means, mends ? "; now " : "",
+				 mends ? mends : "");
+	}
+	buf_addf(&r->out, "%lld jobs in %lld queues; %lld fault%s%s\n", (long long)c->jobs, (long long)c->queues, (long long)t.all,
+		 t.all == 1 ? "" : "s", t.mendable && !r->mend ? ": sluice doctor --queues --fix mends them, and throws no job away" : "");
 }
 
 static int look_through(const struct config *cfg, struct rmux *mux, struct report *r, struct err *err)
@@ -118,5 +128,5 @@ enum cli_exit doctor_look_through_queues(const struct config *cfg, bool mend, bo
 		return cli_fail("%s", err.text);
 	}
 	enum cli_exit exit = cli_print(&r.out);
-	return exit == CLI_OK && total(&r) > 0 && !mend ? CLI_FAILED : exit;
+	return exit == CLI_OK && total(&r).left > 0 ? CLI_FAILED : exit;
 }

@@ -26,6 +26,7 @@ struct queue_seen {
 	struct bq_queue queue;
 	struct table placed; /* ids that stand somewhere; the value says nothing */
 	struct suspects jobs, deduplications;
+	bool foreign; /* something else stands under one of its keys: nothing of it can be read for certain */
 };
 
 struct walk {
@@ -213,11 +214,47 @@ static int look_at_leftovers(struct walk *w, struct queue_seen *q)
 	return rc;
 }
 
+static int find_foreign(struct walk *w, struct queue_seen *q)
+{
+	static const struct {
+		enum bq_key key;
+		const char *type;
+	} expected[] = {{BQ_KEY_WAIT, "list"}, {BQ_KEY_PAUSED, "list"}, {BQ_KEY_ACTIVE, "list"}, {BQ_KEY_DELAYED, "zset"},
+			{BQ_KEY_PRIORITIZED, "zset"}, {BQ_KEY_WAITING_CHILDREN, "zset"}, {BQ_KEY_COMPLETED, "zset"}, {BQ_KEY_FAILED, "zset"},
+			{BQ_KEY_META, "hash"}, {BQ_KEY_EVENTS, "stream"}, {BQ_KEY_ID, "string"}, {BQ_KEY_MARKER, "zset"}, {BQ_KEY_STALLED, "set"}};
+	struct rcmd cmd = RCMD_INIT;
+	struct rreplies replies;
+
+	for (size_t i = 0; i < ARRAY_LEN(expected); i++) {
+		rcmd_begin(&cmd, 2);
+		rcmd_argz(&cmd, "TYPE");
+		rcmd_arg(&cmd, q->queue.keys[expected[i].key]);
+	}
+	int rc = bq_call(w->bq, &cmd, step_deadline(w), &replies, w->err);
+	if (rc < 0)
+		return rc;
+	for (size_t i = 0; rc == 0 && i < ARRAY_LEN(expected); i++) {
+		struct str key = q->queue.keys[expected[i].key], type = rreply_str(replies.items[i]);
+		size_t base = q->queue.keys[BQ_KEY_BASE].n;
+		const struct bq_faulty found = {.queue = q->queue.name, .id = str_sub(key, base, key.n - base), .fault = BQ_FAULT_FOREIGN_KEY};
+
+		rc = rreply_error(replies.items[i], w->err);
+		if (rc < 0 || str_is(type, "none") || str_is(type, expected[i].type))
+			continue;
+		w->c->tell(w->c->arg, &found);
+		q->foreign = true;
+	}
+	rreplies_release(&replies);
+	return rc;
+}
+
 static int walk_queue(struct walk *w, struct queue_seen *q)
 {
-	int rc = look_at_leftovers(w, q);
+	int rc = find_foreign(w, q);
 
-	for (unsigned s = 0; rc == 0 && s < BQ_STATE_COUNT; s++)
+	if (rc == 0 && !q->foreign)
+		rc = look_at_leftovers(w, q);
+	for (unsigned s = 0; rc == 0 && !q->foreign && s < BQ_STATE_COUNT; s++)
 		rc = walk_state(w, q, (enum bq_state)s);
 	return rc;
 }
@@ -233,7 +270,7 @@ static int look_at_key(struct walk *w, struct str key)
 	struct str name = str_cut(&rest_of_key, ':');
 	struct queue_seen *q = table_get(&w->queues, name);
 
-	if (!q || !rest_of_key.p || rest_of_key.n == 0)
+	if (!q || q->foreign || !rest_of_key.p || rest_of_key.n == 0)
 		return 0;
 	if (str_starts(rest_of_key, STR("de:")))
 		return suspect(w, q, &q->deduplications, str_sub(rest_of_key, 3, rest_of_key.n - 3));

@@ -5,13 +5,14 @@
 
 #include "lib/bullmq/inspect.h"
 
-/* X(ID, "word", "what it means", "what mending does") */
+/* X(ID, "word", "what it means", "what mending does"; NULL: nothing, it is for whoever knows what it is) */
 #define BQ_FAULTS(X) \
 	X(ORPHAN, "orphan", "no list names the job, so no worker will ever take it", "put where it belongs") \
 	X(NO_JOB, "no-job", "a list names a job that does not exist", "taken out of the list") \
 	X(TWICE, "twice", "the job stands in more than one place", "left in one of them") \
 	X(STALE_DEDUPLICATION, "stale-deduplication", "the deduplication id is kept by a job that is gone, and keeps new ones away", "set free") \
-	X(LEFT_BY_V5, "left-by-v5", "jobs stand where BullMQ 5 put them while the queue was paused; newer workers do not look there", "put back")
+	X(LEFT_BY_V5, "left-by-v5", "jobs stand where BullMQ 5 put them while the queue was paused; newer workers do not look there", "put back") \
+	X(FOREIGN_KEY, "foreign-key", "something else stands under a key of the queue: nobody can work on it, and it is not looked through", NULL)
 enum bq_fault {
 #define X(id, word, means, mends) BQ_FAULT_##id,
 	BQ_FAULTS(X)
@@ -24,7 +25,7 @@ struct bq_fault_row {
 extern const struct bq_fault_row bq_faults[BQ_FAULT_COUNT];
 
 struct bq_faulty {
-	struct str queue, id; /* the id of a job or of a deduplication; "" where the queue as a whole is meant */
+	struct str queue, id; /* the id of a job or of a deduplication, the queue's key; "" where the queue as a whole is meant */
 	enum bq_fault fault;
 };
 

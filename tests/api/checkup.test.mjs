@@ -92,6 +92,26 @@ describe('the doctor', () => {
     assert.equal(await q.isPaused(), true);
   });
 
+  test('names keys that are something else, leaves their queue alone, and looks through the others', async () => {
+    await open_('strange').add('x', {});
+    const q = open_('beside');
+    await q.add('x', {}, { jobId: 'kept' });
+    await redis.admin.lpush('bull:beside:wait', 'ghost');
+    await redis.admin.set('bull:strange:failed', 'not a set');
+    await redis.admin.hset('bull:strange:active', 'not', 'a list');
+    const foreign = ['foreign-key strange/active', 'foreign-key strange/failed'];
+    assert.deepEqual(told(await faults()), [...foreign, 'no-job beside/ghost']);
+    const { code, text } = await doctor('--fix');
+    assert.equal(code, 1, 'not all is mended');
+    assert.match(text, /foreign-key +strange\/active\n/);
+    assert.match(text, /2 foreign-key: something else stands under a key of the queue.*not looked through\n/);
+    assert.match(text, /1 no-job: .*; now taken out of the list\n/);
+    assert.deepEqual([await redis.admin.lrange('bull:beside:wait', 0, -1), await redis.admin.get('bull:strange:failed')], [['kept'], 'not a set']);
+    assert.match((await doctor()).text, /2 faults$/, 'and --fix is not what mends them');
+    await redis.admin.del('bull:strange:failed', 'bull:strange:active');
+    assert.deepEqual(told(await faults()), []);
+  });
+
   test('says when it cannot look', async () => {
     const { code, text } = await runSluice(['doctor', '--queues'], { env: { REDIS_URL: 'unix:///nowhere/redis.sock' } });
     assert.equal(code, 1);
