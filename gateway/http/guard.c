@@ -181,7 +181,9 @@ static int check_target(struct examined *e, struct guard_facts *out)
 		struct str authority = str_cut(&path, '/');
 		if (!str_ieq(authority, e->fields[HOST]))
 			return refuse(out, PROBLEM_BAD_REQUEST, "the request target names another host than the Host header");
-		uri = path.p ? (struct str){path.p - 1, path.n + 1} : STR("/");
+		if (!path.p)
+			return refuse(out, PROBLEM_BAD_REQUEST, "the request target has no path");
+		uri = (struct str){path.p - 1, path.n + 1};
 	}
 	const char *reason = uri_path_fault(uri);
 	if (!reason && e->in->query)

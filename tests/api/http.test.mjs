@@ -59,6 +59,7 @@ describe('a server', () => {
       ['a chunk size that is none', 400, () => post('Transfer-Encoding: chunked', `zz\r\n${BODY}\r\n0\r\n\r\n`)],
       ['a chunk size beyond all numbers', [400, 408, 413], () => post('Transfer-Encoding: chunked', `7fffffffffffffff\r\n${BODY}\r\n0\r\n\r\n`)],
       ['a request for another host', 400, () => post(length).replace('POST /', 'POST http://elsewhere.example/')],
+      ['an absolute target without a path', 400, () => post(length).replace('Host: x', 'Host: 127.0.0.1').replace('POST /', `POST http://127.0.0.1?:${sluice.port}/`)],
       ['an HTTP version of the future', 501, () => post(length).replace('HTTP/1.1', 'HTTP/3.0')],
       ['CONNECT', [400, 501], () => 'CONNECT x:80 HTTP/1.1\r\nHost: x\r\n\r\n'],
       ['TRACE', 501, () => 'TRACE / HTTP/1.1\r\nHost: x\r\n\r\n'],

@@ -88,6 +88,8 @@ static const struct sample samples[] = {
 	{"broken escape in the query", "GET", "/a", "x=%", "1.1", {HOST}, PROBLEM_BAD_REQUEST},
 	{"absolute, same host", "GET", "http://h/a", NULL, "1.1", {HOST}, OK},
 	{"absolute, other host", "GET", "http://x/a", NULL, "1.1", {HOST}, PROBLEM_BAD_REQUEST},
+	{"absolute without a path", "GET", "http://h", NULL, "1.1", {HOST}, PROBLEM_BAD_REQUEST},
+	{"absolute, a query for a path", "GET", "http://h", ":80/", "1.1", {HOST}, PROBLEM_BAD_REQUEST},
 	{"asterisk", "OPTIONS", "*", NULL, "1.1", {HOST}, PROBLEM_BAD_REQUEST},
 	{"asterisk with GET", "GET", "*", NULL, "1.1", {HOST}, PROBLEM_BAD_REQUEST},
 };
