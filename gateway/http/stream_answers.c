@@ -133,10 +133,12 @@ static void on_ready(struct mg_connection *conn, void *arg UNUSED)
 static void on_ping(struct stream *s, const char *data, size_t n)
 {
 	lock_take(&s->all->mu);
-	s->pong_bytes = n < PONG_MAX ? n : PONG_MAX;
-	memcpy(s->pong, data, s->pong_bytes);
-	s->pong_due = true;
-	stream_wake(s);
+	if (s->end == STREAM_GOES_ON) {
+		s->pong_bytes = n < PONG_MAX ? n : PONG_MAX;
+		memcpy(s->pong, data, s->pong_bytes);
+		s->pong_due = true;
+		stream_wake(s);
+	}
 	lock_give(&s->all->mu);
 }
 

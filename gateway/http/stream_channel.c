@@ -180,10 +180,12 @@ void stream_seat_leave(struct stream_seat *seat)
 void stream_follow(struct stream *s, struct stream_seat *seat)
 {
 	lock_take(&s->all->mu);
-	seat->stream = s;
-	s->seat = seat;
-	s->turn = true; /* what was kept for it */
-	stream_wake(s);
+	if (s->end == STREAM_GOES_ON) { /* else the streams' thread may know it no more */
+		seat->stream = s;
+		s->seat = seat;
+		s->turn = true; /* what was kept for it */
+		stream_wake(s);
+	}
 	lock_give(&s->all->mu);
 }
 

@@ -83,7 +83,7 @@ struct streams {
 
 const char *stream_end_word(enum stream_end why);
 
-/* It has something new for the streams' thread; mu is held. */
+/* It has something new for the streams' thread, which still knows it; mu is held. */
 void stream_wake(struct stream *s);
 /* From here on the streams' thread knows it. The connection's thread. */
 void stream_join(struct stream *s);

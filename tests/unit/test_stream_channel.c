@@ -185,6 +185,26 @@ static void test_end_goes_before_gathering(void **state)
 	assert_int_equal(wait, LONG_MS);
 }
 
+/* It may end while it is still told the past. Then the streams' thread may have let go of it already. */
+static void test_stream_that_ended_does_not_follow(void **state)
+{
+	struct world *w = *state;
+	int wait;
+	for (size_t i = 0; i < 2; i++) {
+		w->streams[i].all = &w->all;
+		stream_seat_take(&w->seats[i], &w->channel);
+	}
+	w->streams[1].end = STREAM_GONE;
+	stream_follow(&w->streams[0], &w->seats[0]);
+	stream_follow(&w->streams[1], &w->seats[1]);
+	assert_ptr_equal(w->all.dirty, &w->streams[0]);
+	assert_null(w->streams[0].next_dirty);
+	assert_null(w->streams[1].seat);
+	assert_false(w->streams[1].dirty);
+	say(w, 10);
+	assert_int_equal(turn(w, NOW, &wait), 1);
+}
+
 static void test_messages_are_framed_once(void **state)
 {
 	struct world *w = *state;
@@ -208,6 +228,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_first_word_at_once_then_gathered), TEST(test_much_does_not_wait), TEST(test_small_portions_with_rests),
 		TEST(test_who_takes_nothing_is_lost_alone), TEST(test_end_goes_before_gathering), TEST(test_messages_are_framed_once),
+		TEST(test_stream_that_ended_does_not_follow),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
