@@ -8,8 +8,7 @@
 #include "lib/records/trace.h"
 
 #define EVENTS_PER_CALL 500
-#define OWN_WORKER "sluice-" /* how the names of this program's workers begin; and of those who lease: */
-#define LEASE "lease:"
+#define OWN_WORKER "sluice-" /* how the names of this program's workers begin */
 #define ADDED_MAX 10000
 #define GAP_STEP 200
 #define GAP_MAX 10000 /* finished jobs of a queue that are looked at when events were lost */
@@ -222,11 +221,6 @@ static int read_events(struct ends *e, bool *gap, struct err *err)
 
 /* ---- what became of the jobs ---- */
 
-static bool is_own(const struct bq_job *job)
-{
-	return str_starts(job->processed_by, STR(OWN_WORKER)) || str_starts(job->processed_by, STR(LEASE));
-}
-
 /* From the job's hash, where it is still that of the ended job: false otherwise. */
 static bool from_hash(struct rec_queue *q, struct trace_rows *rows, const struct record_trace *t, const redisReply *pairs, int *rc)
 {
@@ -238,7 +232,7 @@ static bool from_hash(struct rec_queue *q, struct trace_rows *rows, const struct
 	if (*rc < 0 || e.job.finished_on < 0 || e.job.timestamp <= 0)
 		return false;
 	e.job.state = t->state;
-	if (is_own(&e.job) || records_is_over(q, e.job.finished_on))
+	if (records_is_over(q, e.job.finished_on))
 		return true;
 	*rc = record_row_make(&rows->items[rows->n], &e, &q->policy, &q->rec->events_arena);
 	rows->n += *rc == 0;
@@ -283,6 +277,8 @@ static int store(struct ends *e, struct stream_id position, struct err *err)
 
 	if (rc == 0 && e->n > 0)
 		rc = read_hashes(e, &rows, err);
+	if (rc == 0 && rows.n > 0)
+		rc = trace_rows_leave_out_written(&rows, q, err);
 	if (rc == 0 && e->n > 0)
 		rc = records_drain_all(&q->adds, err); /* all that is known of those that are gone */
 	if (rc == 0 && e->n > 0)

@@ -11,6 +11,12 @@ static const struct pg_stmt LOOK_UP = {"records_look_up",
 				       " LATERAL (SELECT created_ms, state, partial, at_ms FROM sluice.records WHERE prefix = $1 AND queue = $2 AND job_id = t.id"
 				       " AND created_ms <= t.until_ms ORDER BY created_ms DESC LIMIT 1) AS r",
 				       4};
+static const struct pg_stmt WRITTEN = {"records_written",
+				       "SELECT t.n FROM unnest($3::text[], $4::bigint[], $5::text[], $6::bigint[]) WITH ORDINALITY"
+				       " AS t (id, created_ms, state, at_ms, n)"
+				       " JOIN sluice.records r ON r.prefix = $1 AND r.queue = $2 AND r.job_id = t.id AND r.created_ms = t.created_ms"
+				       " AND r.state = t.state AND r.at_ms = t.at_ms AND NOT r.partial",
+				       6};
 static const struct pg_stmt SAVE = {"records_cursor",
 				    "INSERT INTO sluice.record_cursors (prefix, queue, stream_id, read_ms) VALUES ($1, $2, $3, $4)"
 				    " ON CONFLICT (prefix, queue) DO UPDATE SET stream_id = excluded.stream_id, read_ms = excluded.read_ms",
@@ -105,6 +111,55 @@ int trace_rows_add(struct trace_rows *rows, struct rec_queue *q, struct record_t
 		rc = rc == ERR_LIMIT ? 0 : rc;
 	}
 	return rc < 0 ? err_set(err, rc, "no memory for records") : 0;
+}
+
+/* ---- which have a record ---- */
+
+static int ask_written(const struct trace_rows *rows, struct rec_queue *q, struct pg_rows **found, struct err *err)
+{
+	enum { IDS, CREATED, STATES, AT, N_ARRAYS };
+	struct pgarray arrays[N_ARRAYS] = {0};
+	struct pg_value values[2 + N_ARRAYS] = {pg_text(q->rec->o.prefix), pg_text(q->queue->name)};
+	const struct pg_call call = {&WRITTEN, values};
+	bool failed = false;
+
+	for (size_t i = 0; i < rows->n; i++) {
+		pgarray_text(&arrays[IDS], rows->items[i].job_id);
+		pgarray_int(&arrays[CREATED], rows->items[i].created_ms);
+		pgarray_text(&arrays[STATES], rows->items[i].state);
+		pgarray_int(&arrays[AT], rows->items[i].at_ms);
+	}
+	for (size_t k = 0; k < N_ARRAYS; k++) {
+		pgarray_end(&arrays[k]);
+		values[2 + k] = pg_text(buf_str(&arrays[k].out));
+		failed = failed || arrays[k].out.failed;
+	}
+	int rc = failed ? err_set(err, ERR_NOMEM, "no memory for records")
+			: pglink_run(q->rec->link, &call, 1, records_pg_deadline(q->rec), found, err);
+	for (size_t k = 0; k < N_ARRAYS; k++)
+		pgarray_release(&arrays[k]);
+	return rc;
+}
+
+int trace_rows_leave_out_written(struct trace_rows *rows, struct rec_queue *q, struct err *err)
+{
+	struct pg_rows *found;
+	int rc = ask_written(rows, q, &found, err);
+	size_t left = 0;
+
+	if (rc < 0)
+		return rc;
+	for (int r = 0; r < pg_rows_count(found); r++) {
+		int64_t place;
+		if (pg_int_at(found, r, 0, &place) && place >= 1 && (size_t)place <= rows->n)
+			rows->items[place - 1].job_id = STR_NONE;
+	}
+	pg_rows_free(found);
+	for (size_t i = 0; i < rows->n; i++)
+		if (rows->items[i].job_id.p)
+			rows->items[left++] = rows->items[i];
+	rows->n = left;
+	return 0;
 }
 
 /* ---- writing ---- */

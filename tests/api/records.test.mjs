@@ -20,6 +20,7 @@ describe('records', () => {
           { name: 'secretive', processor: 'none', removeOnComplete: true, record: { data: ['kept'], result: false, days: 3 } },
           { name: 'drained', processor: 'none' },
           { name: 'early', processor: 'none' },
+          { name: 'handed', processor: 'none', attempts: 2 },
           { name: 'crowded', processor: 'none' },
           { name: 'unrecorded', processor: 'none', removeOnComplete: true, record: false },
         ),
@@ -357,6 +358,16 @@ describe('records', () => {
       assert.deepEqual(row, { name: 'theirs', failed_reason: 'not today', fingerprint: 'not today', partial: true, org: '' });
       assert.equal((await status('elsewhere', failed.id)).json.state, 'failed');
       assert.equal((await status('elsewhere', failed.id, { as: sluice.as({ roles: ['producer'], org: 'default' }) })).status, 404);
+    });
+
+    test('ends by a worker without a name of what one of ours had before', async (t) => {
+      const id = await add('handed', { n: 9 });
+      assert.equal((await tell('handed', await lease('handed'), 'fail', { reason: 'not here' })).status, 200);
+      const nameless = new Worker('handed', async () => ({ by: 'another' }), { connection: redis.connect() });
+      t.after(() => nameless.close());
+      await recorded('handed', id, 'completed');
+      assert.match(await redis.admin.hget(`bull:handed:${id}`, 'pb'), /^lease:/);
+      assert.deepEqual(record('handed', id, 'returnvalue', 'attempts_made', 'partial'), { returnvalue: '{"by":"another"}', attempts_made: 2, partial: false });
     });
 
     test('what ends while no gateway is there is caught up on', async () => {
