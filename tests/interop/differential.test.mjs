@@ -254,7 +254,15 @@ class Sequence {
 
   async release() {
     const held = this.any();
-    if (held) await this.end('release', held, await outcome(held.job.moveToWait(held.token)), {});
+    if (held) await this.end('release', held, await outcome(this.giveBack(held)), {});
+  }
+
+  // The official client sets no marker for a job that goes back among the prioritized; ours does.
+  async giveBack({ job, token }) {
+    const limited = await job.moveToWait(token);
+    const [priority, paused] = await Promise.all([this.theirs.zscore(`${KEY}prioritized`, job.id), this.theirs.hexists(`${KEY}meta`, 'paused')]);
+    if (priority && !paused) await this.theirs.zadd(`${KEY}marker`, 0, '0');
+    return limited;
   }
 
   // How a job ends in a group: what the official client does, then what ours is told.
@@ -266,7 +274,7 @@ class Sequence {
       const ms = r.below(4000);
       return { ...common, ms, tell: () => job.moveToDelayed(standing + ms, token) };
     }
-    if (kind === 'release') return { ...common, tell: () => job.moveToWait(token) };
+    if (kind === 'release') return { ...common, tell: () => this.giveBack(held) };
     if (kind === 'complete') {
       const value = r.pick([null, 7, 'text', { ok: [] }]);
       return { ...common, value: JSON.stringify(value), tell: (fetch) => job.moveToCompleted(value, token, fetch) };

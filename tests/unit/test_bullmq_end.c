@@ -256,6 +256,32 @@ static void a_job_with_an_attempt_behind_it_is_not_plain(void **state)
 	assert_int_equal(status(job.id).attempts_made, 2);
 }
 
+/* Gives the job back when the marker that its take left has been used up; how many there are then. */
+static int64_t markers_after_release(const struct bq_job *job, const char *token)
+{
+	REDIS("DEL", "bull:orders:marker");
+	assert_int_equal(bq_release(world.bq, &world.queue, job, str_from(token), DEADLINE, &world.err), 0);
+	assert_int_equal(REDIS("ZCARD", "bull:orders:prioritized")->integer, 1);
+	return REDIS("ZCARD", "bull:orders:marker")->integer;
+}
+
+/* BullMQ's script sets no marker there: whoever waited already did not hear of the job. */
+static void a_prioritized_job_that_is_given_back_wakes_somebody(void **state)
+{
+	struct bq_add urgent = a_job();
+	struct bq_job job;
+
+	(void)state;
+	urgent.opts.priority = 3;
+	add(&urgent);
+	job = take("t1");
+	assert_int_equal(markers_after_release(&job, "t1"), 1);
+	a_job_that_is_held("t2");
+	job = take("t3");
+	REDIS("HSET", "bull:orders:meta", "concurrency", "1");
+	assert_int_equal(markers_after_release(&job, "t3"), 0); /* there is room for the other one only */
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -267,6 +293,7 @@ int main(void)
 		TEST(a_held_job_that_gets_a_child_cannot_complete),
 		TEST(a_held_job_with_progress_completes_beside_stalled_and_delayed_ones),
 		TEST(a_job_with_an_attempt_behind_it_is_not_plain),
+		TEST(a_prioritized_job_that_is_given_back_wakes_somebody),
 	};
 
 	return cmocka_run_group_tests(tests, start, stop);

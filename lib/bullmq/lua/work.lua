@@ -122,6 +122,7 @@ local function official()
   officialOnce = {
     finish = moveToFinishedScript, take = moveToActiveScript, delay = moveToDelayedScript, retry = retryJobScript,
     release = moveJobFromActiveToWaitScript, promote = promoteDelayedJobs,
+    isPausedOrMaxed = isQueuePausedOrMaxed, addMarker = addBaseMarkerIfNeeded,
     workerOpts = workerOpts, noteFetched = noteFetched, stepOver = stepOver,
   }
   return officialOnce
@@ -460,7 +461,11 @@ if nPlain < #endings then
       return official().retry(keysAt(2, 1, 8, base .. e[2], 9, 4, 7, 3, 10, 11, 5), {base, now, e[4], e[2], e[3], e[5]})
     end,
     release = function(e)
-      return official().release(keysAt(2, 1, 5, 8, 9, 6, 3, 11, 4), {e[2], e[3], base .. e[2]})
+      local script = official()
+      local reply = script.release(keysAt(2, 1, 5, 8, 9, 6, 3, 11, 4), {e[2], e[3], base .. e[2]})
+      -- One that goes back among the prioritized wakes nobody there, as others do that wait again.
+      if reply >= 0 and rcall("ZSCORE", KEYS[3], e[2]) then script.addMarker(KEYS[11], script.isPausedOrMaxed(KEYS[9], KEYS[2])) end
+      return reply
     end,
   }
 
