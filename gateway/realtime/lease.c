@@ -340,7 +340,8 @@ int lease_wait_begin(struct lease_hub *h, struct lease_wait *w, const struct bq_
 bool lease_wait_sleep(struct lease_hub *h, struct lease_wait *w, int64_t until_mono_ms)
 {
 	lock_take(&h->mu);
-	w->state = LEASE_ASLEEP;
+	if (w->state != LEASE_WOKEN) /* it may have been woken since it slept last */
+		w->state = LEASE_ASLEEP;
 	want(h, w->queue);
 	while (w->state == LEASE_ASLEEP && !atomic_load(&h->closed) && cond_wait_until(&w->cond, &h->mu, until_mono_ms))
 		;
