@@ -30,15 +30,18 @@ static void complain(const struct leasing *l, const char *event, struct str job_
 	LOG(l->s->log, LOG_ERROR, event, log_str("queue", l->q->queue->name), log_str("jobId", job_id), log_err(err));
 }
 
-/* Ends a job that must not be worked on. */
-static void fail_at_once(const struct leasing *l, const struct bq_held *held, struct str reason)
+/* Ends a job that must not be worked on; false when that did not succeed. */
+static bool fail_at_once(const struct leasing *l, const struct bq_held *held, struct str reason)
 {
 	const struct bq_failure failure = {.reason = reason, .trace = STR_NONE, .permanent = true, .retry_after_ms = -1};
 	enum bq_failed how;
 	struct err err = {0};
 
-	if (bq_fail(l->s->bq, l->q->queue, &l->as, &held->job, str_from(held->token), &failure, &how, l->r->deadline_mono_ms, &err) < 0)
+	if (bq_fail(l->s->bq, l->q->queue, &l->as, &held->job, str_from(held->token), &failure, &how, l->r->deadline_mono_ms, &err) < 0) {
 		complain(l, "job_finish_failed", held->job.id, &err);
+		return false;
+	}
+	return true;
 }
 
 /* A mark can only be on a job that somebody held before. */
@@ -49,6 +52,16 @@ static bool is_cancelled(const struct leasing *l, const struct bq_job *job)
 
 	return job->attempts_started > 1 &&
 	       bq_cancel_asked(l->s->bq, l->q->queue, &job->id, &job->timestamp, 1, &asked, l->r->deadline_mono_ms, &err) == 0 && asked;
+}
+
+/* The wish is not for later starts of the job. */
+static void fail_cancelled(const struct leasing *l, const struct bq_held *held)
+{
+	struct err ignored = {0};
+
+	if (fail_at_once(l, held, STR("CANCELLED: the job was cancelled")) &&
+	    bq_cancel_forget(l->s->bq, l->q->queue, &held->job.id, 1, l->r->deadline_mono_ms, &ignored) < 0)
+		return; /* it expires by itself */
 }
 
 static void schedule_next(const struct leasing *l, const struct bq_job *job)
@@ -70,11 +83,11 @@ static bool prepare(const struct leasing *l, const struct bq_held *held)
 	if (job->repeat_key.p)
 		schedule_next(l, job);
 	if (job->deferred_failure.p) {
-		fail_at_once(l, held, job->deferred_failure);
+		(void)fail_at_once(l, held, job->deferred_failure);
 		return false;
 	}
 	if (is_cancelled(l, job)) {
-		fail_at_once(l, held, STR("CANCELLED: the job was cancelled"));
+		fail_cancelled(l, held);
 		return false;
 	}
 	return true;

@@ -312,6 +312,18 @@ describe('cancelling', () => {
     await eventually(async () => (await status(id, 'quick')).state === 'failed');
     assert.match((await status(id, 'quick')).failedReason, /^CANCELLED: /);
     assert.deepEqual(await waiting, []);
+    await eventually(async () => (await redis.admin.exists(`bull:quick:${id}:cancel`)) === 0);
+  });
+
+  test('is not meant for a start that is asked for later', async () => {
+    const id = await add();
+    const [job] = await lease();
+    assert.equal((await cancel(id)).json.outcome, 'signalled');
+    assert.equal((await tell(job, 'complete', { returnvalue: 'x' })).json.state, 'completed');
+    assert.equal((await operator.post(`/api/queues/${QUEUE}/jobs/${id}/retry`, {})).status, 200);
+    const [again] = await lease();
+    assert.equal(again?.id, id);
+    assert.equal((await tell(again, 'complete')).json.state, 'completed');
   });
 
   test('cannot reach a BullMQ worker, and says so', async () => {

@@ -13,4 +13,6 @@ local ok, opts = pcall(cjson.decode, rcall("HGET", KEYS[1], "opts") or "{}")
 local push = ok and type(opts) == "table" and opts.lifo == true and "RPUSH" or "LPUSH"
 if ARGV[4] == "1" and rcall("EXISTS", KEYS[1]) == 1 then rcall("HSET", KEYS[1], "data", ARGV[5]) end
 local result = ARGV[2] == "failed" and "failedReason" or "returnvalue"
-return reprocessJobScript(KEYS, {ARGV[1], push, result, ARGV[2], ARGV[3], ARGV[3]})
+local reply = reprocessJobScript(KEYS, {ARGV[1], push, result, ARGV[2], ARGV[3], ARGV[3]})
+if reply == 1 then rcall("DEL", KEYS[1] .. ":cancel") end -- who wished it to end did not mean this start
+return reply
