@@ -121,6 +121,8 @@ static ssize_t receive(int fd, void *into, size_t n, int flags)
 
 ssize_t wire_recv(int fd, void *into, size_t n, int flags)
 {
+	if (watch.served >= 0 && !is_served(fd))
+		return recvfrom(fd, into, n, flags, NULL, NULL); /* Redis', which its callers read from */
 	watch.fd = fd;
 	watch.filled = false;
 	if (watch.deadline_ms && clock_mono_ms() >= watch.deadline_ms) {

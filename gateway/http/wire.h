@@ -21,11 +21,11 @@
 /* This thread has a new connection. */
 void wire_begin(void);
 
-/* From now on recv(2) on this thread fails with ETIMEDOUT once the deadline has passed, and poll(2) for the connection's input waits no longer;
+/* From now on recv(2) of the connection fails with ETIMEDOUT once the deadline has passed, and poll(2) for the connection's input waits no longer;
  * 0 = no deadline. */
 void wire_watch(int64_t deadline_mono_ms);
 
-/* From now on recv(2) on this thread brings so many bytes at most, in all; then it fails with ECONNRESET. */
+/* From now on recv(2) of the connection brings so many bytes at most, in all; then it fails with ECONNRESET. */
 #define WIRE_ALLOW_ALL INT64_MAX
 void wire_allow(int64_t bytes);
 

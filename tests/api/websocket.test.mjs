@@ -6,7 +6,7 @@ import { after, before, describe, test } from 'node:test';
 import { declare, eventually, makeToken, startRedis, startSluice } from './harness/index.mjs';
 
 const SLOW = { timeout: 60_000 };
-const QUEUES = declare(...['orders', 'mails', 'slow'].map((name) => ({ name, processor: 'none' })));
+const QUEUES = declare(...['orders', 'mails', 'slow', 'past'].map((name) => ({ name, processor: 'none' })));
 const key = (queue) => `bull:${queue}:events`;
 
 let redis;
@@ -96,6 +96,23 @@ describe('a WebSocket', () => {
     assert.deepEqual(events(again).map(({ data }) => data.progress.i), [2, 3]);
     again.close();
     assert.equal((await ended(again)).code, 1000);
+  });
+
+  test('is told a past that is longer than what its client may say', async () => {
+    const before = await open('/api/ws?queue=past');
+    await when(before, (message) => message.type === 'cursor');
+    const { id } = before.messages[0];
+    before.close();
+    await ended(before);
+    for (let i = 0; i < 30; i++) await happen('past', i, 'x'.repeat(1000));
+    for (let i = 0; i < 5; i++) {
+      const again = await open(`/api/ws?queue=past&lastEventId=${encodeURIComponent(id)}`);
+      await when(again, (message) => message.data?.jobId === '29');
+      assert.deepEqual(events(again).map(({ data }) => data.progress?.i), Array.from({ length: 30 }, (_, n) => n));
+      again.close();
+      await ended(again);
+    }
+    assert.equal(sluice.logs.find(({ event }) => event === 'redis_lost'), undefined);
   });
 
   test('asks for a token in a header, or the cookie of a page of this server', async () => {
