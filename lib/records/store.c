@@ -26,7 +26,8 @@ static const struct pg_stmt COPY = {"records_copy",
 				    ") FROM STDIN",
 				    0};
 
-#define NEWER "sluice.record_is_newer(r.state, r.at_ms, excluded.state, excluded.at_ms, excluded.partial)"
+#define NEWER \
+	"sluice.record_is_newer(r.state, r.at_ms, r.attempts_made, excluded.state, excluded.at_ms, excluded.attempts_made, excluded.partial)"
 #define MERGE_KEY(name) ""
 #define MERGE_END(name) ", " #name " = CASE WHEN " NEWER " THEN excluded." #name " ELSE r." #name " END"
 #define MERGE_KNOWN(name) \

@@ -9,7 +9,7 @@ static const struct pg_stmt LOOK_UP = {"records_look_up",
 				       "SELECT t.n, r.created_ms, r.state, r.partial, r.at_ms"
 				       " FROM unnest($3::text[], $4::bigint[]) WITH ORDINALITY AS t (id, until_ms, n),"
 				       " LATERAL (SELECT created_ms, state, partial, at_ms FROM sluice.records WHERE prefix = $1 AND queue = $2 AND job_id = t.id"
-				       " AND created_ms <= t.until_ms ORDER BY created_ms DESC LIMIT 1) AS r",
+				       " AND created_ms <= t.until_ms ORDER BY created_ms DESC LIMIT 1) AS r ORDER BY t.n",
 				       4};
 static const struct pg_stmt WRITTEN = {"records_written",
 				       "SELECT t.n FROM unnest($3::text[], $4::bigint[], $5::text[], $6::bigint[]) WITH ORDINALITY"
@@ -68,15 +68,27 @@ static bool is_of(const struct record_trace *t, const struct found *f)
 	return t->created_ms == 0 || str_is(f->state, "pending") || f->created_ms >= t->created_ms - SAME_JOB_MS;
 }
 
-/* Who ended the job has written its record: an event of that says nothing more, nor does one of the job's removal since. */
+/* Who ended the job has written its record: an event of that says nothing more, nor does one of the job's removal since. But a job that has failed may
+ * have been tried again since, and have completed. */
 static bool is_told(const struct record_trace *t, const struct found *f)
 {
 	bool ended = str_is(f->state, "completed") || str_is(f->state, "failed");
+	int64_t same_end_ms = str_is(f->state, bq_state_word(t->state)) ? SAME_END_MS : 0;
 
-	return ended && !f->partial && (t->state == BQ_STATE_UNKNOWN || t->at_ms < f->at_ms + SAME_END_MS);
+	return ended && !f->partial && (t->state == BQ_STATE_UNKNOWN || t->at_ms < f->at_ms + same_end_ms);
 }
 
-/* What has been told already loses its id. */
+/* What has been told already loses its id; and with an end, what the events before it say of the job, whatever the clock of who wrote the record. */
+static void forget_told(struct record_trace *traces, size_t at)
+{
+	const struct record_trace told = traces[at];
+
+	traces[at].id = STR_NONE;
+	for (size_t i = 0; i < at && told.state != BQ_STATE_UNKNOWN; i++)
+		if (traces[i].created_ms == told.created_ms && str_eq(traces[i].id, told.id))
+			traces[i].id = STR_NONE;
+}
+
 static void recognize_all(struct record_trace *traces, size_t n, const struct pg_rows *rows)
 {
 	for (int r = 0; r < pg_rows_count(rows); r++) {
@@ -88,7 +100,7 @@ static void recognize_all(struct record_trace *traces, size_t n, const struct pg
 			continue;
 		t->created_ms = f.created_ms;
 		if (is_told(t, &f))
-			t->id = STR_NONE;
+			forget_told(traces, (size_t)(t - traces));
 	}
 }
 

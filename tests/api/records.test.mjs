@@ -314,6 +314,27 @@ describe('records', () => {
     assert.equal(wrong, 0);
   });
 
+  test('of two ends the later counts, also where clocks differ; what events tell is no other end of the same kind', () => {
+    const cases = [
+      // state, at, attempts of the record; of what is told; partial; is it newer?
+      ['failed', 1000, 1, 'completed', 1350, null, true, true],
+      ['failed', 1000, 1, 'completed', 900, null, true, false],
+      ['failed', 1000, 1, 'failed', 5999, null, true, false],
+      ['failed', 1000, 1, 'failed', 6000, null, true, true],
+      ['failed', 1000, 1, 'completed', 900, 2, false, true],
+      ['completed', 900, 2, 'failed', 1000, 1, false, true], // attempts may be counted anew
+      ['completed', 900, 2, 'failed', 800, 2, false, false],
+      ['completed', 900, 2, 'completed', 900, 2, false, true],
+      ['pending', 900, 0, 'removed', 800, 0, false, true],
+      ['completed', 900, 1, 'removed', 1000, 2, false, false],
+      ['completed', 900, 1, 'pending', 1000, 2, false, false],
+    ];
+    for (const { wanted, ...all } of cases.map(([...values]) => ({ wanted: values.pop(), values }))) {
+      const list = all.values.map((value) => (typeof value === 'string' ? `'${value}'` : String(value))).join(', ');
+      assert.deepEqual(pg.rows(`SELECT sluice.record_is_newer(${list}) AS newer`), [{ newer: wanted }], list);
+    }
+  });
+
   test('what others had ended before any gateway looked at the queue is recorded from its events', async () => {
     for (const job of early) await recorded('early', job.id, 'completed');
     const [gone, stays] = early.map((job) => record('early', job.id, 'name', 'data', 'returnvalue', 'partial'));
@@ -368,6 +389,23 @@ describe('records', () => {
       await recorded('handed', id, 'completed');
       assert.match(await redis.admin.hget(`bull:handed:${id}`, 'pb'), /^lease:/);
       assert.deepEqual(record('handed', id, 'returnvalue', 'attempts_made', 'partial'), { returnvalue: '{"by":"another"}', attempts_made: 2, partial: false });
+    });
+
+    test('what failed, was tried again and completed at once, leaving nothing', async (t) => {
+      const handed = new Queue('handed', { connection: redis.connect() });
+      t.after(() => handed.close());
+      let tries = 0;
+      const named = new Worker('handed', async () => {
+        if (tries++ === 0) throw new Error('the first time');
+        return { tries };
+      }, { connection: redis.connect(), name: 'elsewhere' });
+      t.after(() => named.close());
+      const job = await handed.add('again', {}, { attempts: 1, removeOnComplete: true, removeOnFail: false });
+      await recorded('handed', job.id, 'failed');
+      await (await handed.getJob(job.id)).retry();
+      await recorded('handed', job.id, 'completed');
+      assert.deepEqual(record('handed', job.id, 'returnvalue', 'partial', 'failed_reason'), { returnvalue: '{"tries":2}', partial: false, failed_reason: null });
+      assert.equal((await status('handed', job.id)).json.state, 'completed');
     });
 
     test('what ends while no gateway is there is caught up on', async () => {
