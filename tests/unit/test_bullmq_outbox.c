@@ -1,5 +1,6 @@
 /* What is written into a queue's outbox when its jobs are added, fail, end, stall and are removed, and how it is read. That there is one
  * end for each, whatever else happens, is tests/interop/differential.test.mjs' business. */
+#include "lib/bullmq/ends.h"
 #include "lib/bullmq/outbox.h"
 #include "tests/unit/bullmq_world.h"
 
@@ -257,6 +258,33 @@ static void an_outbox_that_is_none_stops_no_job(void **state)
 	assert_int_equal(status(taken.id).state, BQ_COMPLETED);
 }
 
+static void log_lines_that_are_none_stop_no_job(void **state)
+{
+	enum { N = 5 };
+	const struct bq_add job = a_job();
+	struct bq_held held[N];
+	struct bq_end_job ends[N];
+	struct bq_taken last;
+	size_t n;
+
+	(void)state;
+	for (size_t i = 0; i < N; i++)
+		add(&job);
+	assert_int_equal(bq_take_many(world.bq, &world.queue, &world.worker, &world.arena, held, N, &n, &last, DEADLINE, &world.err), 0);
+	assert_int_equal(n, N);
+	REDIS("SET", "bull:orders:2:logs", "x");
+	REDIS("RPUSH", "bull:orders:3:logs", "a line");
+	for (size_t i = 0; i < N; i++)
+		ends[i] = (struct bq_end_job){.id = held[i].job.id, .ending = {.kind = BQ_END_COMPLETE, .token = str_from(held[i].token), .value = STR("1")}};
+	assert_int_equal(bq_ends_read(world.bq, &world.queue, ends, N, &world.arena, DEADLINE, &world.err), 0);
+	assert_int_equal(bq_ends_tell(world.bq, &world.queue, &world.worker, ends, N, DEADLINE, &world.err), 0);
+	for (size_t i = 0; i < N; i++)
+		assert_int_equal(status(ends[i].id).state, BQ_COMPLETED);
+	assert_int_equal(read_all(), N);
+	assert_null(entries[1].logs.p);
+	assert_str(entries[2].logs, "[\"a line\"]");
+}
+
 static void a_job_that_is_set_aside_has_ended(void **state)
 {
 	struct bq_add job = a_job();
@@ -301,6 +329,7 @@ int main(void)
 		TEST(removals_and_stalled_attempts_are_told),
 		TEST(the_reader_is_woken_once),
 		TEST(an_outbox_that_is_none_stops_no_job),
+		TEST(log_lines_that_are_none_stop_no_job),
 		TEST(a_job_that_is_set_aside_has_ended),
 		TEST(without_an_outbox_nothing_is_written),
 	};

@@ -38,9 +38,10 @@ local function entryCaps(data, returnvalue)
   return {data = tonumber(data), returnvalue = tonumber(returnvalue), progress = 16384, stacktrace = 16384, failedReason = 16384}
 end
 
--- The last lines of a job's log, as far as there is room for them.
+-- The last lines of a job's log, as far as there is room for them; none where something else is in its place: nothing that is written
+-- down beside a job's end may stop it.
 local function lastLogLines(logsKey)
-  local lines, kept, room = rcall("LRANGE", logsKey, -50, -1), {}, 16384
+  local lines, kept, room = redis.pcall("LRANGE", logsKey, -50, -1), {}, 16384
   for i = #lines, 1, -1 do
     room = room - #lines[i]
     if room < 0 then break end

@@ -26,7 +26,6 @@ rcall("HDEL", jobKey, "defa")
 rcall("ZADD", failed, now, id)
 rcall("XADD", events, "*", "event", "failed", "jobId", id, "failedReason", ARGV[5], "prev", "active")
 if ARGV[6] ~= "" then
-  local logged, logs = pcall(lastLogLines, jobKey .. ":logs")
-  putEntry(KEYS[7], "end", id, now, rcall("HGETALL", jobKey), entryCaps(ARGV[6], ARGV[7]), logged and logs)
+  putEntry(KEYS[7], "end", id, now, rcall("HGETALL", jobKey), entryCaps(ARGV[6], ARGV[7]), lastLogLines(jobKey .. ":logs"))
 end
 return 0
