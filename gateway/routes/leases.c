@@ -10,6 +10,7 @@
 
 #define TAKE_AT_ONCE 50       /* in one round trip */
 #define RECHECK_MS 5000       /* is the client still there? */
+#define PUT_OFF_MS 1000       /* a job whose schedule cannot go on just now */
 #define MAX_STALLED 3         /* of undeclared queues */
 #define STALLED_INTERVAL_MS 30000
 
@@ -64,14 +65,28 @@ static void fail_cancelled(const struct leasing *l, const struct bq_held *held)
 		return; /* it expires by itself */
 }
 
-static void schedule_next(const struct leasing *l, const struct bq_job *job)
+/* False when the job's successor may yet be made, which has to be before the job runs: its schedule would end with it. */
+static bool schedule_next(const struct leasing *l, const struct bq_job *job)
 {
 	struct err err = {0};
 	int64_t missed;
+	int rc = bq_schedule_next(l->s->bq, l->q->queue, job, &missed, l->r->deadline_mono_ms, &err);
 
-	if (bq_schedule_next(l->s->bq, l->q->queue, job, &missed, l->r->deadline_mono_ms, &err) < 0)
+	if (rc < 0)
 		complain(l, "schedule_next_failed", job->id, &err);
+	if (rc < 0 && rc != ERR_INVALID && rc != ERR_BROKEN)
+		return false;
 	tallies_missed(l->s->tallies, l->q->queue->name, job, missed);
+	return true;
+}
+
+/* It comes again soon, or, where Redis cannot be told, when its lock has run out. */
+static void put_off(const struct leasing *l, const struct bq_held *held)
+{
+	struct err err = {0};
+
+	if (bq_delay(l->s->bq, l->q->queue, &held->job, str_from(held->token), PUT_OFF_MS, l->r->deadline_mono_ms, &err) < 0)
+		complain(l, "job_finish_failed", held->job.id, &err);
 }
 
 /* What is due for every job that was taken; false when it is not to be handed out. */
@@ -80,8 +95,10 @@ static bool prepare(const struct leasing *l, const struct bq_held *held)
 	const struct bq_job *job = &held->job;
 
 	tallies_taken(l->s->tallies, l->q->queue->name, l->q->decl, job);
-	if (job->repeat_key.p)
-		schedule_next(l, job);
+	if (job->repeat_key.p && !schedule_next(l, job)) {
+		put_off(l, held);
+		return false;
+	}
 	if (job->deferred_failure.p) {
 		(void)fail_at_once(l, held, job->deferred_failure);
 		return false;

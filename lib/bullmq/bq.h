@@ -264,7 +264,8 @@ int bq_trim_finished(struct bq *bq, const struct bq_queue *q, enum bq_state set,
 int bq_pause(struct bq *bq, const struct bq_queue *q, bool pause, int64_t deadline, struct err *err) MUST_CHECK;
 /* A scheduler's job was taken: creates its successor, as BullMQ's worker does (every, or a cron pattern with a time zone). 0 also when
  * the schedule is over or gone, or the job is no scheduler's. *missed: how many runs (at most 1000) have fallen out, since they were due before
- * this one was taken. ERR_INVALID: the pattern or zone cannot be read; nothing follows. */
+ * this one was taken. ERR_INVALID: the pattern or zone cannot be read; ERR_BROKEN: what is stored of the schedule cannot be used; nothing follows. Another
+ * failure: the schedule ends with this job unless it is asked again, which does no harm where the successor is there. */
 int bq_schedule_next(struct bq *bq, const struct bq_queue *q, const struct bq_job *job, int64_t *missed, int64_t deadline, struct err *err)
 	MUST_CHECK;
 

@@ -184,6 +184,7 @@ static int update_scheduler(struct bq *bq, const struct bq_queue *q, const struc
 {
 	const struct bq_script_call call = {.queue = q, .id = job->id};
 	struct rcmd cmd = RCMD_INIT;
+	struct err why = {0};
 
 	bq_script_begin(&cmd, BQ_SCRIPT_UPDATE_JOB_SCHEDULER, &call, 7);
 	if (s->every > 0)
@@ -196,7 +197,10 @@ static int update_scheduler(struct bq *bq, const struct bq_queue *q, const struc
 	rcmd_argi(&cmd, now);
 	rcmd_arg(&cmd, q->keys[BQ_KEY_BASE]);
 	rcmd_arg(&cmd, job->id);
-	return bq_call_plain(bq, &cmd, deadline, err);
+	int rc = bq_call_plain(bq, &cmd, deadline, &why);
+	if (rc == ERR_REPLY)
+		return bq_script_error(str_from(why.text), err);
+	return rc < 0 ? err_set(err, rc, "%s", why.text) : 0;
 }
 
 /* As upsertJobScheduler of the official client when its worker takes a scheduler's job. */

@@ -90,17 +90,42 @@ static void heed_cancel(struct job_context *ctx)
 		context_cancel(ctx, CANCEL_ASKED);
 }
 
-static void schedule_next(struct job_context *ctx)
+static bool worth_telling_again(int rc)
+{
+	return rc == ERR_UNAVAILABLE || rc == ERR_TIMEOUT || rc == ERR_UNKNOWN_OUTCOME || rc == ERR_FULL || rc == ERR_REPLY;
+}
+
+/* Whoever takes the job after us does what is left to be done. */
+static bool must_give_up(const struct job_context *ctx)
+{
+	int why = atomic_load(&ctx->cancel);
+
+	return why == CANCEL_LOCK_LOST || why == CANCEL_SHUTDOWN || atomic_load(&ctx->q->rt->stopping);
+}
+
+/* The job's successor is made before the job may end in any way, or its schedule would end with it: Redis may be away or full just
+ * now. False when it is not made. */
+static bool schedule_next(struct job_context *ctx)
 {
 	struct runtime *rt = ctx->q->rt;
 	const struct declaration *decl = ctx->q->decl;
 	struct err err = {0};
 	int64_t missed;
+	int rc = 0;
 
-	if (bq_schedule_next(rt->bq, &decl->queue, &ctx->job, &missed, runtime_deadline(rt), &err) < 0)
-		LOG(rt->env.log, LOG_ERROR, "schedule_next_failed", log_str("queue", decl->name), log_str("jobId", ctx->job.id),
-		    log_err(&err));
+	do {
+		if (rc < 0)
+			clock_sleep_ms(RETRY_PAUSE_MS);
+		if (must_give_up(ctx))
+			return false;
+		bool first = rc == 0;
+		rc = bq_schedule_next(rt->bq, &decl->queue, &ctx->job, &missed, runtime_deadline(rt), &err);
+		if (rc < 0 && first)
+			LOG(rt->env.log, LOG_ERROR, "schedule_next_failed", log_str("queue", decl->name), log_str("jobId", ctx->job.id),
+			    log_err(&err));
+	} while (worth_telling_again(rc));
 	tallies_missed(rt->tallies, decl->name, &ctx->job, missed);
+	return true;
 }
 
 static enum outcome run(struct worker *w)
@@ -111,8 +136,6 @@ static enum outcome run(struct worker *w)
 	heed_cancel(ctx);
 	if (job_cancelled(ctx))
 		return OUTCOME_RETRY;
-	if (ctx->job.repeat_key.p)
-		schedule_next(ctx);
 	if (ctx->job.deferred_failure.p) {
 		buf_adds(&ctx->reason, ctx->job.deferred_failure);
 		return OUTCOME_PERMANENT;
@@ -173,6 +196,16 @@ static struct ending decide(struct job_context *ctx, enum outcome outcome)
 	return (struct ending){.kind = (unsigned)rule->kind, .permanent = rule->permanent};
 }
 
+/* How the job ends that has begun. */
+static struct ending live(struct worker *w)
+{
+	struct job_context *ctx = &w->ctx;
+
+	if (!ctx->job.repeat_key.p || schedule_next(ctx))
+		return decide(ctx, run(w));
+	return (struct ending){.kind = atomic_load(&ctx->cancel) == CANCEL_LOCK_LOST ? END_DROP : END_RELEASE};
+}
+
 static int extend_once(const struct worker *w, struct err *err)
 {
 	const struct rqueue *q = w->q;
@@ -219,11 +252,6 @@ static bool relock_one(struct worker *w)
 	struct err err = {0};
 
 	return bq_relock(q->rt->bq, &q->decl->queue, &id, &token, 1, q->decl->terms->lock_ms, &taken, runtime_deadline(q->rt), &err) == 0 && taken;
-}
-
-static bool worth_telling_again(int rc)
-{
-	return rc == ERR_UNAVAILABLE || rc == ERR_TIMEOUT || rc == ERR_UNKNOWN_OUTCOME || rc == ERR_FULL || rc == ERR_REPLY;
 }
 
 /* No end of the job can be recorded, now or later: it fails, with the reason. */
@@ -337,7 +365,7 @@ static void work(struct worker *w)
 	list_as_running(w);
 	LOG(w->q->rt->env.log, LOG_DEBUG, "job_active", log_strz("processor", w->q->decl->processor->log_name),
 	    log_str("queue", w->q->decl->name), log_str("jobId", w->ctx.job.id), log_int("attempt", job_attempt(&w->ctx)));
-	struct ending end = decide(&w->ctx, run(w));
+	struct ending end = live(w);
 	context_flush_progress(&w->ctx);
 	int rc = tell_until_known(w, &end, &err);
 	if (rc == 0 && end.kind == END_FAIL && atomic_load(&w->ctx.cancel) == CANCEL_ASKED)

@@ -142,6 +142,28 @@ describe('a lease', () => {
     for (const job of [first, second]) assert.equal((await tell(job, 'complete')).status, 200);
     await queue.drain(true);
   });
+
+  test('holds back a schedule\'s job while its successor cannot be made, since the schedule would end with it', async () => {
+    sluice.allow.push('schedule_next_failed');
+    const crowd = stage.queue('crowd');
+    await crowd.upsertJobScheduler('beat', { every: 500 }, { name: 'beat', data: {} });
+    const [first] = await lease({ name: 'crowd', max: 5, wait: 10 });
+    assert.equal((await tell(first, 'complete')).status, 200);
+    await redis.admin.config('SET', 'maxmemory', '1');
+    await eventually(async () => {
+      const { json } = await worker.post('/api/queues/crowd/lease', { workerId: 'w1', max: 5, wait: 1 });
+      assert.deepEqual(json.jobs ?? [], []);
+      return sluice.logs.some((line) => line.event === 'schedule_next_failed');
+    });
+    await redis.admin.config('SET', 'maxmemory', '0');
+    const [second] = await lease({ name: 'crowd', max: 5, wait: 20 });
+    assert.notEqual(second.id, first.id);
+    const [third] = await lease({ name: 'crowd', max: 5, wait: 20 });
+    assert.notEqual(third.id, second.id);
+    await crowd.removeJobScheduler('beat');
+    for (const job of [second, third]) assert.equal((await tell(job, 'complete')).status, 200);
+    await crowd.drain(true);
+  });
 });
 
 describe('a job that is held', () => {

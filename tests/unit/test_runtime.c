@@ -215,6 +215,67 @@ static void a_lost_lock_stops_its_own_job_only(void **state)
 	the_one_that_runs_ends_well(w, ids[1]);
 }
 
+/* ---- schedules ---- */
+
+#define DUE_IN_MS 1000
+
+/* The next job of a schedule, as the official client leaves it: it becomes due in a second. */
+static struct str add_scheduled(struct world *w)
+{
+	long long due = (long long)clock_wall_ms() + DUE_IN_MS;
+	struct str id = str_from(arena_printf(&w->arena, "repeat:tick:%lld", due));
+
+	redis(w, "ZADD bull:echo:repeat %lld tick", due);
+	redis(w, "HSET bull:echo:repeat:tick name tick data {\"n\":1} every 60000 ic 1");
+	redis(w, "HSET bull:echo:%.*s name tick data {\"n\":1} timestamp %lld delay 1000 priority 0 rjk tick", STR_ARG(id), due);
+	redis(w, "HSET bull:echo:%.*s opts {\"repeat\":{\"every\":60000,\"count\":1},\"prevMillis\":%lld}", STR_ARG(id), due);
+	redis(w, "ZADD bull:echo:delayed %lld %.*s", due * 4096, STR_ARG(id));
+	return id;
+}
+
+static bool has_successor(struct world *w)
+{
+	return str_is(redis(w, "HGET bull:echo:repeat:tick ic"), "2");
+}
+
+/* The fault: the successor was asked for once, and the job went on without one. */
+static void a_schedule_goes_on_after_a_moment_with_a_full_redis(void **state)
+{
+	struct world *w = *state;
+	struct str id = add_scheduled(w);
+
+	redis(w, "CONFIG SET maxmemory 1");
+	until_state(w, "echo", id, BQ_ACTIVE);
+	for (int64_t until = clock_mono_ms() + 500; clock_mono_ms() < until; clock_sleep_ms(20))
+		assert_int_equal(look(w, "echo", id).state, BQ_ACTIVE);
+	assert_int_equal(atomic_load(&starts), 0);
+	redis(w, "CONFIG SET maxmemory 0");
+	until_state(w, "echo", id, BQ_COMPLETED);
+	assert_true(has_successor(w));
+}
+
+/* Its first holder has made no successor. */
+static void a_cancelled_job_does_not_end_its_schedule(void **state)
+{
+	struct world *w = *state;
+	struct str id = add_scheduled(w);
+	struct bq_job job = look(w, "echo", id);
+
+	redis(w, "HSET bull:echo:%.*s ats 1", STR_ARG(id));
+	assert_int_equal(bq_cancel_ask(w->bq, &queue(w, "echo")->queue, &job, 60000, clock_mono_ms() + TIMEOUT_MS, &w->err), 0);
+	assert_true(str_starts(until_state(w, "echo", id, BQ_FAILED).failed_reason, STR("CANCELLED: ")));
+	assert_true(has_successor(w));
+}
+
+static void a_broken_schedule_does_not_hold_up_its_job(void **state)
+{
+	struct world *w = *state;
+	struct str id = add_scheduled(w);
+
+	redis(w, "SET bull:echo:repeat:tick something-else");
+	until_state(w, "echo", id, BQ_COMPLETED);
+}
+
 /* The slot is free for the next job; the job stays active until whoever has the token ends it. */
 static void a_job_that_is_handed_over_stays_active(void **state)
 {
@@ -324,6 +385,9 @@ int main(void)
 		T(a_wish_from_elsewhere_cancels_a_running_job),
 		T(cancelling_one_job_leaves_those_taken_with_it),
 		T(a_lost_lock_stops_its_own_job_only),
+		T(a_schedule_goes_on_after_a_moment_with_a_full_redis),
+		T(a_cancelled_job_does_not_end_its_schedule),
+		T(a_broken_schedule_does_not_hold_up_its_job),
 		T(a_job_that_is_handed_over_stays_active),
 		T(a_queue_has_settings_of_its_own),
 		T(draining_puts_running_jobs_back_unharmed),
