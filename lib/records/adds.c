@@ -36,11 +36,9 @@ static int settle(struct rec_stream *s, int64_t up_to_ms, struct err *err)
 
 	if ((int64_t)s->batch > rec->adds_left)
 		s->batch = (size_t)rec->adds_left;
-	size_t wanted = s->batch;
 	int rc = records_drain(s, up_to_ms, err);
 	if (rc < 0)
 		return rc;
-	s->waiting = rc != RECORDS_ELSEWHERE && (size_t)rc >= wanted;
 	if (rc != RECORDS_ELSEWHERE) {
 		rec->adds_taken += rc;
 		rec->adds_left -= rec->adds_left == INT64_MAX ? 0 : rc;
@@ -54,13 +52,14 @@ static int settle_round(struct records *rec, int64_t up_to_ms, bool *more, struc
 	*more = false;
 	for (size_t i = 0; i < rec->n_queues; i++) {
 		struct rec_stream *s = &rec->queues[i].adds;
+		struct err why = {0};
 		s->waiting = s->waiting && rec->adds_left > 0;
-		int rc = s->waiting ? settle(s, up_to_ms, err) : 0;
-		if (rc < 0)
-			return rc;
+		int rc = s->waiting ? settle(s, up_to_ms, &why) : 0;
+		if (!records_go_on(rec, rc, &why, err))
+			break;
 		*more = *more || s->waiting;
 	}
-	return 0;
+	return err->code;
 }
 
 int records_settle_adds(struct records *rec, int64_t until_mono_ms, struct err *err)

@@ -4,6 +4,7 @@
 #define BATCH_MIN 16
 #define BATCH_MAX 2000
 #define BATCH_BYTES (4 << 20) /* of entries, about: it stands a few times in memory */
+#define PIECE 64              /* entries of one answer of Redis, whatever their size */
 #define ELSEWHERE 1           /* another process writes for this queue just now */
 
 static const struct pg_stmt LOCK = {"records_lock", "SELECT pg_try_advisory_xact_lock(hashtextextended($1, 0))", 1};
@@ -16,7 +17,8 @@ struct draining {
 	size_t n;             /* rows to be written */
 	struct bq_add_place *places; /* of adds that are found by them */
 	size_t n_places;
-	size_t read, entries, bytes; /* rows that were read, of how many entries */
+	size_t entries, bytes; /* that were read */
+	bool more;             /* others may stand behind them */
 	bool merge;
 	struct stream_id last;
 };
@@ -83,6 +85,7 @@ static int read_entry(struct draining *d, const redisReply *r, struct err *err)
 		leave_out(q, why.text);
 		return 0;
 	}
+	d->bytes += bytes_of(&e);
 	rc = note_place(d, &e, err);
 	if (rc < 0)
 		return rc;
@@ -99,43 +102,64 @@ static int read_entry(struct draining *d, const redisReply *r, struct err *err)
 		return 0;
 	}
 	row->first = row->first && !(e.kind == BQ_ENTRY_END && add_may_be_written(q, &e.job));
-	d->bytes += bytes_of(&e);
-	d->read = ++d->n;
+	d->n++;
 	return 0;
 }
 
-static void put_range(struct rcmd *cmd, const struct draining *d)
+/* Behind what has been read. */
+static void next_id(const struct draining *d, char out[RECORDS_STREAM_ID_SIZE])
 {
+	stream_id_text((struct stream_id){d->last.ms, d->last.seq + 1}, out);
+}
+
+static void put_range(struct rcmd *cmd, const struct draining *d, size_t count)
+{
+	char from[RECORDS_STREAM_ID_SIZE];
+
+	next_id(d, from);
 	rcmd_begin(cmd, 6);
 	rcmd_argz(cmd, "XRANGE");
 	rcmd_arg(cmd, d->s->key);
-	rcmd_argz(cmd, "-");
+	rcmd_argz(cmd, from);
 	if (d->up_to_ms == RECORDS_ALL)
 		rcmd_argz(cmd, "+");
 	else
 		rcmd_argi(cmd, d->up_to_ms);
 	rcmd_argz(cmd, "COUNT");
-	rcmd_argi(cmd, (int64_t)d->s->batch);
+	rcmd_argi(cmd, (int64_t)count);
 }
 
-static int read_stream(struct draining *d, struct err *err)
+static int read_piece(struct draining *d, size_t count, struct err *err)
 {
-	struct rec_queue *q = d->q;
 	struct rcmd cmd = RCMD_INIT;
 	struct rreplies replies;
 
-	put_range(&cmd, d);
-	int rc = records_redis(q->rec, &cmd, &replies, err);
+	put_range(&cmd, d, count);
+	int rc = records_redis(d->q->rec, &cmd, &replies, err);
 	if (rc < 0)
 		return rc;
 	rc = rreply_error(replies.items[0], err);
-	d->rows = arena_array(&q->rec->arena, d->s->batch, sizeof(*d->rows));
-	d->places = arena_array(&q->rec->arena, d->s->batch, sizeof(*d->places));
-	if (rc == 0 && (!d->rows || !d->places))
-		rc = err_set(err, ERR_NOMEM, "no memory for records");
-	for (size_t i = 0; rc == 0 && i < d->s->batch && rreply_at(replies.items[0], i); i++)
+	for (size_t i = 0; rc == 0 && i < count && rreply_at(replies.items[0], i); i++)
 		rc = read_entry(d, rreply_at(replies.items[0], i), err);
 	rreplies_release(&replies);
+	return rc;
+}
+
+/* A batch, or as much of it as makes BATCH_BYTES. */
+static int read_stream(struct draining *d, struct err *err)
+{
+	size_t batch = d->s->batch;
+	int rc;
+
+	d->rows = arena_array(&d->q->rec->arena, batch, sizeof(*d->rows));
+	d->places = arena_array(&d->q->rec->arena, batch, sizeof(*d->places));
+	if (!d->rows || !d->places)
+		return err_set(err, ERR_NOMEM, "no memory for records");
+	do {
+		size_t left = batch - d->entries, count = left < PIECE ? left : PIECE, wanted = d->entries + count;
+		rc = read_piece(d, count, err);
+		d->more = d->entries == wanted;
+	} while (rc == 0 && d->more && d->entries < batch && d->bytes < BATCH_BYTES);
 	return rc;
 }
 
@@ -145,7 +169,9 @@ static int write_batch(struct pglink *l, void *arg, int64_t deadline, struct err
 	struct rec_queue *q = d->q;
 
 	arena_reset(&q->rec->arena);
-	d->n = d->read = d->bytes = d->entries = d->n_places = 0;
+	d->n = d->bytes = d->entries = d->n_places = 0;
+	d->last = STREAM_ID_NONE;
+	d->more = false;
 	int rc = lock_outbox(d, l, deadline, err);
 	if (rc == 0)
 		rc = read_stream(d, err);
@@ -181,7 +207,7 @@ static int take_off(const struct draining *d, struct err *err)
 	struct records *rec = d->q->rec;
 	char next[RECORDS_STREAM_ID_SIZE];
 
-	stream_id_text((struct stream_id){d->last.ms, d->last.seq + 1}, next);
+	next_id(d, next);
 	if (!d->s->adds)
 		return take_off_ends(d, next, err);
 	return bq_outbox_take_adds(rec->o.bq, d->q->queue, next, d->places, d->n_places, clock_mono_ms() + RECORDS_REDIS_TIMEOUT_MS, err);
@@ -229,44 +255,52 @@ static int write_front(struct draining *d, struct err *err)
 	return 0;
 }
 
-/* The next one holds about BATCH_BYTES, if its entries are like these. */
+/* The next one holds about BATCH_BYTES, if its entries are like these; and it grows step by step, since one that took too long was halved. */
 static void choose_batch(const struct draining *d)
 {
-	size_t each = d->read ? d->bytes / d->read + 1 : 1, fitting = BATCH_BYTES / each;
+	size_t each = d->bytes / d->entries + 1, fitting = BATCH_BYTES / each, most = d->s->batch < BATCH_MAX / 2 ? 2 * d->s->batch : BATCH_MAX;
 
-	d->s->batch = fitting < BATCH_MIN ? BATCH_MIN : fitting > BATCH_MAX ? BATCH_MAX : fitting;
+	fitting = fitting < BATCH_MIN ? BATCH_MIN : fitting;
+	d->s->batch = fitting < most ? fitting : most;
+}
+
+/* What is too much for the time or the memory that there is may be written in parts. */
+static void halve_batch(const struct draining *d)
+{
+	size_t tried = d->entries ? d->entries : d->s->batch;
+
+	d->s->batch = tried > 1 ? tried / 2 : 1;
 }
 
 int records_drain(struct rec_stream *s, int64_t up_to_ms, struct err *err)
 {
 	struct draining d = {.s = s, .q = s->q, .up_to_ms = up_to_ms};
-	size_t wanted = s->batch;
 	int rc = write_front(&d, err);
 
-	if (rc == ELSEWHERE)
-		return RECORDS_ELSEWHERE;
-	if (rc == 0 && d.entries == 0)
-		return 0;
-	if (rc == 0)
+	if (rc == 0 && d.entries > 0)
 		rc = take_off(&d, err);
+	if (rc < 0 && rc != ERR_UNAVAILABLE)
+		halve_batch(&d);
 	if (rc < 0)
 		return rc;
-	bool halved = s->batch < wanted;
+	s->waiting = rc != ELSEWHERE && d.more;
+	if (rc == ELSEWHERE)
+		return RECORDS_ELSEWHERE;
+	if (d.entries == 0)
+		return 0;
 	choose_batch(&d);
 	series_add(s->q->m_written, (double)d.n);
-	return (int)(halved ? wanted : d.entries);
+	return (int)d.entries;
 }
 
 int records_drain_all(struct rec_stream *s, struct err *err)
 {
-	size_t wanted;
 	int rc;
 
 	do {
-		wanted = s->batch;
 		if (atomic_load(&s->q->rec->stopping))
 			return RECORDS_ELSEWHERE;
 		rc = records_drain(s, RECORDS_ALL, err);
-	} while (rc != RECORDS_ELSEWHERE && rc > 0 && (size_t)rc >= wanted);
+	} while (rc >= 0 && s->waiting);
 	return rc > 0 && rc != RECORDS_ELSEWHERE ? 0 : rc;
 }

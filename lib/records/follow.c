@@ -411,10 +411,11 @@ int records_follow(struct records *rec, struct err *err)
 	int more = 0;
 
 	for (size_t i = 0; i < rec->n_queues; i++) {
-		int rc = rec->queues[i].followed ? follow(&rec->queues[i], err) : 0;
-		if (rc < 0)
-			return rc;
+		struct err why = {0};
+		int rc = rec->queues[i].followed ? follow(&rec->queues[i], &why) : 0;
+		if (!records_go_on(rec, rc, &why, err))
+			break;
 		more = more || rc > 0;
 	}
-	return more;
+	return err->code ? err->code : more;
 }

@@ -41,7 +41,7 @@ struct rec_stream {
 	bool adds;
 	/* the writer's thread */
 	bool waiting;              /* entries may be there that are due */
-	size_t batch;              /* entries of the next reading: fewer when they are large */
+	size_t batch;              /* entries of the next reading: fewer when they are large, or were too many for the time */
 	int64_t length, oldest_ms; /* when it was last looked at; oldest_ms 0: nothing waits */
 };
 
@@ -102,14 +102,17 @@ static inline int64_t records_pg_deadline(const struct records *rec)
 
 /* writer.c */
 void records_writer_main(void *arg);
+/* What fails for one queue or duty must not stop the others: of several failures the first is left in *first, which was empty. False: the others
+ * would fail as well, since a store cannot be reached or the program ends. */
+bool records_go_on(struct records *rec, int rc, const struct err *why, struct err *first);
 /* One call on the writer's connection, which is opened when it is not; *cmd is released. */
 int records_redis(struct records *rec, struct rcmd *cmd, struct rreplies *out, struct err *err) MUST_CHECK;
 void stream_id_text(struct stream_id id, char out[RECORDS_STREAM_ID_SIZE]);
 struct stream_id stream_id_read(struct str s); /* NONE when it is none */
 
 /* drain.c */
-/* Takes one batch of the stream into PostgreSQL, of what was written up to the moment (of Redis' clock). How many entries it had: fewer than
- * s->batch was before means that no more wait. RECORDS_ELSEWHERE: another process is at it. A failure otherwise. */
+/* Takes one batch of the stream into PostgreSQL, of what was written up to the moment (of Redis' clock). How many entries it had; s->waiting says
+ * whether there may be more. RECORDS_ELSEWHERE: another process is at it. A failure otherwise, after which fewer are tried. */
 #define RECORDS_ELSEWHERE INT_MAX
 #define RECORDS_ALL INT64_MAX
 int records_drain(struct rec_stream *s, int64_t up_to_ms, struct err *err) MUST_CHECK;

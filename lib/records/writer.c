@@ -52,6 +52,33 @@ static bool is_due(int64_t *due_mono_ms, int64_t again_ms)
 	return true;
 }
 
+/* Each failure may have taken all the time that a statement has: the bounds are kept meanwhile. */
+bool records_go_on(struct records *rec, int rc, const struct err *why, struct err *first)
+{
+	struct err cannot = {0};
+
+	if (rc >= 0)
+		return true;
+	if (!first->code)
+		*first = *why;
+	first->code = first->code ? first->code : rc;
+	rec->weeks.n = 0; /* a transaction that made one may have been undone */
+	if (rc == ERR_UNAVAILABLE || rc == ERR_STOPPING || atomic_load(&rec->stopping))
+		return false;
+	if (is_due(&rec->look_mono_ms, LOOK_MS) && records_look(rec, &cannot) < 0)
+		return false;
+	return pglink_open(rec->link, clock_mono_ms() + CONNECT_MS, &cannot) == 0;
+}
+
+static int upkeep(struct records *rec, int64_t until_mono_ms UNUSED, struct err *err)
+{
+	int rc = is_due(&rec->upkeep_mono_ms, UPKEEP_MS) ? records_expire(rec, err) : 0;
+
+	if (rc < 0)
+		rec->upkeep_mono_ms = clock_mono_ms() + AGAIN_MS;
+	return rc;
+}
+
 /* Every outbox in turn, a batch each, until none has more. */
 static int drain_all(struct records *rec, int64_t until_mono_ms, struct err *err)
 {
@@ -64,16 +91,44 @@ static int drain_all(struct records *rec, int64_t until_mono_ms, struct err *err
 		more = false;
 		for (size_t i = 0; i < rec->n_queues; i++) {
 			struct rec_stream *s = &rec->queues[i].ends;
-			size_t wanted = s->batch;
-			int rc = s->waiting ? records_drain(s, RECORDS_ALL, err) : 0;
-			if (rc < 0)
-				return rc;
-			s->waiting = s->waiting && rc != RECORDS_ELSEWHERE && (size_t)rc >= wanted;
-			more = more || s->waiting;
+			struct err why = {0};
+			int rc = s->waiting ? records_drain(s, RECORDS_ALL, &why) : 0;
+			if (!records_go_on(rec, rc, &why, err))
+				return err->code;
+			more = more || (rc >= 0 && s->waiting);
 		}
 	}
-	return 0;
+	return err->code;
 }
+
+static int look_for_foreign(struct records *rec, int64_t until_mono_ms UNUSED, struct err *err)
+{
+	return is_due(&rec->foreign_mono_ms, FOREIGN_MS) ? records_look_for_foreign(rec, err) : 0;
+}
+
+static int follow(struct records *rec, int64_t until_mono_ms, struct err *err)
+{
+	int rc;
+
+	do
+		rc = records_follow(rec, err);
+	while (rc > 0 && clock_mono_ms() < until_mono_ms);
+	return rc < 0 ? rc : 0;
+}
+
+static int save_cursors(struct records *rec, int64_t until_mono_ms UNUSED, struct err *err)
+{
+	return is_due(&rec->save_mono_ms, SAVE_MS) ? records_cursors_save(rec, err) : 0;
+}
+
+static int (*const duties[])(struct records *rec, int64_t until_mono_ms, struct err *err) = {
+	upkeep,
+	drain_all,
+	look_for_foreign,
+	follow,
+	records_settle_adds, /* behind the others: ends and events are trimmed when they are not read */
+	save_cursors,
+};
 
 /* What needs Redis and PostgreSQL. */
 static int work(struct records *rec, int64_t until_mono_ms, struct err *err)
@@ -82,19 +137,15 @@ static int work(struct records *rec, int64_t until_mono_ms, struct err *err)
 
 	if (rc == 0 && !rec->cursors_loaded)
 		rc = records_cursors_load(rec, err);
-	if (rc == 0 && is_due(&rec->upkeep_mono_ms, UPKEEP_MS) && (rc = records_expire(rec, err)) < 0)
-		rec->upkeep_mono_ms = clock_mono_ms() + AGAIN_MS;
-	if (rc == 0)
-		rc = drain_all(rec, until_mono_ms, err);
-	if (rc == 0 && is_due(&rec->foreign_mono_ms, FOREIGN_MS))
-		rc = records_look_for_foreign(rec, err);
-	while (rc == 0 && clock_mono_ms() < until_mono_ms && (rc = records_follow(rec, err)) > 0)
-		rc = 0;
-	if (rc == 0)
-		rc = records_settle_adds(rec, until_mono_ms, err); /* last: ends and events are trimmed when they are not read */
-	if (rc == 0 && is_due(&rec->save_mono_ms, SAVE_MS))
-		rc = records_cursors_save(rec, err);
-	return rc;
+	if (rc < 0)
+		return rc;
+	for (size_t i = 0; i < ARRAY_LEN(duties); i++) {
+		struct err why = {0};
+		rc = duties[i](rec, until_mono_ms, &why);
+		if (!records_go_on(rec, rc, &why, err))
+			break;
+	}
+	return err->code;
 }
 
 static void complain(struct records *rec, int rc, const struct err *err)
@@ -125,10 +176,8 @@ static bool run_once(struct records *rec, int64_t until_mono_ms)
 		rc = records_look(rec, &err);
 	if (rc == 0)
 		rc = work(rec, until_mono_ms, &err);
-	if (rc < 0) {
+	if (rc < 0)
 		complain(rec, rc, &err);
-		rec->weeks.n = 0; /* a transaction that made one may have been undone */
-	}
 	arena_reset(&rec->arena);
 	arena_reset(&rec->events_arena);
 	return rc == 0 && anything_waits(rec);
