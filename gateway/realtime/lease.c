@@ -28,6 +28,8 @@ struct lease_hub {
 	struct rblock block;
 	struct thread thread;
 	_Atomic bool closed, stopping;
+	/* the thread's own */
+	int64_t look_mono_ms;        /* one of each queue looks then, marker or not, as BullMQ's workers do */
 	/* protected by mu */
 	struct lock mu;
 	struct cond needed;          /* a queue has come, or the end */
@@ -137,26 +139,23 @@ static bool look_at(struct lease_queue *q, int64_t mono_ms)
 /* Wakes one of each queue whose time has come; when the next one comes. */
 static int64_t wake_due(struct lease_hub *h, int64_t now)
 {
-	int64_t next = now + RBLOCK_MS;
+	bool everywhere = h->look_mono_ms <= now;
 
+	if (everywhere)
+		h->look_mono_ms = now + RBLOCK_MS;
+	int64_t next = h->look_mono_ms;
 	for (struct lease_queue *q = h->queues; q; q = q->next) {
-		if (q->look_mono_ms && q->look_mono_ms <= now) {
+		bool due = q->look_mono_ms && q->look_mono_ms <= now;
+		if (due) {
 			q->look_mono_ms = 0;
 			q->due_wall_ms = 0;
-			wake_one(q);
 		}
+		if (due || everywhere)
+			wake_one(q);
 		if (q->look_mono_ms && q->look_mono_ms < next)
 			next = q->look_mono_ms;
 	}
 	return next;
-}
-
-static void wake_one_of_each(struct lease_hub *h)
-{
-	lock_take(&h->mu);
-	for (struct lease_queue *q = h->queues; q; q = q->next)
-		wake_one(q);
-	lock_give(&h->mu);
 }
 
 /* ---- the thread ---- */
@@ -209,14 +208,11 @@ static void watch(struct lease_hub *h, const struct rcmd *cmd, int64_t block_ms)
 {
 	struct rreplies replies;
 	struct bq_marker marker;
-	int64_t began = clock_mono_ms();
 
 	if (!rblock_call(&h->block, cmd, block_ms, &replies))
 		return;
 	if (bq_marker_read(replies.items[0], &marker))
 		use_marker(h, &marker);
-	else if (clock_mono_ms() - began >= RBLOCK_MS)
-		wake_one_of_each(h);
 	rreplies_release(&replies);
 }
 
@@ -227,7 +223,7 @@ static bool ensure_open(struct lease_hub *h)
 	if (!rblock_open(&h->block, &anew))
 		return false;
 	if (anew)
-		wake_one_of_each(h); /* markers may have come and gone meanwhile */
+		h->look_mono_ms = 0; /* markers may have come and gone meanwhile */
 	return true;
 }
 
