@@ -11,6 +11,9 @@
 #define OWN_WORKER "sluice-" /* how the names of this program's workers begin */
 #define ADDED_MAX 10000
 #define GAP_STEP 200
+#define HASHES_BYTES (4 << 20) /* of jobs' hashes, about: as many are read at once */
+#define HASH_BYTES 4096        /* of a hash without data and return value, for the reckoning */
+#define OTHER_MAX_BYTES 16384  /* of the other fields that may be long, as in outbox.lua */
 #define GAP_MAX 10000 /* finished jobs of a queue that are looked at when events were lost */
 
 struct rec_added {
@@ -149,9 +152,28 @@ static const struct {
 	{"removed", "jobId", BQ_STATE_UNKNOWN},
 };
 
+/* As the outbox does it: what is too long is left out, and *bytes says how long it was. */
+static void leave_out_long(struct str *field, int64_t max_bytes, int64_t *bytes)
+{
+	if ((int64_t)field->n <= max_bytes)
+		return;
+	*bytes = (int64_t)field->n;
+	*field = STR_NONE;
+}
+
+static struct record_trace trace_of(const struct rec_queue *q, struct str id, enum bq_state state, struct str value)
+{
+	struct arena *a = &q->rec->events_arena;
+	int64_t max_bytes = state == BQ_COMPLETED ? atomic_load(&q->outbox.result_cap) : OTHER_MAX_BYTES;
+	struct record_trace t = {.id = arena_dup(a, id), .state = state, .value_bytes = -1};
+
+	leave_out_long(&value, max_bytes, &t.value_bytes);
+	t.value = value.p ? arena_dup(a, value) : STR_NONE;
+	return t;
+}
+
 static int note_event(struct ends *e, const redisReply *entry, struct err *err)
 {
-	struct arena *a = &e->q->rec->events_arena;
 	const redisReply *pairs = rreply_at(entry, 1);
 	struct str event = value_of(pairs, "event"), id = value_of(pairs, "jobId");
 
@@ -164,8 +186,8 @@ static int note_event(struct ends *e, const redisReply *entry, struct err *err)
 		struct record_trace *t = &e->items[e->n];
 		if (!str_is(event, ENDS[i].event))
 			continue;
-		*t = (struct record_trace){
-			.id = arena_dup(a, id), .at_ms = (int64_t)e->last.ms, .state = ENDS[i].state, .value = arena_dup(a, value_of(pairs, ENDS[i].value))};
+		*t = trace_of(e->q, id, ENDS[i].state, value_of(pairs, ENDS[i].value));
+		t->at_ms = (int64_t)e->last.ms;
 		if (!t->id.p)
 			return err_set(err, ERR_NOMEM, "no memory for events");
 		recall_added(e->q, t); /* now: the id may come again */
@@ -221,6 +243,17 @@ static int read_events(struct ends *e, bool *gap, struct err *err)
 
 /* ---- what became of the jobs ---- */
 
+static void leave_out_long_fields(const struct rec_queue *q, struct bq_entry *e)
+{
+	struct str *others[] = {&e->job.progress, &e->job.stacktrace, &e->job.failed_reason};
+	int64_t bytes;
+
+	leave_out_long(&e->job.data, atomic_load(&q->outbox.data_cap), &e->data_bytes);
+	leave_out_long(&e->job.returnvalue, atomic_load(&q->outbox.result_cap), &e->result_bytes);
+	for (size_t i = 0; i < ARRAY_LEN(others); i++)
+		leave_out_long(others[i], OTHER_MAX_BYTES, &bytes);
+}
+
 /* From the job's hash, where it is still that of the ended job: false otherwise. */
 static bool from_hash(struct rec_queue *q, struct trace_rows *rows, const struct record_trace *t, const redisReply *pairs, int *rc)
 {
@@ -228,45 +261,106 @@ static bool from_hash(struct rec_queue *q, struct trace_rows *rows, const struct
 
 	if (t->state == BQ_STATE_UNKNOWN || !rreply_at(pairs, 1))
 		return false;
-	*rc = bq_job_from_hash(&e.job, t->id, pairs, &q->rec->events_arena);
+	*rc = bq_job_from_hash(&e.job, t->id, pairs, &q->rec->arena);
 	if (*rc < 0 || e.job.finished_on < 0 || e.job.timestamp <= 0)
 		return false;
 	e.job.state = t->state;
 	if (records_is_over(q, e.job.finished_on))
 		return true;
-	*rc = record_row_make(&rows->items[rows->n], &e, &q->policy, &q->rec->events_arena);
+	leave_out_long_fields(q, &e);
+	*rc = record_row_make(&rows->items[rows->n], &e, &q->policy, &q->rec->arena);
 	rows->n += *rc == 0;
 	*rc = *rc == ERR_LIMIT ? 0 : *rc;
 	return true;
 }
 
-/* Those that are still there become rows; the others stay in e->items. */
-static int read_hashes(struct ends *e, struct trace_rows *rows, struct err *err)
+static void put_on_hash(struct rcmd *cmd, const struct rec_queue *q, struct str id, const char *what, const char *field)
 {
-	struct rec_queue *q = e->q;
+	struct buf key = BUF_INIT;
+
+	bq_job_key(&key, q->queue, id, "");
+	rcmd_begin(cmd, field ? 3 : 2);
+	rcmd_argz(cmd, what);
+	rcmd_arg(cmd, buf_str(&key));
+	if (field)
+		rcmd_argz(cmd, field);
+	cmd->wire.failed = cmd->wire.failed || key.failed;
+	buf_release(&key);
+}
+
+/* About how many bytes the hash of each has. */
+static int ask_sizes(const struct ends *e, int64_t *sizes, struct err *err)
+{
 	struct rcmd cmd = RCMD_INIT;
 	struct rreplies replies;
-	struct buf key = BUF_INIT;
-	size_t left = 0;
 
 	for (size_t i = 0; i < e->n; i++) {
-		buf_clear(&key);
-		bq_job_key(&key, q->queue, e->items[i].id, "");
-		rcmd_begin(&cmd, 2);
-		rcmd_argz(&cmd, "HGETALL");
-		rcmd_arg(&cmd, buf_str(&key));
-		cmd.wire.failed = cmd.wire.failed || key.failed;
+		put_on_hash(&cmd, e->q, e->items[i].id, "HSTRLEN", "data");
+		put_on_hash(&cmd, e->q, e->items[i].id, "HSTRLEN", "returnvalue");
 	}
-	buf_release(&key);
-	int rc = records_redis(q->rec, &cmd, &replies, err);
+	int rc = records_redis(e->q->rec, &cmd, &replies, err);
 	if (rc < 0)
 		return rc;
-	for (size_t i = 0; rc == 0 && i < e->n; i++)
-		if (!from_hash(q, rows, &e->items[i], replies.items[i], &rc))
-			e->items[left++] = e->items[i];
+	for (size_t i = 0; i < e->n; i++) {
+		int64_t data = 0, returnvalue = 0;
+		(void)rreply_int(replies.items[2 * i], &data);
+		(void)rreply_int(replies.items[2 * i + 1], &returnvalue);
+		sizes[i] = HASH_BYTES + data + returnvalue;
+	}
 	rreplies_release(&replies);
-	e->n = left;
+	return 0;
+}
+
+/* Of these traces, those that are still there become rows; the others are put at *left. */
+static int read_hashes(struct ends *e, size_t from, size_t n, struct trace_rows *rows, size_t *left, struct err *err)
+{
+	struct rcmd cmd = RCMD_INIT;
+	struct rreplies replies;
+
+	for (size_t i = 0; i < n; i++)
+		put_on_hash(&cmd, e->q, e->items[from + i].id, "HGETALL", NULL);
+	int rc = records_redis(e->q->rec, &cmd, &replies, err);
+	if (rc < 0)
+		return rc;
+	for (size_t i = 0; rc == 0 && i < n; i++)
+		if (!from_hash(e->q, rows, &e->items[from + i], replies.items[i], &rc))
+			e->items[(*left)++] = e->items[from + i];
+	rreplies_release(&replies);
 	return rc < 0 ? err_set(err, rc, "no memory for records") : 0;
+}
+
+/* In the arena of batches: none is being drained. */
+static int store_some(struct ends *e, size_t from, size_t n, size_t *left, struct err *err)
+{
+	struct rec_queue *q = e->q;
+
+	arena_reset(&q->rec->arena);
+	struct trace_rows rows = {.items = arena_array(&q->rec->arena, n, sizeof(*rows.items))};
+	int rc = rows.items ? read_hashes(e, from, n, &rows, left, err) : err_set(err, ERR_NOMEM, "no memory for records");
+	if (rc == 0 && rows.n > 0)
+		rc = trace_rows_leave_out_written(&rows, q, err);
+	if (rc == 0 && rows.n > 0)
+		rc = trace_rows_store(&rows, q, STREAM_ID_NONE, err);
+	if (rc == 0)
+		series_add(q->m_written, (double)rows.n);
+	return rc;
+}
+
+/* Those that are still there are written, a few at a time when they are large; the others stay in e->items. */
+static int store_hashes(struct ends *e, struct err *err)
+{
+	int64_t *sizes = arena_array(&e->q->rec->events_arena, e->n, sizeof(*sizes));
+	int rc = sizes ? ask_sizes(e, sizes, err) : err_set(err, ERR_NOMEM, "no memory for records");
+	size_t left = 0;
+
+	for (size_t from = 0, n; rc == 0 && from < e->n; from += n) {
+		int64_t bytes = sizes[from];
+		for (n = 1; from + n < e->n && bytes + sizes[from + n] <= HASHES_BYTES; n++)
+			bytes += sizes[from + n];
+		rc = store_some(e, from, n, &left, err);
+	}
+	e->n = left;
+	return rc;
 }
 
 static int store(struct ends *e, struct stream_id position, struct err *err)
@@ -276,9 +370,7 @@ static int store(struct ends *e, struct stream_id position, struct err *err)
 	int rc = rows.items ? 0 : err_set(err, ERR_NOMEM, "no memory for records");
 
 	if (rc == 0 && e->n > 0)
-		rc = read_hashes(e, &rows, err);
-	if (rc == 0 && rows.n > 0)
-		rc = trace_rows_leave_out_written(&rows, q, err);
+		rc = store_hashes(e, err);
 	if (rc == 0 && e->n > 0)
 		rc = records_drain_all(&q->adds, err); /* all that is known of those that are gone */
 	if (rc == 0 && e->n > 0)
@@ -312,7 +404,7 @@ static int read_finished(struct ends *e, enum bq_key set, enum bq_state state, i
 		return rc;
 	for (e->n = 0; e->n < GAP_STEP && rreply_at(replies.items[0], 2 * e->n); e->n++) {
 		struct record_trace *t = &e->items[e->n];
-		*t = (struct record_trace){.id = arena_dup(&e->q->rec->events_arena, rreply_str(rreply_at(replies.items[0], 2 * e->n))), .state = state};
+		*t = trace_of(e->q, rreply_str(rreply_at(replies.items[0], 2 * e->n)), state, STR_NONE);
 		if (!t->id.p || !rreply_int(rreply_at(replies.items[0], 2 * e->n + 1), &t->at_ms))
 			break;
 	}

@@ -76,7 +76,7 @@ struct records {
 	/* the writer's thread; any may read */
 	_Atomic size_t n_queues;   /* of them, those that the writer knows of */
 	/* the writer's thread */
-	struct arena arena;        /* of the batch that is being drained */
+	struct arena arena;        /* of the batch that is being drained, or of the hashes that are being read */
 	struct arena events_arena; /* of the events that are being looked at, during which batches are drained */
 	struct record_weeks weeks;
 	int64_t look_mono_ms, foreign_mono_ms, save_mono_ms, upkeep_mono_ms; /* when each duty is due */

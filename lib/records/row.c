@@ -306,8 +306,10 @@ int record_row_trace(struct record_row *row, const struct record_trace *t, const
 	row->state = str_from(ended ? bq_state_word(t->state) : "removed");
 	row->org = STR("");
 	row->partial = true;
-	if (t->state == BQ_COMPLETED)
+	if (t->state == BQ_COMPLETED) {
 		put_payload(&m, STR_NONE, t->value);
+		row->result_bytes = t->value_bytes;
+	}
 	if (t->state == BQ_FAILED)
 		put_failure(&m, clean(&m, t->value));
 	return verdict(&m);

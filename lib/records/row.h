@@ -37,6 +37,7 @@ struct record_trace {
 	int64_t created_ms, at_ms;
 	enum bq_state state;   /* COMPLETED, FAILED; else it was removed */
 	struct str value;
+	int64_t value_bytes;   /* of a value that was left out; -1: it was not */
 };
 /* As record_row_make. */
 int record_row_trace(struct record_row *row, const struct record_trace *t, const struct records_policy *policy, struct arena *a) MUST_CHECK;

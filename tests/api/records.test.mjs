@@ -391,6 +391,28 @@ describe('records', () => {
       assert.deepEqual(record('handed', id, 'returnvalue', 'attempts_made', 'partial'), { returnvalue: '{"by":"another"}', attempts_made: 2, partial: false });
     });
 
+    test('what is too long is left out of these, too, and its size is told', async () => {
+      const long = { n: 'x'.repeat(5000) };
+      const stays = await queue.add('theirs', long, { removeOnComplete: false });
+      await recorded('elsewhere', stays.id, 'completed');
+      assert.deepEqual(record('elsewhere', stays.id, 'data', 'data_bytes', 'returnvalue', 'result_bytes', 'fields', 'partial'),
+        { data: null, data_bytes: 5008, returnvalue: null, result_bytes: 5011, fields: null, partial: false });
+      const gone = await queue.add('theirs', long, { removeOnComplete: true });
+      await recorded('elsewhere', gone.id, 'completed');
+      assert.deepEqual(record('elsewhere', gone.id, 'returnvalue', 'result_bytes', 'partial'), { returnvalue: null, result_bytes: 5011, partial: true });
+    });
+
+    test('hashes that are large together are read in pieces, none is left out', async (t) => {
+      const slow = new Worker('handed', async (job) => job.data.n, { connection: redis.connect(), concurrency: 10 });
+      const handed = new Queue('handed', { connection: redis.connect() });
+      t.after(() => Promise.all([slow.close(), handed.close()]));
+      const jobs = await handed.addBulk(Array.from({ length: 12 }, (_, n) => ({ name: 'large', data: { n, more: 'x'.repeat(1 << 20) }, opts: { removeOnComplete: n % 4 === 3 } })));
+      for (const [n, job] of jobs.entries()) {
+        await recorded('handed', job.id, 'completed');
+        assert.deepEqual(record('handed', job.id, 'returnvalue', 'partial', 'data'), { returnvalue: String(n), partial: n % 4 === 3, data: null });
+      }
+    });
+
     test('what failed, was tried again and completed at once, leaving nothing', async (t) => {
       const handed = new Queue('handed', { connection: redis.connect() });
       t.after(() => handed.close());

@@ -202,7 +202,7 @@ static void numbers_that_jsonb_cannot_hold_are_not_searched_by(void **state UNUS
 
 static void a_trace_is_partial_and_nobody_s(void **state UNUSED)
 {
-	const struct record_trace t = {.id = STR("9"), .created_ms = CREATED, .at_ms = END, .state = BQ_COMPLETED, .value = STR("7")};
+	const struct record_trace t = {.id = STR("9"), .created_ms = CREATED, .at_ms = END, .state = BQ_COMPLETED, .value = STR("7"), .value_bytes = -1};
 	struct record_row row;
 
 	assert_int_equal(record_row_trace(&row, &t, &EVERYTHING, &arena), 0);
