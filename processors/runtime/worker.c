@@ -254,14 +254,23 @@ static bool relock_one(struct worker *w)
 	return bq_relock(q->rt->bq, &q->decl->queue, &id, &token, 1, q->decl->terms->lock_ms, &taken, runtime_deadline(q->rt), &err) == 0 && taken;
 }
 
-/* No end of the job can be recorded, now or later: it fails, with the reason. */
-static void decide_set_aside(struct worker *w, struct ending *end, const struct err *why)
+/* This end of the job can be recorded neither now nor later: is there another one? One that has children which are not done fails, and may be
+ * tried again when they are; where no end can be recorded it is set aside, with the reason. */
+static bool decide_anew(struct worker *w, struct ending *end, const struct err *why)
 {
 	char reason[BQ_REASON_SIZE];
 
+	if (why->code == ERR_WRONG_STATE && end->kind == END_COMPLETE) {
+		job_fail(&w->ctx, "CHILDREN_NOT_DONE", "%s", why->text);
+		end->kind = END_FAIL;
+		return true;
+	}
+	if (why->code != ERR_BROKEN || end->kind == END_SET_ASIDE)
+		return false;
 	buf_clear(&w->ctx.reason);
 	buf_adds(&w->ctx.reason, bq_set_aside_reason(why, reason));
 	end->kind = END_SET_ASIDE;
+	return true;
 }
 
 /* Redis may be away just now: a finished job's result is held until it is told, or until the lock is somebody else's. */
@@ -272,10 +281,8 @@ static int tell_until_known(struct worker *w, struct ending *end, struct err *er
 
 	for (;;) {
 		int rc = tell(w, end, err);
-		if (rc == ERR_BROKEN && end->kind != END_SET_ASIDE) {
-			decide_set_aside(w, end, err);
+		if (rc < 0 && decide_anew(w, end, err))
 			continue;
-		}
 		if (rc == ERR_LOCK_LOST && !relocked && relock_one(w)) {
 			relocked = true; /* it had expired during an outage, and nobody took the job meanwhile */
 			continue;

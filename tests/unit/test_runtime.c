@@ -137,30 +137,6 @@ static void a_wish_from_elsewhere_cancels_a_running_job(void **state)
 	assert_true(str_starts(job.failed_reason, STR("CANCELLED: ")));
 }
 
-/* A command in words; what it answers with is in the world's arena. */
-PRINTF_LIKE(2, 3) static struct str redis(struct world *w, const char *fmt, ...)
-{
-	char text[256];
-	struct rcmd cmd = RCMD_INIT;
-	struct rreplies replies;
-	size_t n = 1;
-	va_list args;
-
-	va_start(args, fmt);
-	vsnprintf(text, sizeof(text), fmt, args);
-	va_end(args);
-	for (const char *p = text; *p; p++)
-		n += *p == ' ';
-	rcmd_begin(&cmd, n);
-	for (struct str left = str_from(text); n > 0; n--)
-		rcmd_arg(&cmd, str_cut(&left, ' '));
-	assert_int_equal(rmux_call(w->mux, &cmd, clock_mono_ms() + TIMEOUT_MS, &replies, &w->err), 0);
-	struct str answer = arena_dup(&w->arena, rreply_str(replies.items[0]));
-	rreplies_release(&replies);
-	rcmd_release(&cmd);
-	return answer;
-}
-
 /* Two jobs that one call took, and so with one token. */
 static void hold_two_taken_together(struct world *w, struct str ids[2])
 {
