@@ -98,5 +98,7 @@ void stream_channel_end(struct stream_channel *c, enum stream_end why);
 void stream_seat_take(struct stream_seat *seat, struct stream_channel *c);
 void stream_seat_leave(struct stream_seat *seat); /* also one that was never taken */
 void stream_follow(struct stream *s, struct stream_seat *seat); /* does nothing once the stream has ended */
+/* Does it follow a channel? Any thread. */
+bool stream_follows(struct stream *s) MUST_CHECK;
 
 #endif

@@ -189,6 +189,14 @@ void stream_follow(struct stream *s, struct stream_seat *seat)
 	lock_give(&s->all->mu);
 }
 
+bool stream_follows(struct stream *s)
+{
+	lock_take(&s->all->mu);
+	bool follows = s->seat != NULL;
+	lock_give(&s->all->mu);
+	return follows;
+}
+
 /* ---- the streams' thread ---- */
 
 void stream_channel_took(struct stream *s, size_t n)

@@ -144,11 +144,15 @@ static void begin(void *arg, struct stream *s)
 	stream_follow(s, &f->member.seat);
 }
 
+/* The view's cursor is ahead of a listener that is still told the past: it would come back from there, and miss the rest. */
 static void idle(void *arg, struct stream *s)
 {
 	struct feed *f = arg;
 
-	view_say_cursor(&f->member, s);
+	if (stream_follows(s))
+		view_say_cursor(&f->member, s);
+	else if (!f->o.wish.messages)
+		stream_say(s, STR(": still here\n"));
 }
 
 static void end(void *arg, struct stream *s UNUSED)

@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { Queue } from 'bullmq';
-import { eventually, failedJobs, startRedis, startSluice } from '../api/harness/index.mjs';
+import { declare, eventually, failedJobs, listen, startRedis, startSluice } from '../api/harness/index.mjs';
+import { LONG } from './support.mjs';
 
 const SLOW = { timeout: 60_000 };
 
@@ -61,4 +62,37 @@ describe('while Redis is away', () => {
     assert.equal(new Set((await queue.getJobs(['wait'])).map((job) => job.id)).size, n);
     await queue.close();
   });
+});
+
+// Each of Redis' answers takes so long that nothing is said for more than a quarter of a minute, before what is asked for is found.
+test('a listener that is still told the past is not told that it has had it', { skip: LONG ? false : 'a long test' }, async (t) => {
+  const names = Array.from({ length: 60 }, (_, i) => `past-${i}`);
+  const gateway = await startSluice({ args: ['--role=api'], env: { REDIS_URL: redis.url, SLUICE_QUEUES: declare(...names.map((name) => ({ name, processor: 'none' }))) } });
+  t.after(() => gateway.stop());
+  const viewer = gateway.as({ sub: 'eve', roles: ['viewer'] });
+  const happen = (name, event) => redis.admin.xadd(`bull:${name}:events`, '*', 'event', event, 'jobId', '1');
+  const path = `/api/events?types=completed&queue=${names.join(',')}`;
+  const from = async (id) => {
+    const listener = await listen(viewer, path, { headers: id ? { 'last-event-id': id } : {} });
+    t.after(() => listener.close());
+    return listener;
+  };
+  for (const name of names) await happen(name, 'active');
+  const other = await from(); // who comes next hears the same, and joins without asking Redis
+  const start = await eventually(() => other.lastId || false, SLOW);
+  for (const name of names) await happen(name, 'active');
+  await happen(names.at(-1), 'completed');
+  await other.when((event) => event.type === 'completed', SLOW);
+  const told = (listener) => listener.of('completed').length + listener.of('resync').length > 0;
+  let slow;
+  const coming = from(start).then((listener) => (slow = listener));
+  while (!slow?.comments && !(slow && told(slow))) {
+    await redis.admin.client('PAUSE', 2500, 'ALL');
+    await redis.admin.ping(); // behind what had waited
+  }
+  await coming;
+  slow.close();
+  if (told(slow)) return; // nothing was left untold
+  const again = await from(slow.lastId);
+  await eventually(() => told(again), { ...SLOW, what: 'what had not been told' });
 });

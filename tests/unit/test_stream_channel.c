@@ -199,7 +199,8 @@ static void test_stream_that_ended_does_not_follow(void **state)
 	stream_follow(&w->streams[1], &w->seats[1]);
 	assert_ptr_equal(w->all.dirty, &w->streams[0]);
 	assert_null(w->streams[0].next_dirty);
-	assert_null(w->streams[1].seat);
+	assert_true(stream_follows(&w->streams[0]));
+	assert_false(stream_follows(&w->streams[1]));
 	assert_false(w->streams[1].dirty);
 	say(w, 10);
 	assert_int_equal(turn(w, NOW, &wait), 1);
