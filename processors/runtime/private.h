@@ -130,6 +130,7 @@ struct runtime {
 	struct cond upkeep_wake;
 	struct cond watch_wake;
 	struct cond idle_changed; /* a worker became idle or busy (drain waits) */
+	bool terms_changed;       /* upkeep has not looked at them yet */
 	int64_t promote_hint_wall_ms; /* a delayed job is due then, as a marker told; 0: none */
 };
 

@@ -194,6 +194,8 @@ static int resize(struct rqueue *q, struct err *err)
 	lock_take(&q->rt->mu);
 	q->concurrency = wanted;
 	exchange_resize(q);
+	q->rt->terms_changed = true;
+	cond_broadcast(&q->rt->upkeep_wake);
 	lock_give(&q->rt->mu);
 	while (rc == 0 && q->n_workers < wanted) /* changed by this thread alone */
 		rc = add_worker(q, err);

@@ -291,12 +291,13 @@ static int64_t look_at_workers(struct runtime *rt, int64_t now)
 	return next;
 }
 
-/* A hint that a delayed job is due: every queue's promotion is looked at then. */
-static void heed_hint(struct runtime *rt, int64_t now)
+/* What this thread was woken for. Of a delayed job that is due nothing but the time is known: every queue's promotion is looked at then. */
+static void heed_news(struct runtime *rt, int64_t now)
 {
 	int64_t in_ms = TICK_MAX_MS;
 
 	lock_take(&rt->mu);
+	rt->terms_changed = false;
 	if (rt->promote_hint_wall_ms) {
 		in_ms = rt->promote_hint_wall_ms - clock_wall_ms();
 		rt->promote_hint_wall_ms = 0;
@@ -304,6 +305,15 @@ static void heed_hint(struct runtime *rt, int64_t now)
 	lock_give(&rt->mu);
 	for (size_t i = 0; i < rt->n_queues; i++)
 		rt->queues[i].promote_mono_ms = earlier(rt->queues[i].promote_mono_ms, now + (in_ms > 0 ? in_ms : 0));
+}
+
+/* What was due by other terms may be due sooner by those in force. */
+static void heed_terms(struct rqueue *q, int64_t now)
+{
+	const struct queue_terms *t = q->decl->terms;
+
+	q->locks_mono_ms = earlier(q->locks_mono_ms, now + t->lock_ms / 2);
+	q->stalled_mono_ms = earlier(q->stalled_mono_ms, now + t->stalled_interval_ms + STALLED_MARGIN_MS);
 }
 
 /* The connection has broken, or is a new one: what comes first then is not the next duty. */
@@ -316,7 +326,8 @@ static int64_t do_duties(struct runtime *rt, struct arena *a)
 {
 	int64_t next = clock_mono_ms() + TICK_MAX_MS;
 
-	for (size_t i = 0; i < rt->n_queues; i++)
+	for (size_t i = 0; i < rt->n_queues; i++) {
+		heed_terms(&rt->queues[i], clock_mono_ms());
 		for (size_t d = 0; d < ARRAY_LEN(DUTIES); d++) {
 			if (is_interrupted(rt))
 				return clock_mono_ms();
@@ -328,6 +339,7 @@ static int64_t do_duties(struct runtime *rt, struct arena *a)
 			}
 			next = earlier(next, *due);
 		}
+	}
 	return next;
 }
 
@@ -360,7 +372,7 @@ void upkeep_main(void *arg)
 			presence_due = 0;
 		}
 		int64_t now = clock_mono_ms();
-		heed_hint(rt, now);
+		heed_news(rt, now);
 		int64_t next = earlier(look_for_jobs(rt, now), look_at_workers(rt, now));
 		next = earlier(next, rmux_is_up(bq_mux(rt->bq)) ? do_duties(rt, &scratch) : now + TICK_MAX_MS);
 		if (clock_mono_ms() >= presence_due && rmux_is_up(bq_mux(rt->bq))) {
@@ -368,7 +380,7 @@ void upkeep_main(void *arg)
 			presence_due = clock_mono_ms() + PRESENCE_INTERVAL_MS;
 		}
 		lock_take(&rt->mu);
-		if (!atomic_load(&rt->stopping) && !atomic_load(&rt->relock_due) && !rt->promote_hint_wall_ms)
+		if (!atomic_load(&rt->stopping) && !atomic_load(&rt->relock_due) && !rt->promote_hint_wall_ms && !rt->terms_changed)
 			cond_wait_until(&rt->upkeep_wake, &rt->mu, next);
 		lock_give(&rt->mu);
 	}

@@ -78,6 +78,26 @@ static void a_new_queue_is_worked_on(void **state)
 	until_state(w, "fresh", later, BQ_COMPLETED);
 }
 
+#define LOCKED(lock) "{\"queues\":[{\"name\":\"kept\",\"processor\":\"hold\",\"concurrency\":2,\"lockDuration\":" lock ",\"stalledInterval\":500}]}"
+
+/* The fault: locks were next renewed when the longer ones would have been, and the jobs ran twice at once. */
+static void shorter_locks_are_renewed_in_time(void **state)
+{
+	struct world *w = *state;
+
+	declare(w, LOCKED("60000"));
+	for (int64_t until = clock_mono_ms() + 1500; clock_mono_ms() < until; clock_sleep_ms(20))
+		; /* upkeep has renewed, and would again in half a minute */
+	declare(w, LOCKED("2000"));
+	struct str id = add(w, "kept", "{}", 0);
+	until_starts(1);
+	for (int64_t until = clock_mono_ms() + 3500; clock_mono_ms() < until; clock_sleep_ms(20))
+		assert_int_equal(look(w, "kept", id).state, BQ_ACTIVE);
+	assert_int_equal(atomic_load(&starts), 1);
+	atomic_store(&may_end, true);
+	assert_int_equal(until_state(w, "kept", id, BQ_COMPLETED).stalled_count, 0);
+}
+
 /* With workers that rest. */
 static void a_drain_ends_all_workers(void **state)
 {
@@ -99,6 +119,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(concurrency_follows_the_declaration),
 		T(a_new_queue_is_worked_on),
+		T(shorter_locks_are_renewed_in_time),
 		T(a_drain_ends_all_workers),
 	};
 
