@@ -142,8 +142,9 @@ static bool step_rate(struct request *r, struct response *res)
 	struct ratelimit *l = r->x_->worker->server->rate;
 	if (!l || r->route->rate == RATE_NONE)
 		return true;
-	struct str caller = r->who.sub[0] ? str_from(r->who.sub) : r->client_ip;
-	struct rate_answer a = ratelimit_take(l, caller, clock_mono_ms());
+	char caller[AUTH_ORG_MAX + 1 + AUTH_SUB_MAX + 1]; /* without a token there is no org */
+	snprintf(caller, sizeof(caller), "%s\n%.*s", r->who.org, STR_ARG(r->who.sub[0] ? str_from(r->who.sub) : r->client_ip));
+	struct rate_answer a = ratelimit_take(l, str_from(caller), clock_mono_ms());
 	if (!a.allowed)
 		response_problem(r, res, PROBLEM_RATE_LIMITED, "%lld requests a second are allowed.", (long long)a.limit);
 	response_headerf(res, "RateLimit-Policy", "\"default\";q=%lld;w=1", (long long)a.limit);

@@ -174,6 +174,7 @@ static const struct route rows[] = {
 	ROW("post-later", "POST", "/later", ROUTE_PUBLIC, RATE_NONE, BODY_JSON, "thing", 0, later),
 	ROW("inject", "GET", "/inject", ROUTE_PUBLIC, RATE_NONE, BODY_NONE, NULL, 0, inject),
 	ROW("rated", "GET", "/rated", ROUTE_PUBLIC, RATE_READ, BODY_NONE, NULL, 0, hello),
+	ROW("post-rated", "POST", "/rated", ROLE_OPERATOR, RATE_WRITE, BODY_JSON, NULL, 0, echo),
 	ROW("ready", "GET", "/readyz", ROUTE_PUBLIC, RATE_NONE, BODY_NONE, NULL, ROUTE_PROBE, meta_ready),
 	ROW("problem", "GET", "/problems/{slug}", ROUTE_PUBLIC, RATE_NONE, BODY_NONE, NULL, 0, meta_problem),
 	ROW("metrics", "GET", "/metrics", ROLES_EVERY_ORG, RATE_NONE, BODY_NONE, NULL, ROUTE_METRICS | ROUTE_PROBE, meta_metrics),
@@ -188,13 +189,14 @@ static const struct schema *find_schema(const void *schemas, const char *name)
 
 /* ---- fixture ---- */
 
-static void make_token(struct fixture *f, const char *sub, role_set roles, char *out, size_t size)
+void http_token(const struct fixture *f, const char *org, const char *sub, role_set roles, char out[HTTP_TOKEN_SIZE])
 {
-	struct principal who = {.org = "acme", .roles = roles};
+	struct principal who = {.roles = roles};
 	struct buf b = BUF_INIT;
+	snprintf(who.org, sizeof(who.org), "%s", org);
 	snprintf(who.sub, sizeof(who.sub), "%s", sub);
 	assert_int_equal(auth_issue(f->deps.auth, &who, 3600, &b, NULL), 0);
-	snprintf(out, size, "%s", b.p);
+	snprintf(out, HTTP_TOKEN_SIZE, "%s", b.p);
 	buf_release(&b);
 }
 
@@ -212,8 +214,8 @@ int http_start(void **state)
 	f->deps = (struct http_deps){.app = &f->app, .config = &f->config, .log = log_new(f->log_fd, LOG_INFO, LOG_FORMAT_JSON),
 				     .metrics = metrics_new(), .auth = auth_new(&(struct auth_options){.secret = STR(SECRET)}, &err),
 				     .routes = &table, .schema = find_schema, .schemas = f->schema, .health = &f->health};
-	make_token(f, "ann", ROLE_OPERATOR, f->token, sizeof(f->token));
-	make_token(f, "bob", ROLE_PRODUCER, f->other_token, sizeof(f->other_token));
+	http_token(f, "acme", "ann", ROLE_OPERATOR, f->token);
+	http_token(f, "acme", "bob", ROLE_PRODUCER, f->other_token);
 	if (*state) /* a change of settings */
 		((void (*)(struct config *))*state)(&f->config);
 	f->server = server_start(&f->deps, &err);

@@ -19,6 +19,8 @@
 
 #define HEAD_MS 400 /* request_timeout_ms: also the grace of a body */
 
+#define HTTP_TOKEN_SIZE 512
+
 struct app {
 	atomic_int smuggled, held;
 	atomic_bool broken; /* what the health check says */
@@ -38,7 +40,7 @@ struct fixture {
 	struct schema *schema;
 	struct server *server;
 	int log_fd;
-	char token[512], other_token[512];
+	char token[HTTP_TOKEN_SIZE], other_token[HTTP_TOKEN_SIZE];
 };
 
 /* Setup and teardown. The test's initial state may be a void (*)(struct config *) that changes the settings. */
@@ -53,6 +55,7 @@ void http_await_log(const struct fixture *f, const char *text);
 void http_expect(const struct fixture *f, const char *raw, size_t n, int status, bool closed);
 /* Sends on a new connection and returns the response. */
 struct reply http_ask(const struct fixture *f, const char *raw);
+void http_token(const struct fixture *f, const char *org, const char *sub, role_set roles, char out[HTTP_TOKEN_SIZE]);
 /* POST {} under a token. */
 struct reply http_ask_as(const struct fixture *f, const char *path, const char *token);
 

@@ -152,6 +152,30 @@ static void test_rate_limit(void **state)
 	EXPECT(f, REQ("GET /hello", ""), 200, false);
 }
 
+/* Whose bucket is untouched has two left behind its first request. */
+static void assert_has_own_bucket(const struct fixture *f, const char *org, const char *sub)
+{
+	char token[HTTP_TOKEN_SIZE];
+	http_token(f, org, sub, ROLE_OPERATOR, token);
+	struct reply r = http_ask_as(f, "/rated", token);
+	assert_true(str_is(reply_header(&r, "RateLimit"), "\"default\";r=2;t=1"));
+	reply_release(&r);
+}
+
+/* A subject is one of an organization, and none is taken for the address of those without a token. */
+static void test_rate_limit_is_a_subjects_own(void **state)
+{
+	struct fixture *f = *state;
+	for (int i = 0; i < 3; i++) {
+		struct reply r = http_ask_as(f, "/rated", f->token);
+		reply_release(&r);
+		r = http_ask(f, REQ("GET /rated", ""));
+		reply_release(&r);
+	}
+	assert_has_own_bucket(f, "other", "ann");
+	assert_has_own_bucket(f, "acme", "127.0.0.1");
+}
+
 static void allow_origin(struct config *c)
 {
 	static const char *const origins[] = {"https://ui.example"};
@@ -383,7 +407,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_head), TEST(test_no_such_method_or_path),
 		TEST(test_etag), TEST(test_request_id_and_headers), TEST(test_stack), TEST(test_authorization), TEST(test_audit),
-		TEST(test_validation_lists_every_field), TEST_WITH(test_rate_limit, limit_rate), TEST_WITH(test_cors, allow_origin),
+		TEST(test_validation_lists_every_field), TEST_WITH(test_rate_limit, limit_rate),
+		TEST_WITH(test_rate_limit_is_a_subjects_own, limit_rate), TEST_WITH(test_cors, allow_origin),
 		TEST(test_readiness), TEST(test_problem_pages),
 		TEST_WITH(test_metrics_are_protected, protect_metrics), TEST(test_metrics_count),
 		TEST_WITH(test_role_worker_serves_probes_only, become_worker), TEST(test_wait_slots), TEST(test_drain),
