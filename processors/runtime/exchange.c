@@ -200,6 +200,7 @@ static struct worker *go_on(struct exchange_call *answered)
 	lock_take(&rt->mu);
 	answered->under_way = false;
 	q->n_calls--;
+	exchange_resize(q); /* those that were promised to the call could not rest */
 	next = board(q);
 	if (q->look && !q->n_idle) { /* of the news that made us look, nobody can make use */
 		q->look = false;

@@ -67,6 +67,30 @@ static void concurrency_follows_the_declaration(void **state)
 	assert_int_equal(atomic_load(&most_running), 2);
 }
 
+/* The fault: idle workers for whom a call was under way did not rest, and took one more job each. */
+static void those_that_are_waited_for_rest_too(void **state)
+{
+	struct world *w = *state;
+	struct str ids[10];
+
+	declare(w, HOLD("10"));
+	struct str first = add(w, "hold", "{}", 0);
+	until_starts(1);
+	redis(w, "CLIENT PAUSE 600 ALL");
+	atomic_store(&may_end, true);
+	for (int64_t until = clock_mono_ms() + 200; clock_mono_ms() < until || atomic_load(&running); clock_sleep_ms(20))
+		; /* the call that ends it, and takes for all, is under way */
+	declare(w, HOLD("1"));
+	atomic_store(&may_end, false);
+	until_state(w, "hold", first, BQ_COMPLETED);
+	for (size_t i = 0; i < ARRAY_LEN(ids); i++)
+		ids[i] = add(w, "hold", "{}", 0);
+	until_starts(2);
+	for (int64_t until = clock_mono_ms() + 300; clock_mono_ms() < until; clock_sleep_ms(20))
+		assert_int_equal(counts(w, "hold").n[BQ_ACTIVE], 1);
+	run_all(w, ids, ARRAY_LEN(ids));
+}
+
 static void a_new_queue_is_worked_on(void **state)
 {
 	struct world *w = *state;
@@ -118,6 +142,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(concurrency_follows_the_declaration),
+		T(those_that_are_waited_for_rest_too),
 		T(a_new_queue_is_worked_on),
 		T(shorter_locks_are_renewed_in_time),
 		T(a_drain_ends_all_workers),
