@@ -154,6 +154,7 @@ static enum outcome run(struct worker *w)
 struct ending {
 	enum { END_COMPLETE, END_FAIL, END_DELAY, END_RELEASE, END_HAND_OVER, END_DROP, END_SET_ASIDE } kind;
 	bool permanent;
+	bool cancelled;     /* the wish to cancel the job has been heeded */
 	enum bq_failed how; /* filled when failing */
 };
 
@@ -193,7 +194,7 @@ static struct ending decide(struct job_context *ctx, enum outcome outcome)
 		buf_clear(&ctx->reason);
 		buf_addz(&ctx->reason, rule->reason);
 	}
-	return (struct ending){.kind = (unsigned)rule->kind, .permanent = rule->permanent};
+	return (struct ending){.kind = (unsigned)rule->kind, .permanent = rule->permanent, .cancelled = why == CANCEL_ASKED};
 }
 
 /* How the job ends that has begun. */
@@ -302,7 +303,7 @@ struct ending_row {
 	enum log_level level;
 };
 
-static const struct ending_row *ending_row(const struct worker *w, const struct ending *end)
+static const struct ending_row *ending_row(const struct ending *end)
 {
 	static const struct ending_row rows[] = {
 		[END_COMPLETE] = {"job_completed", TALLY_ATTEMPT_COMPLETED, TALLY_FINISHED_COMPLETED, LOG_INFO},
@@ -320,7 +321,7 @@ static const struct ending_row *ending_row(const struct worker *w, const struct 
 		return &rows[end->kind];
 	if (end->how != BQ_FAILED_FINAL)
 		return &retry;
-	return atomic_load(&w->ctx.cancel) == CANCEL_ASKED ? &cancelled : &rows[END_FAIL];
+	return end->cancelled ? &cancelled : &rows[END_FAIL];
 }
 
 /* "CODE: sentence" → CODE; a reason of another form is another client's. */
@@ -339,7 +340,7 @@ static void report(struct worker *w, const struct ending *end, int rc, const str
 	struct rqueue *q = w->q;
 	struct runtime *rt = q->rt;
 	const struct job_context *ctx = &w->ctx;
-	const struct ending_row *row = ending_row(w, end);
+	const struct ending_row *row = ending_row(end);
 	bool failed = end->kind == END_FAIL || end->kind == END_SET_ASIDE;
 
 	LOG(rt->env.log, rc < 0 ? LOG_ERROR : row->level, rc < 0 ? "job_finish_failed" : row->event,
@@ -375,7 +376,7 @@ static void work(struct worker *w)
 	struct ending end = live(w);
 	context_flush_progress(&w->ctx);
 	int rc = tell_until_known(w, &end, &err);
-	if (rc == 0 && end.kind == END_FAIL && atomic_load(&w->ctx.cancel) == CANCEL_ASKED)
+	if (rc == 0 && end.kind == END_FAIL && end.cancelled)
 		forget_cancel(&w->ctx);
 	unlist(w);
 	report(w, &end, rc, &err);

@@ -98,6 +98,18 @@ static inline enum outcome run_hold(void *state, struct job_context *ctx)
 	return OUTCOME_DONE;
 }
 
+/* Fails when it may, whatever it is told. */
+static inline enum outcome run_stumble(void *state, struct job_context *ctx)
+{
+	(void)state;
+	note_start();
+	while (!atomic_load(&may_end))
+		clock_sleep_ms(1);
+	note_end();
+	job_fail(ctx, "STUMBLED", "over something");
+	return OUTCOME_RETRY;
+}
+
 static inline struct str needs_n(void)
 {
 	return STR("{\"type\":\"object\",\"required\":[\"n\"],\"properties\":{\"n\":{\"type\":\"integer\"}}}");
@@ -133,6 +145,7 @@ static const struct processor PROCESSORS[] = {
 	{.name = "echo", .log_name = "EchoTest", .payload_schema = needs_n, .run = run_echo},
 	{.name = "flaky", .log_name = "FlakyTest", .run = run_flaky}, {.name = "refuse", .log_name = "RefuseTest", .run = run_refuse},
 	{.name = "hold", .log_name = "HoldTest", .run = run_hold},
+	{.name = "stumble", .log_name = "StumbleTest", .run = run_stumble},
 	{.name = "hand-over", .log_name = "HandOverTest", .run = run_hand_over},
 	{.name = "webhook", .log_name = "SettingsTest", .run = run_settings, .settings_new = settings_new, .settings_free = free},
 };
@@ -151,6 +164,7 @@ static const char QUEUES[] =
 	"{\"name\":\"flaky\",\"processor\":\"flaky\",\"attempts\":3,\"backoff\":{\"type\":\"exponential\",\"delay\":200}},"
 	"{\"name\":\"refuse\",\"processor\":\"refuse\",\"attempts\":5},"
 	"{\"name\":\"hold\",\"processor\":\"hold\",\"concurrency\":2,\"lockDuration\":2000,\"stalledInterval\":500,\"timeout\":60000},"
+	"{\"name\":\"stumble\",\"processor\":\"stumble\",\"attempts\":2,\"backoff\":{\"type\":\"fixed\",\"delay\":200}},"
 	"{\"name\":\"brief\",\"processor\":\"hold\",\"timeout\":200,\"attempts\":1},"
 	"{\"name\":\"given\",\"processor\":\"hand-over\",\"concurrency\":1,\"lockDuration\":3000},"
 	"{\"name\":\"set\",\"processor\":\"webhook\",\"webhook\":{\"url\":\"http://localhost/\"}},"

@@ -16,12 +16,33 @@ static void a_job_with_children_left_fails_instead_of_completing(void **state)
 	assert_int_equal(job.attempts_made, atomic_load(&starts));
 }
 
+/* The fault: the wish was forgotten, since it had come when the end was told, though the end was another one. */
+static void a_wish_that_comes_too_late_is_for_the_next_attempt(void **state)
+{
+	struct world *w = *state;
+	const struct bq_queue *q = &queue(w, "stumble")->queue;
+	struct str id = add(w, "stumble", "{}", 0);
+
+	until_starts(1);
+	struct bq_job job = look(w, "stumble", id);
+	assert_int_equal(bq_cancel_ask(w->bq, q, &job, 60000, clock_mono_ms() + TIMEOUT_MS, &w->err), 0);
+	redis(w, "CLIENT PAUSE 600 ALL");
+	atomic_store(&may_end, true);
+	for (int64_t until = clock_mono_ms() + 100; clock_mono_ms() < until || atomic_load(&running); clock_sleep_ms(10))
+		; /* it has failed, and tells so */
+	(void)runtime_cancel(w->rt, q, id); /* should the end be told by now, this finds nobody */
+	job = until_state(w, "stumble", id, BQ_FAILED);
+	assert_true(str_starts(job.failed_reason, STR("CANCELLED: ")));
+	assert_int_equal(atomic_load(&starts), 1);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(a_job_with_children_left_fails_instead_of_completing),
+		T(a_wish_that_comes_too_late_is_for_the_next_attempt),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
