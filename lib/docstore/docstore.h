@@ -56,8 +56,10 @@ void docwrite_abort(struct docwrite *w);
  * under the same id are ERR_EXISTS. *created: false when the same bytes were there already. */
 int docwrite_commit(struct docwrite *w, const char *if_match, struct docinfo *info, bool *created, struct err *err) MUST_CHECK;
 
-/* Derived files (kind: "text", "pages.json"), replaced whole. */
-int docstore_put_derived(struct docstore *d, struct str org, struct str id, const char *kind, struct str content, struct err *err) MUST_CHECK;
+/* Derived files (kind: "text", "pages.json"), replaced whole. of_sha256: the document's that the content was made of; ERR_MISMATCH when that has been
+ * replaced since. So a derived file is always one of the document that is there. */
+int docstore_put_derived(struct docstore *d, struct str org, struct str id, const char *of_sha256, const char *kind, struct str content,
+			 struct err *err) MUST_CHECK;
 int docstore_get_derived(struct docstore *d, struct str org, struct str id, const char *kind, int *fd, int64_t *bytes, struct err *err)
 	MUST_CHECK;
 

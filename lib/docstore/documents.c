@@ -133,17 +133,27 @@ static int make_derived(int org, const char *id, struct err *err)
 	return folder;
 }
 
-/* The caller holds the lock, so the document cannot go while its derived file comes. */
-static int put_derived(int org, const char *id, const char *kind, struct str content, struct err *err)
+static int check_present(int org, const char *id, const char *sha256, struct err *err)
 {
-	struct stat st;
+	struct docinfo present;
+	int fd = document_open(org, id, &present, err);
+	if (fd < 0)
+		return fd;
+	(void)close(fd);
+	return strcmp(present.sha256, sha256) == 0 ? 0 : err_set(err, ERR_MISMATCH, "%s has been replaced", id);
+}
+
+/* The caller holds the lock, so the document can neither go nor be replaced while its derived file comes. */
+static int put_derived(int org, const char *id, const char *of_sha256, const char *kind, struct str content, struct err *err)
+{
 	struct part p;
-	if (fstatat(org, id, &st, AT_SYMLINK_NOFOLLOW) < 0)
-		return file_error(err, "find", id);
+	int rc = check_present(org, id, of_sha256, err);
+	if (rc < 0)
+		return rc;
 	int folder = make_derived(org, id, err);
 	if (folder < 0)
 		return folder;
-	int rc = part_open(&p, org, err);
+	rc = part_open(&p, org, err);
 	if (rc == 0) {
 		rc = part_write(&p, content.p, content.n, err);
 		if (rc == 0)
@@ -154,7 +164,8 @@ static int put_derived(int org, const char *id, const char *kind, struct str con
 	return rc;
 }
 
-int docstore_put_derived(struct docstore *d, struct str org, struct str id, const char *kind, struct str content, struct err *err)
+int docstore_put_derived(struct docstore *d, struct str org, struct str id, const char *of_sha256, const char *kind, struct str content,
+			 struct err *err)
 {
 	struct name name, kind_name;
 	int rc = name_set(&kind_name, str_from(kind), err);
@@ -165,7 +176,7 @@ int docstore_put_derived(struct docstore *d, struct str org, struct str id, cons
 		return folder;
 	rc = folder_lock(folder, err);
 	if (rc == 0)
-		rc = put_derived(folder, name.z, kind_name.z, content, err);
+		rc = put_derived(folder, name.z, of_sha256, kind_name.z, content, err);
 	(void)close(folder);
 	return rc;
 }

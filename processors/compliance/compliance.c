@@ -290,12 +290,15 @@ static bool store(struct task *t)
 {
 	struct buf all = BUF_INIT;
 	struct err err = {0};
+	const struct source *s = &t->source;
 	analysis_write_findings(&t->analysis, &all);
 	int rc = all.failed ? ERR_NOMEM
-			    : docstore_put_derived(t->source.store, t->source.org, t->source.document_id, "findings.json", buf_str(&all), &err);
+			    : docstore_put_derived(s->store, s->org, s->document_id, s->info.sha256, "findings.json", buf_str(&all), &err);
 	buf_release(&all);
 	if (rc == ERR_NOMEM)
 		return fail(t, TROUBLE_NO_MEMORY);
+	if (rc == ERR_MISMATCH)
+		return fail(t, TROUBLE_REPLACED);
 	if (rc < 0)
 		return fail(t, TROUBLE_STORE_UNAVAILABLE);
 	job_progress(t->ctx, 99, "stored");

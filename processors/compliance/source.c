@@ -106,13 +106,8 @@ static bool make_data(const struct source *s, int64_t bytes, struct jdoc *data)
 
 static enum failure extract(struct source *s)
 {
-	struct docinfo info;
 	struct jdoc data;
-	struct err err = {0};
-	int rc = docstore_stat(s->store, s->org, s->document_id, &info, &err);
-	if (rc < 0)
-		return fail(s, rc == ERR_NOT_FOUND ? FAILURE_NOT_FOUND : rc == ERR_INVALID ? FAILURE_INVALID_PATH : FAILURE_STORE_UNAVAILABLE, NULL);
-	if (!make_data(s, info.bytes, &data))
+	if (!make_data(s, s->info.bytes, &data))
 		return fail(s, FAILURE_PARSE_RESOURCE_LIMIT, NULL);
 	struct document_task t = {
 		.settings = s->settings,
@@ -136,17 +131,19 @@ static enum failure extract(struct source *s)
 
 enum failure source_read(struct source *s)
 {
+	struct err err = {0};
 	s->failure = FAILURE_NONE;
 	s->origin = "stored";
-	int rc = read_stored(s);
+	int rc = docstore_stat(s->store, s->org, s->document_id, &s->info, &err);
+	if (rc < 0)
+		return fail(s, rc == ERR_NOT_FOUND ? FAILURE_NOT_FOUND : rc == ERR_INVALID ? FAILURE_INVALID_PATH : FAILURE_STORE_UNAVAILABLE, NULL);
+	rc = read_stored(s);
 	if (rc == ERR_NOT_FOUND) {
 		s->origin = "extracted";
 		if (extract(s) != FAILURE_NONE)
 			return s->failure;
 		rc = read_stored(s);
 	}
-	if (rc == ERR_INVALID)
-		return fail(s, FAILURE_INVALID_PATH, NULL);
 	if (rc == ERR_NOMEM)
 		return fail(s, FAILURE_PARSE_RESOURCE_LIMIT, "there is no memory for the text");
 	return rc < 0 ? fail(s, FAILURE_STORE_UNAVAILABLE, NULL) : FAILURE_NONE;

@@ -21,6 +21,7 @@ struct source {
 	void (*progress)(void *arg, unsigned pct, const char *step);
 	void *progress_arg;
 	/* set by source_read */
+	struct docinfo info; /* of the document, asked before the text is read: a later one's text is not stored as findings of this one's */
 	struct str text; /* in the arena */
 	bool truncated;
 	const char *origin; /* "stored" or "extracted" */

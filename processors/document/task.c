@@ -204,11 +204,13 @@ static bool ask_helper(struct document_task *t)
 static bool put(struct document_task *t, const char *kind, struct str content)
 {
 	struct err err = {0};
-	int rc = docstore_put_derived(t->store, t->org, t->payload.id, kind, content, &err);
+	int rc = docstore_put_derived(t->store, t->org, t->payload.id, t->info.sha256, kind, content, &err);
 	if (rc == 0)
 		return true;
 	if (rc == ERR_NOT_FOUND)
 		return fail(t, FAILURE_NOT_FOUND, "the document was deleted while it was read");
+	if (rc == ERR_MISMATCH)
+		return fail(t, FAILURE_REPLACED, NULL);
 	return fail(t, rc == ERR_FULL ? FAILURE_NO_SPACE : FAILURE_STORE_UNAVAILABLE, NULL);
 }
 

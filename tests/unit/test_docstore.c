@@ -118,7 +118,7 @@ static void knows_good_ids(void **state)
 		assert_int_equal(put(str_from(bad[i]), ID, STR("x"), NULL), ERR_INVALID);
 		assert_int_equal(docstore_get(store, ORG, str_from(bad[i]), &fd, &info, &err), ERR_INVALID);
 		assert_int_equal(docstore_delete(store, str_from(bad[i]), ID, &err), ERR_INVALID);
-		assert_int_equal(docstore_put_derived(store, ORG, ID, bad[i], STR("x"), &err), ERR_INVALID);
+		assert_int_equal(docstore_put_derived(store, ORG, ID, HASH_OF_ABC, bad[i], STR("x"), &err), ERR_INVALID);
 	}
 	assert_true(docstore_id_ok((struct str){longest, 128}));
 	assert_false(docstore_id_ok((struct str){longest, 129}));
@@ -161,13 +161,17 @@ static void refuses_other_bytes_unless_meant(void **state)
 	assert_int_equal(put(ORG, ID, STR("other"), wrong), ERR_MISMATCH);
 	assert_int_equal(put(ORG, STR("none"), STR("other"), HASH_OF_ABC), ERR_MISMATCH);
 	assert_document("abc");
-	assert_int_equal(docstore_put_derived(store, ORG, ID, "text", STR("of the old bytes"), &err), 0);
+	assert_int_equal(docstore_put_derived(store, ORG, ID, HASH_OF_ABC, "text", STR("of the old bytes"), &err), 0);
 	assert_int_equal(put(ORG, ID, STR("other"), HASH_OF_ABC), 0);
 	assert_true(created);
 	assert_document("other");
 	int fd;
 	int64_t bytes;
 	assert_int_equal(docstore_get_derived(store, ORG, ID, "text", &fd, &bytes, &err), ERR_NOT_FOUND);
+	/* Whoever began with the old bytes comes too late. */
+	assert_int_equal(docstore_put_derived(store, ORG, ID, HASH_OF_ABC, "text", STR("of the old bytes"), &err), ERR_MISMATCH);
+	assert_int_equal(docstore_get_derived(store, ORG, ID, "text", &fd, &bytes, &err), ERR_NOT_FOUND);
+	assert_int_equal(docstore_put_derived(store, ORG, ID, info.sha256, "text", STR("of the new bytes"), &err), 0);
 	assert_int_equal(entries_in("acme/.part"), 0);
 }
 
@@ -191,15 +195,15 @@ static void deletes_with_all_that_belongs_to_it(void **state)
 {
 	(void)state;
 	assert_int_equal(put(ORG, ID, STR("abc"), NULL), 0);
-	assert_int_equal(docstore_put_derived(store, ORG, ID, "text", STR("t"), &err), 0);
-	assert_int_equal(docstore_put_derived(store, ORG, ID, "pages.json", STR("[]"), &err), 0);
+	assert_int_equal(docstore_put_derived(store, ORG, ID, HASH_OF_ABC, "text", STR("t"), &err), 0);
+	assert_int_equal(docstore_put_derived(store, ORG, ID, HASH_OF_ABC, "pages.json", STR("[]"), &err), 0);
 	assert_int_equal(docstore_delete(store, STR("other"), ID, &err), ERR_NOT_FOUND);
 	assert_int_equal(docstore_delete(store, ORG, ID, &err), 0);
 	assert_int_equal(docstore_delete(store, ORG, ID, &err), ERR_NOT_FOUND);
 	assert_int_equal(docstore_stat(store, ORG, ID, &info, &err), ERR_NOT_FOUND);
 	assert_int_equal(entries_in("acme/.derived"), 0);
 	assert_int_equal(entries_in("acme/.hash"), 0);
-	assert_int_equal(docstore_put_derived(store, ORG, ID, "text", STR("late"), &err), ERR_NOT_FOUND);
+	assert_int_equal(docstore_put_derived(store, ORG, ID, HASH_OF_ABC, "text", STR("late"), &err), ERR_NOT_FOUND);
 }
 
 static void replaces_derived_files_whole(void **state)
@@ -209,8 +213,8 @@ static void replaces_derived_files_whole(void **state)
 	int64_t bytes;
 	assert_int_equal(put(ORG, ID, STR("abc"), NULL), 0);
 	assert_int_equal(docstore_get_derived(store, ORG, ID, "text", &fd, &bytes, &err), ERR_NOT_FOUND);
-	assert_int_equal(docstore_put_derived(store, ORG, ID, "text", STR("first and long"), &err), 0);
-	assert_int_equal(docstore_put_derived(store, ORG, ID, "text", STR("second"), &err), 0);
+	assert_int_equal(docstore_put_derived(store, ORG, ID, HASH_OF_ABC, "text", STR("first and long"), &err), 0);
+	assert_int_equal(docstore_put_derived(store, ORG, ID, HASH_OF_ABC, "text", STR("second"), &err), 0);
 	assert_int_equal(docstore_get_derived(store, ORG, ID, "text", &fd, &bytes, &err), 0);
 	assert_int_equal(bytes, 6);
 	assert_content(fd, "second");
@@ -273,12 +277,12 @@ static void follows_no_links(void **state)
 	assert_int_equal(put(STR("alias"), STR("new"), STR("x"), NULL), ERR_IO);
 	assert_int_equal(put(ORG, STR("inside"), STR("x"), NULL), ERR_IO);
 	assert_int_equal(put(ORG, STR("inside"), STR("x"), HASH_OF_ABC), ERR_IO);
-	assert_int_equal(docstore_put_derived(store, STR("evil"), STR("passwd"), "text", STR("x"), &err), ERR_IO);
+	assert_int_equal(docstore_put_derived(store, STR("evil"), STR("passwd"), HASH_OF_ABC, "text", STR("x"), &err), ERR_IO);
 	assert_document("abc");
 
 	assert_int_equal(mkdir(path_of("acme/.derived"), 0700), 0);
 	plant_link("/tmp", "acme/.derived/doc-1");
-	assert_int_equal(docstore_put_derived(store, ORG, ID, "text", STR("x"), &err), ERR_IO);
+	assert_int_equal(docstore_put_derived(store, ORG, ID, HASH_OF_ABC, "text", STR("x"), &err), ERR_IO);
 	assert_int_equal(docstore_get_derived(store, ORG, ID, "text", &fd, &bytes, &err), ERR_IO);
 	assert_int_equal(docstore_delete(store, ORG, STR("inside"), &err), 0); /* the link goes, not what it points to */
 	assert_document("abc");

@@ -134,8 +134,21 @@ struct trial {
 	unsigned last_pct;
 	unsigned n_steps;
 	int cancel_at; /* percent; -1: never */
+	bool replacing; /* other bytes come under the same id when the document has been opened */
 	int cancel_fd;
 };
+
+static void replace_document(const struct document_task *t)
+{
+	struct err err = {0};
+	struct docinfo info;
+	bool created;
+	struct docwrite *d = docwrite_begin(t->store, t->org, t->payload.id, &err);
+	assert_non_null(d);
+	assert_int_equal(docwrite_add(d, "a later version", 15, &err), 0);
+	assert_int_equal(docwrite_commit(d, t->info.sha256, &info, &created, &err), 0);
+	assert_true(created);
+}
 
 static void on_progress(void *arg, unsigned pct, const char *step)
 {
@@ -144,6 +157,10 @@ static void on_progress(void *arg, unsigned pct, const char *step)
 	assert_true(pct >= t->last_pct);
 	t->last_pct = pct;
 	t->n_steps++;
+	if (t->replacing && t->task.document_fd >= 0) {
+		t->replacing = false;
+		replace_document(&t->task);
+	}
 	if (t->cancel_at >= 0 && pct >= (unsigned)t->cancel_at)
 		assert_int_equal(eventfd_write(t->cancel_fd, 1), 0);
 }
@@ -509,6 +526,23 @@ static void assert_no_children(void)
 	assert_true(clock_mono_ms() - begin < 2000);
 }
 
+static void text_of_a_replaced_document_is_not_kept(void **state)
+{
+	const struct world *w = *state;
+	struct trial t;
+	int fd;
+	int64_t bytes;
+	begin_trial(&t, w, "utf8.txt", "utf8.txt", "text/plain", upload(w, "utf8.txt"));
+	t.replacing = true;
+	document_task_run(&t.task);
+	assert_false(t.replacing);
+	assert_int_equal(t.task.failure, FAILURE_REPLACED);
+	assert_true(failure_may_retry(t.task.failure, 9, 0, 0));
+	assert_int_equal(docstore_get_derived(w->store, STR("default"), STR("utf8.txt"), "text", &fd, &bytes, NULL), ERR_NOT_FOUND);
+	assert_int_equal(docstore_delete(w->store, STR("default"), STR("utf8.txt"), NULL), 0); /* others upload it anew */
+	end_trial(&t);
+}
+
 static void cancelling_kills_the_readers(void **state)
 {
 	const struct world *w = *state;
@@ -585,6 +619,7 @@ int main(void)
 		cmocka_unit_test(result_tells_what_was_found),
 		cmocka_unit_test(page_offsets_cite_pages),
 		cmocka_unit_test(text_is_cut_at_its_limit),
+		cmocka_unit_test(text_of_a_replaced_document_is_not_kept),
 		cmocka_unit_test(cancelling_kills_the_readers),
 		cmocka_unit_test(parallel_tasks_do_not_disturb_each_other),
 	};
