@@ -12,7 +12,7 @@ static const struct pg_stmt LOCK_SHARED = {"erase_lock_shared", "SELECT pg_advis
 static const struct pg_stmt NOTE = {
 	"erase_note",
 	"INSERT INTO sluice.record_erasures (prefix, org, user_id, until_ms, requested_by) VALUES ($1, $2, $3, $4, $5)"
-	" ON CONFLICT (prefix, org, user_id) DO UPDATE SET until_ms = excluded.until_ms, requested_by = excluded.requested_by",
+	" ON CONFLICT (prefix, org, user_id) DO UPDATE SET until_ms = greatest(record_erasures.until_ms, excluded.until_ms), requested_by = excluded.requested_by",
 	5};
 /* A user's id may be a number in the data of jobs. */
 static const struct pg_stmt DELETE = {
@@ -32,7 +32,7 @@ static const struct pg_stmt LEAVE_OUT = {
 	" AND (r.sub = e.user_id OR r.fields ->> 'userId' = e.user_id)",
 	3};
 
-/* Behind every batch that is being written just now; those to come see the note. */
+/* Behind every batch that is being written just now; those to come see the note. Of several that ask for the same the clocks may differ. */
 static int note(struct records *rec, const struct record_erasure *e, int64_t until_ms, int64_t deadline_mono_ms, struct err *err)
 {
 	const struct pg_value values[] = {pg_text(rec->o.prefix), pg_text(e->org), pg_text(e->user), pg_int(until_ms), pg_text(e->by)};

@@ -90,6 +90,15 @@ test('a job that has not ended stays, is counted, and leaves no record when it e
   assert.ok(!kept().includes('live'));
 });
 
+test('what was erased stays so when it is asked for again by a gateway whose clock is behind', async () => {
+  const until = () => postgres.rows("SELECT until_ms FROM sluice.record_erasures WHERE org = 'acme' AND user_id = 'tom'")[0].until_ms;
+  assert.equal((await erase('acme', 'tom')).status, 200);
+  const first = until();
+  postgres.sql("UPDATE sluice.record_erasures SET until_ms = until_ms + 3600000 WHERE user_id = 'tom'"); // by one that is an hour ahead
+  assert.equal((await erase('acme', 'tom')).status, 200);
+  assert.equal(until(), first + 3_600_000);
+});
+
 test('more rows than one step takes', async () => {
   postgres.sql(`INSERT INTO sluice.records (prefix, queue, job_id, created_ms, at_ms, state, org, sub)
     SELECT 'bull', 'mail', 'many-' || i, i, i, 'completed', 'acme', 'zoe' FROM generate_series(1, 2500) AS i`);
