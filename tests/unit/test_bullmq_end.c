@@ -1,6 +1,7 @@
 /* Ends of jobs that many callers tell at once: they share calls, and each gets its own answer. */
 #include "lib/base/lock.h"
 #include "lib/bullmq/ends.h"
+#include "lib/bullmq/work.h"
 #include "tests/unit/bullmq_world.h"
 
 enum { THREADS = 16, JOBS = 40 }; /* jobs of each thread */
@@ -282,6 +283,54 @@ static void a_prioritized_job_that_is_given_back_wakes_somebody(void **state)
 	assert_int_equal(markers_after_release(&job, "t3"), 0); /* there is room for the other one only */
 }
 
+/* Completes the job by the official script, since it is no plain one, and takes the next under another token in the same call. */
+static void complete_and_take(const struct bq_job *job, const char *token, const char *next_token)
+{
+	const struct bq_ending e = {.kind = BQ_END_COMPLETE, .token = str_from(token), .value = STR("1")};
+	struct bq_end_args args = {0};
+	const struct bq_end_args *const all[] = {&args};
+	const struct bq_work work = {
+		.queue = &world.queue, .worker = &world.worker, .token_stem = str_from(next_token), .frees = true, .endings = all, .n_endings = 1};
+	struct bq_work_answer answer;
+	struct bq_job taken;
+	struct str its_token;
+	struct rcmd cmd = RCMD_INIT;
+	struct rreplies replies;
+	enum bq_failed how;
+
+	bq_end_encode(&args, &world.worker, job, &e, &how);
+	bq_work_command(&cmd, &work);
+	assert_int_equal(rmux_call(world.mux, &cmd, DEADLINE, &replies, &world.err), 0);
+	assert_int_equal(bq_work_read(replies.items[0], &answer, &world.err), 0);
+	assert_int_equal(bq_work_ended(&answer, 0, &world.err), 0);
+	assert_int_equal(answer.n_taken, 1);
+	assert_int_equal(bq_work_taken(&answer, 0, NULL, &world.arena, &taken, &its_token, &world.err), 0);
+	assert_true(str_is(its_token, next_token));
+	rreplies_release(&replies);
+	rcmd_release(&cmd);
+	bq_end_release(&args);
+}
+
+/* The fault: two jobs were taken together; one was lost and put back, and the end of the other fetched it under the token of both. */
+static void who_has_lost_a_job_cannot_end_it_for_the_next(void **state)
+{
+	struct bq_add only = a_job();
+	struct bq_job lost = a_job_that_is_held("t1"), other;
+
+	(void)state;
+	only.opts.dedup_id = STR("d");
+	add(&only);
+	other = take("t1");
+	REDIS("DEL", "bull:orders:1:lock"); /* it stalls */
+	REDIS("LREM", "bull:orders:active", "1", "1");
+	REDIS("RPUSH", "bull:orders:wait", "1");
+	complete_and_take(&other, "t1", "t2");
+	assert_string_equal(REDIS("GET", "bull:orders:1:lock")->str, "t2");
+	assert_true(REDIS("PTTL", "bull:orders:1:lock")->integer > 0);
+	assert_int_equal(bq_complete(world.bq, &world.queue, &world.worker, &lost, STR("t1"), STR("\"late\""), DEADLINE, &world.err), ERR_LOCK_LOST);
+	assert_int_equal(status(lost.id).state, BQ_ACTIVE);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -294,6 +343,7 @@ int main(void)
 		TEST(a_held_job_with_progress_completes_beside_stalled_and_delayed_ones),
 		TEST(a_job_with_an_attempt_behind_it_is_not_plain),
 		TEST(a_prioritized_job_that_is_given_back_wakes_somebody),
+		TEST(who_has_lost_a_job_cannot_end_it_for_the_next),
 	};
 
 	return cmocka_run_group_tests(tests, start, stop);

@@ -448,10 +448,10 @@ if nPlain < #endings then
       opts.keepJobs = {count = tonumber(ARGV[group - 3]), age = tonumber(ARGV[group - 2]), limit = tonumber(ARGV[group - 1])}
       opts.attempts = 0
       opts.maxMetricsSize = tonumber(ARGV[5]) or ""
-      return finish(e[2], false, e[4], cmsgpack.pack(opts), "", fetch), e[3]
+      return finish(e[2], false, e[4], cmsgpack.pack(opts), "", fetch)
     end,
     fail = function(e, fetch)
-      return finish(e[2], true, e[3], e[4], e[5], fetch), fetch and cmsgpack.unpack(e[4])["token"]
+      return finish(e[2], true, e[3], e[4], e[5], fetch)
     end,
     delay = function(e)
       return official().delay(keysAt(11, 2, 3, 7, base .. e[2], 4, 9, 5, 1, 6, 10),
@@ -503,13 +503,17 @@ if nPlain < #endings then
     local finishes = e[1] == "complete" or e[1] == "fail"
     local known, job = true, nil
     if outbox and finishes then known, job = pcall(snapshot, e[2]) end
-    local ok, reply, token = pcall(ways[e[1]], e, fetch)
+    local ok, reply = pcall(ways[e[1]], e, fetch)
     if not ok then
       codes[place] = textOf(reply)
     elseif type(reply) == "number" then
       codes[place] = reply
     else
       codes[place] = 0
+      local token = nextToken()
+      if type(reply[1]) == "table" then -- held under the token of the ended job, which may be that of who has lost this one
+        rcall("SET", base .. reply[2] .. ":lock", token, "PX", ARGV[4])
+      end
       nothingElse = official().noteFetched(reply, token)
     end
     if outbox and codes[place] == 0 and known and (job or not finishes) then
