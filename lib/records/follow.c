@@ -9,7 +9,7 @@
 
 #define EVENTS_PER_CALL 500
 #define OWN_WORKER "sluice-" /* how the names of this program's workers begin */
-#define ADDED_MAX 10000
+#define ADDED_MAX 10000 /* the last adds of a queue that are remembered, at least */
 #define GAP_STEP 200
 #define HASHES_BYTES (4 << 20) /* of jobs' hashes, about: as many are read at once */
 #define HASH_BYTES 4096        /* of a hash without data and return value, for the reckoning */
@@ -21,11 +21,24 @@ struct rec_added {
 	char name[];
 };
 
+static void forget(struct table *added)
+{
+	for (struct table_iter it = {0}; table_next(added, &it);)
+		free(it.value);
+	table_release(added);
+	table_init(added);
+}
+
 void records_forget_added(struct rec_queue *q)
 {
-	for (struct table_iter it = {0}; table_next(&q->added, &it);)
-		free(it.value);
-	table_release(&q->added);
+	forget(&q->added);
+	forget(&q->added_before);
+}
+
+static void forget_oldest(struct rec_queue *q)
+{
+	forget(&q->added_before);
+	q->added_before = q->added;
 	table_init(&q->added);
 }
 
@@ -122,7 +135,7 @@ static void note_added(struct rec_queue *q, struct str id, struct str name, int6
 	struct rec_added *added = malloc(sizeof(*added) + name.n + 1);
 
 	if (q->added.count >= ADDED_MAX)
-		records_forget_added(q);
+		forget_oldest(q);
 	free(table_remove(&q->added, id));
 	if (!added)
 		return;
@@ -137,6 +150,8 @@ static void recall_added(const struct rec_queue *q, struct record_trace *t)
 {
 	const struct rec_added *added = table_get(&q->added, t->id);
 
+	if (!added)
+		added = table_get(&q->added_before, t->id);
 	if (!added)
 		return;
 	t->created_ms = added->ms;

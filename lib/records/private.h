@@ -60,7 +60,7 @@ struct rec_queue {
 	struct stream_id events;  /* read to here; NONE: not at all */
 	struct stream_id past;    /* they are read up to here only, since nobody else is there; NONE: as far as they go */
 	struct stream_id saved;   /* as PostgreSQL has it */
-	struct table added;       /* struct rec_added by job id: adds that were read among the events */
+	struct table added, added_before; /* struct rec_added by job id: adds that were read among the events, and those that were read earlier */
 };
 
 struct records {

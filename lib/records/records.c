@@ -38,6 +38,7 @@ static void init_queue(struct records *rec, struct rec_queue *q, const struct re
 	q->m_dropped = metrics_series(m, M_RECORDS_DROPPED, label);
 	q->m_gaps = metrics_series(m, M_RECORDS_GAPS, label);
 	table_init(&q->added);
+	table_init(&q->added_before);
 	o->queue->outbox = &q->outbox;
 }
 
@@ -110,6 +111,7 @@ void records_free(struct records *rec)
 	for (size_t i = 0; i < rec->n_admitted; i++) {
 		records_forget_added(&rec->queues[i]);
 		table_release(&rec->queues[i].added);
+		table_release(&rec->queues[i].added_before);
 		rec->queues[i].queue->outbox = NULL;
 	}
 	pglink_free(rec->link);

@@ -68,6 +68,13 @@ static bool is_of(const struct record_trace *t, const struct found *f)
 	return t->created_ms == 0 || str_is(f->state, "pending") || f->created_ms >= t->created_ms - SAME_JOB_MS;
 }
 
+/* What has completed does not run again, but its id may come again: with a job of whose add nobody knows, this is its end. It is no business of who
+ * had the id before. One that had failed was rather tried again. */
+static bool is_of_another(const struct record_trace *t, const struct found *f)
+{
+	return t->created_ms == 0 && t->state != BQ_STATE_UNKNOWN && str_is(f->state, "completed") && t->at_ms >= f->at_ms + SAME_JOB_MS;
+}
+
 /* Who ended the job has written its record: an event of that says nothing more, nor does one of the job's removal since. But a job that has failed may
  * have been tried again since, and have completed. */
 static bool is_told(const struct record_trace *t, const struct found *f)
@@ -96,7 +103,7 @@ static void recognize_all(struct record_trace *traces, size_t n, const struct pg
 		if (!read_found(&f, rows, r) || f.place < 1 || (size_t)f.place > n)
 			continue;
 		struct record_trace *t = &traces[f.place - 1];
-		if (!is_of(t, &f))
+		if (!is_of(t, &f) || is_of_another(t, &f))
 			continue;
 		t->created_ms = f.created_ms;
 		if (is_told(t, &f))

@@ -430,6 +430,22 @@ describe('records', () => {
       assert.equal((await status('handed', job.id)).json.state, 'completed');
     });
 
+    test('an end with an id that has come before, of whose add nobody knows, is not written over the record of the one before', async (t) => {
+      const at = Date.now() - 3_600_000;
+      pg.sql(`INSERT INTO sluice.records (prefix, queue, job_id, created_ms, at_ms, finished_ms, state, org, returnvalue)
+        VALUES ('bull', 'handed', 'daily', ${at}, ${at}, ${at}, 'completed', 'acme', '"ours"')`);
+      const idle = new Worker('handed', async () => {}, { connection: redis.connect() });
+      t.after(() => idle.close());
+      await idle.waitUntilReady();
+      await redis.admin.xadd('bull:handed:events', '*', 'event', 'completed', 'jobId', 'daily', 'returnvalue', '"theirs"', 'prev', 'active');
+      const both = () => pg.rows("SELECT org, returnvalue, partial, state FROM sluice.records WHERE queue = 'handed' AND job_id = 'daily' ORDER BY created_ms");
+      await eventually(() => both().some(({ returnvalue }) => returnvalue === '"theirs"'), { timeout: 20_000, what: 'the record of the end' });
+      assert.deepEqual(both(), [
+        { org: 'acme', returnvalue: '"ours"', partial: false, state: 'completed' },
+        { org: '', returnvalue: '"theirs"', partial: true, state: 'completed' },
+      ]);
+    });
+
     test('what ends while no gateway is there is caught up on', async () => {
       await eventually(() => pg.rows("SELECT 1 FROM sluice.record_cursors WHERE queue = 'elsewhere'").length === 1, { timeout: 20_000 });
       await sluice.stop();
