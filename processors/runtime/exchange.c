@@ -39,8 +39,10 @@ static struct exchange_call *board(struct rqueue *q)
 	struct worker **last = &q->ended;
 	struct exchange_call *c = q->calls;
 
-	if (draining)
+	if (draining && q->look) { /* somebody elsewhere makes use of the news */
 		q->look = false;
+		watcher_put_back(q);
+	}
 	if (!may_call(q, idle))
 		return NULL;
 	while (c->under_way)

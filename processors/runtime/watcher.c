@@ -21,8 +21,20 @@ static void look_everywhere(struct runtime *rt)
 			exchange_look(&rt->queues[i]);
 }
 
+/* As BullMQ does: looks now and then without a marker, however many there are of other queues; how long until the next time. */
+static int64_t look_when_due(struct runtime *rt, int64_t *look_mono_ms)
+{
+	int64_t now = clock_mono_ms();
+
+	if (*look_mono_ms <= now) {
+		*look_mono_ms = now + RBLOCK_MS;
+		look_everywhere(rt);
+	}
+	return *look_mono_ms - now;
+}
+
 /* Begins BZPOPMIN over the queues with an idle worker, starting behind the one served last; false when there is none. */
-static bool choose(struct runtime *rt, struct rcmd *cmd, size_t first)
+static bool choose(struct runtime *rt, struct rcmd *cmd, size_t first, int64_t block_ms)
 {
 	size_t n = 0;
 
@@ -41,7 +53,7 @@ static bool choose(struct runtime *rt, struct rcmd *cmd, size_t first)
 			if (q->watched)
 				rcmd_arg(cmd, q->decl->queue.keys[BQ_KEY_MARKER]);
 		}
-		bq_marker_wait_end(cmd, RBLOCK_MS);
+		bq_marker_wait_end(cmd, block_ms);
 	}
 	lock_give(&rt->mu);
 	return n > 0;
@@ -76,29 +88,26 @@ static void use_marker(struct runtime *rt, const struct bq_marker *marker, size_
 		watcher_put_back(q);
 }
 
-static void watch(struct runtime *rt, struct rcmd *cmd, size_t *first)
+static void watch(struct runtime *rt, struct rcmd *cmd, size_t *first, int64_t block_ms)
 {
 	struct rreplies replies;
 	struct bq_marker marker;
-	int64_t began = clock_mono_ms();
 
-	if (!rblock_call(&rt->watch, cmd, RBLOCK_MS, &replies))
+	if (!rblock_call(&rt->watch, cmd, block_ms, &replies))
 		return;
 	if (bq_marker_read(replies.items[0], &marker))
 		use_marker(rt, &marker, first);
-	else if (clock_mono_ms() - began >= RBLOCK_MS)
-		look_everywhere(rt); /* as BullMQ does: look without a marker now and then */
 	rreplies_release(&replies);
 }
 
-static bool ensure_open(struct runtime *rt)
+static bool ensure_open(struct runtime *rt, int64_t *look_mono_ms)
 {
 	bool anew;
 
 	if (!rblock_open(&rt->watch, &anew))
 		return false;
 	if (anew)
-		look_everywhere(rt); /* markers may have come and gone meanwhile */
+		*look_mono_ms = 0; /* markers may have come and gone meanwhile */
 	return true;
 }
 
@@ -118,14 +127,16 @@ void watcher_main(void *arg)
 	struct runtime *rt = arg;
 	struct rcmd cmd = RCMD_INIT;
 	size_t first = 0;
+	int64_t look_mono_ms = 0;
 
 	while (!atomic_load(&rt->stopping)) {
-		if (!ensure_open(rt))
+		if (!ensure_open(rt, &look_mono_ms))
 			continue;
-		if (atomic_load(&rt->draining) || !choose(rt, &cmd, first))
+		int64_t block_ms = look_when_due(rt, &look_mono_ms);
+		if (atomic_load(&rt->draining) || !choose(rt, &cmd, first, block_ms))
 			pause_until_needed(rt);
 		else
-			watch(rt, &cmd, &first);
+			watch(rt, &cmd, &first, block_ms);
 	}
 	rcmd_release(&cmd);
 	rblock_close(&rt->watch);
