@@ -215,7 +215,8 @@ static void read_end(struct rmux *m, const struct err *why)
 		m->broken = *why;
 	if (m->awaited)
 		cond_signal(&m->returned);
-	bool more = why || (!m->watched && (m->queue.head || m->flights.first != m->flights.end));
+	/* Replies it sees to, where it watches; what is to be written, as a call behind a NOSCRIPT, it would not know of. */
+	bool more = why || m->queue.head || (!m->watched && m->flights.first != m->flights.end);
 	bool wake = more && rmux_needs_wake(m);
 	lock_give(&m->mu);
 	if (wake)

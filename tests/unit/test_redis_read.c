@@ -32,19 +32,24 @@ static void on_done(void *arg, int rc, const struct rreplies *replies, const str
 }
 
 /* Sends and reads, as far as it may: the answer is waited for by the caller. True when it did read. */
+static bool send_command_and_read(struct rmux *m, struct rcmd *cmd, struct waiter *w)
+{
+	*w = (struct waiter){0};
+	bool reads = rmux_read_begin(m);
+	rmux_send(m, cmd, clock_mono_ms() + SOON, on_done, w);
+	if (reads)
+		rmux_read(m, &w->parker);
+	rcmd_release(cmd);
+	return reads;
+}
+
 static bool send_and_read(struct rmux *m, const char *text, struct waiter *w)
 {
 	struct rcmd cmd = RCMD_INIT;
-	*w = (struct waiter){0};
 	rcmd_begin(&cmd, 2);
 	rcmd_argz(&cmd, "ECHO");
 	rcmd_argz(&cmd, text);
-	bool reads = rmux_read_begin(m);
-	rmux_send(m, &cmd, clock_mono_ms() + SOON, on_done, w);
-	if (reads)
-		rmux_read(m, &w->parker);
-	rcmd_release(&cmd);
-	return reads;
+	return send_command_and_read(m, &cmd, w);
 }
 
 static void await(struct waiter *w)
@@ -215,6 +220,58 @@ static void test_an_answer_that_is_none(void **state)
 	lose_while_reading(nonsense);
 }
 
+#define FLUSHES 50
+#define SLOW_AT_MOST 3 /* of them; a machine may stand still for a second */
+
+#define SHA1 "e0e1f9fabfc9d4800c877a703b823ac0578ff8db"
+
+static const struct rscript script = {.name = "one", .text = "return 1", .text_bytes = 8, .sha1 = SHA1};
+static _Atomic int slow_rounds;
+
+/* The script is unknown each time it is called, until it was loaded again. A PING before that: nobody has come for a second. */
+static void serve_flushed(struct fake_connection *c, void *arg)
+{
+	char text[128];
+	bool loaded = false, refused = false;
+	(void)arg;
+	fake_greet(c);
+	while (fake_next(c, text, sizeof(text))) {
+		bool is_call = strncmp(text, "EVALSHA", 7) == 0, is_load = strncmp(text, "SCRIPT", 6) == 0;
+		atomic_fetch_add(&slow_rounds, refused && !is_call && !is_load);
+		fake_say(c, !is_call ? "$40\r\n" SHA1 "\r\n" : loaded ? "$3\r\none\r\n" : "-NOSCRIPT No matching script.\r\n");
+		refused = is_call ? !loaded : refused && !is_load;
+		loaded = is_load;
+	}
+}
+
+/* A caller that reads that a script is unknown leaves its call to the I/O thread, which has to know. */
+static void test_a_call_of_a_script_that_was_flushed_goes_on_at_once(void **state)
+{
+	(void)state;
+	struct fake_redis fake;
+	struct rmux_options o = {.client_name = "test"};
+	struct rcmd cmd = RCMD_INIT;
+	struct waiter w;
+	atomic_store(&slow_rounds, 0);
+	fake_redis_start(&fake, serve_flushed, NULL);
+	o.addr = fake_redis_addr(&fake);
+	struct rmux *m = rmux_new(&o, NULL);
+	assert_non_null(m);
+	assert_int_equal(rmux_add_script(m, &script), 0);
+	assert_int_equal(rmux_start(m, NULL), 0);
+	assert_int_equal(rmux_wait_up(m, clock_mono_ms() + SOON), 0);
+	for (int read = 0; read < FLUSHES && atomic_load(&slow_rounds) <= SLOW_AT_MOST;) {
+		rcmd_script(&cmd, &script, 0);
+		read += send_command_and_read(m, &cmd, &w);
+		await(&w);
+		assert_int_equal(w.rc, 0);
+		assert_string_equal(w.text, "one");
+	}
+	assert_in_range(atomic_load(&slow_rounds), 0, SLOW_AT_MOST);
+	end_mux(m);
+	fake_redis_stop(&fake);
+}
+
 #define TURNS 400
 #define READERS 3
 
@@ -261,6 +318,7 @@ int main(void)
 		cmocka_unit_test(test_a_late_reply_is_left_to_the_io_thread),
 		cmocka_unit_test(test_a_connection_that_ends_while_it_is_read),
 		cmocka_unit_test(test_an_answer_that_is_none),
+		cmocka_unit_test(test_a_call_of_a_script_that_was_flushed_goes_on_at_once),
 		cmocka_unit_test(test_many_read_in_turns),
 	};
 	return cmocka_run_group_tests_name("redis reading", tests, NULL, NULL);
