@@ -26,6 +26,23 @@ static int forget_erasures(struct records *rec, int64_t now, struct err *err)
 	return pglink_run(rec->link, &call, 1, records_pg_deadline(rec), NULL, err);
 }
 
+static const struct pg_stmt NOW = {"records_now", "SELECT (extract(epoch FROM now()) * 1000)::bigint", 0};
+
+/* By whose clock less is over: one that runs ahead would take all that there is. */
+static int ask_now(struct records *rec, int64_t *now, struct err *err)
+{
+	const struct pg_call call = {&NOW, NULL};
+	struct pg_rows *rows;
+	int64_t theirs, ours = clock_wall_ms();
+	int rc = pglink_run(rec->link, &call, 1, records_pg_deadline(rec), &rows, err);
+
+	if (rc < 0)
+		return rc;
+	*now = pg_int_at(rows, 0, 0, &theirs) && theirs < ours ? theirs : ours;
+	pg_rows_free(rows);
+	return 0;
+}
+
 static int make_weeks(struct records *rec, struct err *err)
 {
 	int64_t now = clock_wall_ms();
@@ -118,9 +135,11 @@ bool records_is_over(const struct rec_queue *q, int64_t at_ms)
 
 int records_expire(struct records *rec, struct err *err)
 {
-	int64_t longest = RECORDS_DEFAULT_DAYS, now = clock_wall_ms();
+	int64_t longest = RECORDS_DEFAULT_DAYS, now = 0;
 	int rc = make_weeks(rec, err);
 
+	if (rc == 0)
+		rc = ask_now(rec, &now, err);
 	if (rc == 0)
 		rc = forget_erasures(rec, now, err);
 	for (size_t i = 0; i < rec->n_queues; i++)

@@ -1,4 +1,5 @@
-// Records as time goes by: gateways are started anew under a clock that is ahead (libfaketime); Redis and PostgreSQL keep the real one.
+// Records as time goes by: gateways are started anew under a clock that is ahead (libfaketime), and PostgreSQL with them where something is to expire;
+// Redis keeps the real one.
 import assert from 'node:assert/strict';
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
@@ -31,9 +32,13 @@ async function stage(t, ...queues) {
   return {
     redis, pg, sluice, as,
     recorded: (queue, n) => eventually(() => pg.rows(`SELECT 1 FROM sluice.records WHERE queue = '${queue}' AND state = 'completed'`).length >= n, { timeout: 60_000, what: `${n} records of ${queue}` }),
-    // The same gateway, so many seconds later; it has been killed where the test says so.
-    later: async (seconds, { killed = false } = {}) => {
+    // The same gateway, so many seconds later, and PostgreSQL where the test says so; it has been killed where the test says that.
+    later: async (seconds, { killed = false, both = false } = {}) => {
       if (!killed) await sluice.stop();
+      if (both) {
+        await pg.stop();
+        await pg.start({ env: ahead(seconds) });
+      }
       const from = sluice.logs.length;
       await sluice.start({ env: ahead(seconds) });
       await eventually(() => sluice.logs.slice(from).some(({ event }) => event === 'postgres_up'), { timeout: 60_000, what: 'PostgreSQL' });
@@ -113,7 +118,7 @@ test('records go when the days of their queue are over, weeks that nobody keeps 
   const [{ created_ms: created }] = pg.rows("SELECT created_ms FROM sluice.records WHERE queue = 'brief' AND job_id = '1'");
   await sluice.kill();
   await redis.admin.xadd('bull:brief:outbox:adds', '*', 'kind', 'added', 'id', '1', 'at', created, 'name', 'job', 'data', '{"n":1}', 'opts', '{}');
-  await later(4 * DAY, { killed: true });
+  await later(4 * DAY, { killed: true, both: true });
   await eventually(() => kept().join() === 'long 3', { timeout: 30_000, what: 'the end of what is kept for three days' });
   await eventually(async () => (await adds()) === 0, { timeout: 60_000, what: 'adds that are settled' });
   assert.deepEqual(kept(), ['long 3']);
@@ -126,7 +131,15 @@ test('records go when the days of their queue are over, weeks that nobody keeps 
   copy('theirs', 'created_ms');
   copy('bull', '1');
   copy('bull', moment(1000));
+
+  // A gateway whose clock is wrong takes no more than what is over by that of PostgreSQL as well.
+  pg.sql("UPDATE sluice.records SET at_ms = 1 WHERE prefix = 'bull' AND created_ms = 1");
   await later(60 * DAY);
+  await eventually(() => kept().join() !== 'long 6', { timeout: 30_000, what: 'the end of what is over by any clock' });
+  assert.deepEqual(kept(), ['long 5']);
+
+  copy('bull', '1');
+  await later(60 * DAY, { both: true });
   await sluice.logged('records_expired', {}, { timeout: 30_000 });
   await eventually(() => kept().join() === 'long 1', { timeout: 30_000, what: 'the end of what is kept for 40 days' });
   assert.equal(pg.rows("SELECT 1 FROM sluice.records WHERE prefix = 'theirs'").length, 1);

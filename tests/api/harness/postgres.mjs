@@ -41,10 +41,10 @@ class TestPostgres {
     execFileSync('cp', ['-a', '--reflink=auto', TEMPLATE, this.data]);
   }
 
-  async start() {
+  async start({ env } = {}) {
     const [file, ...args] = PREFIX;
     const settings = [`unix_socket_directories=${this.folder}`, 'listen_addresses=', 'fsync=off', 'shared_buffers=16MB', 'max_connections=40', 'jit=off'];
-    this.child = new Child(file, [...args, program('postgres'), '-D', this.data, ...settings.flatMap((setting) => ['-c', setting])]);
+    this.child = new Child(file, [...args, program('postgres'), '-D', this.data, ...settings.flatMap((setting) => ['-c', setting])], { env: { ...process.env, ...env } });
     await eventually(() => execFileSync(program('pg_isready'), ['-q', '-h', this.folder]) !== null, { timeout: 60_000, what: 'an answer of postgres' });
   }
 
