@@ -247,6 +247,10 @@ int bq_heartbeat(struct bq *bq, const struct bq_queue *q, struct str id, struct 
 int bq_holder(struct bq *bq, const struct bq_queue *q, struct str id, struct arena *a, struct str *token, int64_t deadline, struct err *err)
 	MUST_CHECK;
 
+/* The active jobs that are held under the token, in the arena, the one taken last first. Two round trips. */
+int bq_held_under(struct bq *bq, const struct bq_queue *q, struct str token, struct arena *a, struct str **ids, size_t *n, int64_t deadline,
+		  struct err *err) MUST_CHECK;
+
 /* Removes a job that nobody holds, with its children: *removed is false when it, or one of its children, is held. ERR_WRONG_STATE: it is
  * the next job of a scheduler. */
 int bq_remove(struct bq *bq, const struct bq_queue *q, struct str id, bool *removed, int64_t deadline, struct err *err) MUST_CHECK;

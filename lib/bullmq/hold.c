@@ -168,6 +168,55 @@ int bq_holder(struct bq *bq, const struct bq_queue *q, struct str id, struct are
 	return rc;
 }
 
+/* Of the active jobs those whose locks, asked for in this order, hold the token. */
+static int pick_held(struct bq *bq, const struct bq_queue *q, const redisReply *active, struct str token, struct arena *a, struct str *ids,
+		     size_t *n, int64_t deadline, struct err *err)
+{
+	struct rcmd cmd = RCMD_INIT;
+	struct rreplies replies;
+
+	rcmd_begin(&cmd, 1 + active->elements);
+	rcmd_argz(&cmd, "MGET");
+	for (size_t i = 0; i < active->elements; i++)
+		put_job_key(&cmd, q, rreply_str(rreply_at(active, i)), ":lock");
+	int rc = bq_ask(bq, &cmd, deadline, &replies, err);
+	if (rc < 0)
+		return rc;
+	for (size_t i = 0; rc == 0 && i < active->elements; i++) {
+		if (!str_eq(rreply_str(rreply_at(replies.items[0], i)), token))
+			continue;
+		ids[*n] = arena_dup(a, rreply_str(rreply_at(active, i)));
+		rc = ids[(*n)++].p ? 0 : err_set(err, ERR_NOMEM, "no memory for the jobs of a token");
+	}
+	rreplies_release(&replies);
+	return rc;
+}
+
+int bq_held_under(struct bq *bq, const struct bq_queue *q, struct str token, struct arena *a, struct str **ids, size_t *n, int64_t deadline,
+		  struct err *err)
+{
+	struct rcmd cmd = RCMD_INIT;
+	struct rreplies replies;
+	int rc;
+
+	*n = 0;
+	rcmd_begin(&cmd, 4);
+	rcmd_argz(&cmd, "LRANGE");
+	rcmd_arg(&cmd, q->keys[BQ_KEY_ACTIVE]);
+	rcmd_argz(&cmd, "0");
+	rcmd_argz(&cmd, "-1");
+	rc = bq_ask(bq, &cmd, deadline, &replies, err);
+	if (rc < 0)
+		return rc;
+	const redisReply *active = replies.items[0];
+	if (active->elements > 0) {
+		*ids = arena_array(a, active->elements, sizeof(**ids));
+		rc = *ids ? pick_held(bq, q, active, token, a, *ids, n, deadline, err) : err_set(err, ERR_NOMEM, "no memory for the active jobs");
+	}
+	rreplies_release(&replies);
+	return rc;
+}
+
 void bq_put_remove(struct rcmd *cmd, const struct bq_queue *q, struct str id)
 {
 	const struct bq_script_call call = {.queue = q, .id = id};

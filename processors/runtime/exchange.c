@@ -71,13 +71,12 @@ static void send(struct exchange_call *c)
 	struct rqueue *q = c->q;
 	const struct bq_end_args *endings[BQ_WORK_PER_CALL];
 	struct rcmd cmd = RCMD_INIT;
-	char token[BQ_TOKEN_SIZE]; /* of all jobs taken: it is never taken for that of another call */
 	const struct bq_worker as = rqueue_worker(q);
 	struct bq_work work = {
 		.queue = &q->decl->queue, .worker = &as, .free = c->told_idle, .frees = c->told_frees, .endings = endings};
 
-	bq_token(token);
-	work.token_stem = str_from(token);
+	bq_token(c->token);
+	work.token_stem = str_from(c->token);
 	for (const struct worker *w = c->told; w; w = w->beside)
 		endings[work.n_endings++] = &w->ending;
 	bq_work_command(&cmd, &work);
@@ -145,6 +144,17 @@ static void heed(struct rqueue *q, const struct bq_work_answer *answer)
 		upkeep_hint(q->rt, answer->nothing.next_delayed_ms);
 }
 
+/* It may have taken jobs. Those for which there is no room here stall. */
+static void note_unheard(const struct exchange_call *c)
+{
+	struct rqueue *q = c->q;
+
+	lock_take(&q->rt->mu);
+	if (q->n_unheard < UNHEARD_MAX)
+		memcpy(q->unheard[q->n_unheard++], c->token, sizeof(c->token));
+	lock_give(&q->rt->mu);
+}
+
 static struct worker *call_failed(struct exchange_call *c, int rc, const struct err *why)
 {
 	struct rqueue *q = c->q;
@@ -153,6 +163,8 @@ static struct worker *call_failed(struct exchange_call *c, int rc, const struct 
 		w->rc = err_set(&w->err, rc, "%s", why->text);
 	if (rc != ERR_UNAVAILABLE && rc != ERR_STOPPING)
 		LOG(q->rt->env.log, LOG_WARN, "take_failed", log_str("queue", q->decl->name), log_err(why));
+	if (rc == ERR_UNKNOWN_OUTCOME)
+		note_unheard(c);
 	if (c->told_idle)
 		exchange_look_at(q, clock_mono_ms() + LOOK_AGAIN_MS);
 	return call_idle(c, 0);

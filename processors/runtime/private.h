@@ -75,8 +75,10 @@ struct exchange_call {
 	struct worker *told;    /* those whose endings are in it */
 	unsigned told_idle;     /* for how many idle workers it takes */
 	bool told_frees;        /* and one for each of the told */
+	char token[BQ_TOKEN_SIZE]; /* of all jobs taken: it is never taken for that of another call */
 };
 #define EXCHANGE_CALLS 2    /* under way at once */
+#define UNHEARD_MAX 16
 
 /* A declared queue. */
 struct rqueue {
@@ -101,11 +103,13 @@ struct rqueue {
 	unsigned n_ended;
 	unsigned n_calls;       /* under way */
 	struct exchange_call calls[EXCHANGE_CALLS];
+	char unheard[UNHEARD_MAX][BQ_TOKEN_SIZE]; /* of calls whose answers never came: what they took is to be given back */
+	unsigned n_unheard;
 	bool look;              /* jobs may be there: the next call takes, even if nothing has ended */
 	bool watched;           /* in the watcher's present set */
 	int64_t next_look_mono_ms;    /* (rate limit), 0: none */
 	/* the upkeep thread only */
-	int64_t locks_mono_ms, cancel_mono_ms, promote_mono_ms, stalled_mono_ms, trim_mono_ms; /* when each duty is due */
+	int64_t locks_mono_ms, unheard_mono_ms, cancel_mono_ms, promote_mono_ms, stalled_mono_ms, trim_mono_ms; /* when each duty is due */
 	struct rconn *presence; /* the idle connection by which getWorkers sees us */
 };
 

@@ -134,6 +134,47 @@ static int duty_locks(struct rqueue *q, struct arena *a, int64_t *again_ms)
 	return renew(q, a, false);
 }
 
+/* To the front of the queue, in their order. */
+static int give_back(struct rqueue *q, struct arena *a, struct str token)
+{
+	struct runtime *rt = q->rt;
+	struct str *ids = NULL;
+	size_t n = 0;
+	struct err err = {0};
+	int rc = bq_held_under(rt->bq, &q->decl->queue, token, a, &ids, &n, runtime_deadline(rt), &err);
+
+	for (size_t i = 0; rc == 0 && i < n; i++) {
+		const struct bq_job job = {.id = ids[i]};
+		int how = bq_release(rt->bq, &q->decl->queue, &job, token, runtime_deadline(rt), &err);
+		LOG(rt->env.log, LOG_WARN, "job_taken_unheard", log_str("queue", q->decl->name), log_str("jobId", ids[i]),
+		    log_strz("error", how < 0 ? err.text : NULL));
+		if (how == ERR_UNAVAILABLE || how == ERR_TIMEOUT || how == ERR_UNKNOWN_OUTCOME) /* another failure is this job's */
+			rc = how;
+	}
+	return rc;
+}
+
+/* What calls have taken whose answers never came is nobody's, until its locks have run out. */
+static int duty_unheard(struct rqueue *q, struct arena *a, int64_t *again_ms)
+{
+	char token[BQ_TOKEN_SIZE] = "";
+
+	*again_ms = TICK_MAX_MS;
+	for (;;) {
+		lock_take(&q->rt->mu);
+		unsigned n = q->n_unheard;
+		if (n > 0)
+			memcpy(token, q->unheard[0], sizeof(token));
+		lock_give(&q->rt->mu);
+		int rc = n > 0 ? give_back(q, a, str_from(token)) : 0;
+		if (rc < 0 || n == 0)
+			return rc;
+		lock_take(&q->rt->mu);
+		memmove(q->unheard[0], q->unheard[1], --q->n_unheard * sizeof(q->unheard[0]));
+		lock_give(&q->rt->mu);
+	}
+}
+
 /* Somebody else's process may have been told to cancel what runs here. */
 static int duty_cancel(struct rqueue *q, struct arena *a, int64_t *again_ms)
 {
@@ -210,6 +251,7 @@ static const struct duty {
 	duty_fn *fn;
 } DUTIES[] = {
 	{offsetof(struct rqueue, locks_mono_ms), duty_locks},
+	{offsetof(struct rqueue, unheard_mono_ms), duty_unheard},
 	{offsetof(struct rqueue, cancel_mono_ms), duty_cancel},
 	{offsetof(struct rqueue, promote_mono_ms), duty_promote},
 	{offsetof(struct rqueue, stalled_mono_ms), duty_stalled},

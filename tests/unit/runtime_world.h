@@ -165,6 +165,7 @@ static const char QUEUES[] =
 	"{\"name\":\"refuse\",\"processor\":\"refuse\",\"attempts\":5},"
 	"{\"name\":\"hold\",\"processor\":\"hold\",\"concurrency\":2,\"lockDuration\":2000,\"stalledInterval\":500,\"timeout\":60000},"
 	"{\"name\":\"stumble\",\"processor\":\"stumble\",\"attempts\":2,\"backoff\":{\"type\":\"fixed\",\"delay\":200}},"
+	"{\"name\":\"steady\",\"processor\":\"hold\",\"concurrency\":1,\"lockDuration\":60000},"
 	"{\"name\":\"brief\",\"processor\":\"hold\",\"timeout\":200,\"attempts\":1},"
 	"{\"name\":\"given\",\"processor\":\"hand-over\",\"concurrency\":1,\"lockDuration\":3000},"
 	"{\"name\":\"set\",\"processor\":\"webhook\",\"webhook\":{\"url\":\"http://localhost/\"}},"

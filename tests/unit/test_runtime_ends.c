@@ -36,6 +36,21 @@ static void a_wish_that_comes_too_late_is_for_the_next_attempt(void **state)
 	assert_int_equal(atomic_load(&starts), 1);
 }
 
+/* The fault: the call that ends a job takes the next one; where its answer came too late, that one was nobody's until its lock had run out. */
+static void what_an_unheard_answer_took_is_given_back(void **state)
+{
+	struct world *w = *state;
+	struct str first = add(w, "steady", "{}", 0);
+
+	until_starts(1);
+	struct str next = add(w, "steady", "{}", 0);
+	redis(w, "CLIENT PAUSE 1600 ALL"); /* longer than is waited for an answer */
+	atomic_store(&may_end, true);
+	assert_int_equal(until_state(w, "steady", next, BQ_COMPLETED).stalled_count, 0);
+	until_state(w, "steady", first, BQ_COMPLETED);
+	assert_int_equal(atomic_load(&starts), 2);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -43,6 +58,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(a_job_with_children_left_fails_instead_of_completing),
 		T(a_wish_that_comes_too_late_is_for_the_next_attempt),
+		T(what_an_unheard_answer_took_is_given_back),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
