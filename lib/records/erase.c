@@ -14,6 +14,10 @@ static const struct pg_stmt NOTE = {
 	"INSERT INTO sluice.record_erasures (prefix, org, user_id, until_ms, requested_by) VALUES ($1, $2, $3, $4, $5)"
 	" ON CONFLICT (prefix, org, user_id) DO UPDATE SET until_ms = greatest(record_erasures.until_ms, excluded.until_ms), requested_by = excluded.requested_by",
 	5};
+/* Of what is gone: a job that has not ended will be told of once more, perhaps without a word of whose it was. */
+#define REMEMBER \
+	"remembered AS (INSERT INTO sluice.record_erased_jobs (prefix, queue, job_id, created_ms, until_ms)" \
+	" SELECT prefix, queue, job_id, created_ms, until_ms FROM gone WHERE state = 'pending' ON CONFLICT DO NOTHING)"
 /* A user's id may be a number in the data of jobs. */
 static const struct pg_stmt DELETE = {
 	"erase_step",
@@ -21,15 +25,20 @@ static const struct pg_stmt DELETE = {
 	" WHERE prefix = $1 AND org = $2 AND created_ms <= $4 AND (sub = $3 OR fields @> jsonb_build_object('userId', $3::text)"
 	" OR fields @> CASE WHEN $3 ~ '^[0-9]{1,18}$' THEN jsonb_build_object('userId', $3::numeric) ELSE jsonb_build_object('userId', $3::text) END)"
 	" LIMIT $5) o"
-	" WHERE r.prefix = o.prefix AND r.queue = o.queue AND r.job_id = o.job_id AND r.created_ms = o.created_ms RETURNING r.state)"
+	" WHERE r.prefix = o.prefix AND r.queue = o.queue AND r.job_id = o.job_id AND r.created_ms = o.created_ms"
+	" RETURNING r.prefix, r.queue, r.job_id, r.created_ms, r.state, $4::bigint AS until_ms), " REMEMBER
 	" SELECT count(*), count(*) FILTER (WHERE state = 'pending') FROM gone",
 	5};
 static const struct pg_stmt ANY = {"erase_any", "SELECT EXISTS (SELECT 1 FROM sluice.record_erasures WHERE prefix = $1)", 1};
 static const struct pg_stmt LEAVE_OUT = {
 	"erase_leave_out",
-	"DELETE FROM sluice.records r USING sluice.record_erasures e"
+	"WITH gone AS (DELETE FROM sluice.records r USING sluice.record_erasures e"
 	" WHERE r.prefix = $1 AND r.queue = $2 AND r.job_id = ANY ($3::text[]) AND e.prefix = r.prefix AND e.org = r.org AND r.created_ms <= e.until_ms"
-	" AND (r.sub = e.user_id OR r.fields ->> 'userId' = e.user_id)",
+	" AND (r.sub = e.user_id OR r.fields ->> 'userId' = e.user_id)"
+	" RETURNING r.prefix, r.queue, r.job_id, r.created_ms, r.state, e.until_ms), " REMEMBER
+	" DELETE FROM sluice.records r USING sluice.record_erased_jobs j"
+	" WHERE r.prefix = $1 AND r.queue = $2 AND r.job_id = ANY ($3::text[])"
+	" AND j.prefix = r.prefix AND j.queue = r.queue AND j.job_id = r.job_id AND j.created_ms = r.created_ms",
 	3};
 
 /* Behind every batch that is being written just now; those to come see the note. Of several that ask for the same the clocks may differ. */

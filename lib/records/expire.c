@@ -16,7 +16,9 @@ static const struct pg_stmt DELETE_OLD = {
 
 /* By then nothing of before waits in an outbox any more; and a person's id has no business here for longer. */
 #define ERASURE_DAYS 90
-static const struct pg_stmt FORGET_ERASURES = {"records_forget_erasures", "DELETE FROM sluice.record_erasures WHERE until_ms < $1", 1};
+static const struct pg_stmt FORGET_ERASURES = {
+	"records_forget_erasures",
+	"WITH jobs AS (DELETE FROM sluice.record_erased_jobs WHERE until_ms < $1) DELETE FROM sluice.record_erasures WHERE until_ms < $1", 1};
 
 static int forget_erasures(struct records *rec, int64_t now, struct err *err)
 {

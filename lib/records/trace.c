@@ -5,11 +5,16 @@
 #define SAME_END_MS 5000  /* as in sluice.record_is_newer */
 #define SAME_JOB_MS 60000 /* a job's timestamp is its client's, the event of its add has Redis' time */
 
+#define ERASED "erased" /* the job's record has been, before it ended */
+
 static const struct pg_stmt LOOK_UP = {"records_look_up",
 				       "SELECT t.n, r.created_ms, r.state, r.partial, r.at_ms"
 				       " FROM unnest($3::text[], $4::bigint[]) WITH ORDINALITY AS t (id, until_ms, n),"
-				       " LATERAL (SELECT created_ms, state, partial, at_ms FROM sluice.records WHERE prefix = $1 AND queue = $2 AND job_id = t.id"
-				       " AND created_ms <= t.until_ms ORDER BY created_ms DESC LIMIT 1) AS r ORDER BY t.n",
+				       " LATERAL ((SELECT created_ms, state, partial, at_ms FROM sluice.records WHERE prefix = $1 AND queue = $2 AND job_id = t.id"
+				       " AND created_ms <= t.until_ms ORDER BY created_ms DESC LIMIT 1)"
+				       " UNION ALL (SELECT created_ms, '" ERASED "', false, created_ms FROM sluice.record_erased_jobs"
+				       " WHERE prefix = $1 AND queue = $2 AND job_id = t.id AND created_ms <= t.until_ms ORDER BY created_ms DESC LIMIT 1)"
+				       " ORDER BY created_ms DESC LIMIT 1) AS r ORDER BY t.n",
 				       4};
 static const struct pg_stmt WRITTEN = {"records_written",
 				       "SELECT t.n FROM unnest($3::text[], $4::bigint[], $5::text[], $6::bigint[]) WITH ORDINALITY"
@@ -75,13 +80,15 @@ static bool is_of_another(const struct record_trace *t, const struct found *f)
 	return t->created_ms == 0 && t->state != BQ_STATE_UNKNOWN && str_is(f->state, "completed") && t->at_ms >= f->at_ms + SAME_JOB_MS;
 }
 
-/* Who ended the job has written its record: an event of that says nothing more, nor does one of the job's removal since. But a job that has failed may
+/* Nothing more is kept of a job whose record was erased. Who ended the job has written its record: an event of that says nothing more, nor does one of the job's removal since. But a job that has failed may
  * have been tried again since, and have completed. */
 static bool is_told(const struct record_trace *t, const struct found *f)
 {
 	bool ended = str_is(f->state, "completed") || str_is(f->state, "failed");
 	int64_t same_end_ms = str_is(f->state, bq_state_word(t->state)) ? SAME_END_MS : 0;
 
+	if (str_is(f->state, ERASED))
+		return true;
 	return ended && !f->partial && (t->state == BQ_STATE_UNKNOWN || t->at_ms < f->at_ms + same_end_ms);
 }
 

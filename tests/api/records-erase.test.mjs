@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { after, before, test } from 'node:test';
+import { Worker } from 'bullmq';
 import { declare, eventually, startPostgres, startRedis, startSluice } from './harness/index.mjs';
 
 const SOON = { timeout: 120_000 };
@@ -26,8 +27,8 @@ after(async () => {
 const admin = () => sluice.as({ sub: 'ada', roles: ['admin'] });
 const kept = () => postgres.rows('SELECT job_id, org, state FROM sluice.records').map(({ job_id: id }) => id).sort();
 
-async function add(jobId, { sub = 'shop', org = 'acme', data = {} } = {}) {
-  const { status, text } = await sluice.as({ sub, org, roles: ['producer'] }).post('/api/queues/mail/jobs', { data, opts: { jobId } });
+async function add(jobId, { sub = 'shop', org = 'acme', data = {}, opts = {}, roles = ['producer'] } = {}) {
+  const { status, text } = await sluice.as({ sub, org, roles }).post('/api/queues/mail/jobs', { data, opts: { jobId, ...opts } });
   assert.equal(status, 201, text);
 }
 
@@ -97,6 +98,19 @@ test('what was erased stays so when it is asked for again by a gateway whose clo
   postgres.sql("UPDATE sluice.record_erasures SET until_ms = until_ms + 3600000 WHERE user_id = 'tom'"); // by one that is an hour ahead
   assert.equal((await erase('acme', 'tom')).status, 200);
   assert.equal(until(), first + 3_600_000);
+});
+
+test('nor when a BullMQ worker ends it, and leaves nothing of whose it was', async (t) => {
+  for (const [jobId, sub] of [['live-lou', 'lou'], ['live-max', 'max']]) await add(jobId, { sub, opts: { removeOnComplete: true }, roles: ['operator'] });
+  await eventually(() => ['live-lou', 'live-max'].every((id) => kept().includes(id)), { ...SOON, what: 'the records of jobs that wait' });
+  assert.deepEqual((await erase('acme', 'lou')).json, { deleted: 1, unfinished: 1, more: false });
+  const worker = new Worker('mail', async (job) => ({ of: job.id }), { connection: redis.connect(), concurrency: 1 });
+  t.after(() => worker.close());
+  const end = () => postgres.rows("SELECT returnvalue FROM sluice.records WHERE job_id = 'live-max' AND state = 'completed'");
+  await eventually(() => end().length === 1, { ...SOON, what: 'the end of the later one' });
+  assert.deepEqual(end(), [{ returnvalue: '{"of":"live-max"}' }]);
+  assert.equal(await redis.admin.exists('bull:mail:live-lou'), 0);
+  assert.ok(!kept().includes('live-lou'));
 });
 
 test('more rows than one step takes', async () => {
