@@ -80,8 +80,8 @@ static bool is_of_another(const struct record_trace *t, const struct found *f)
 	return t->created_ms == 0 && t->state != BQ_STATE_UNKNOWN && str_is(f->state, "completed") && t->at_ms >= f->at_ms + SAME_JOB_MS;
 }
 
-/* Nothing more is kept of a job whose record was erased. Who ended the job has written its record: an event of that says nothing more, nor does one of the job's removal since. But a job that has failed may
- * have been tried again since, and have completed. */
+/* Nothing more is kept of a job whose record was erased. Who ended the job has written its record: an event of that says nothing more, nor does one
+ * of the job's removal since. But a job that has failed may have been tried again since, and have completed. */
 static bool is_told(const struct record_trace *t, const struct found *f)
 {
 	bool ended = str_is(f->state, "completed") || str_is(f->state, "failed");

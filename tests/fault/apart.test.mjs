@@ -8,7 +8,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { eventually, freePort, makeToken, temporaryFolder } from '../api/harness/index.mjs';
 import { Client } from '../api/harness/http.mjs';
 import { startEdge } from './edge.mjs';
-import { DOCUMENTS, Executions, LONG, Writers, balance, chance, durableRedis, gateway, putDocument, queueFile } from './support.mjs';
+import { DOCUMENTS, LONG, Writers, balance, chance, durableRedis, executionsOf, gateway, putDocument, queueFile } from './support.mjs';
 
 const EACH = 2; // processes of each role
 const LOCK_MS = 2000; // of support.mjs' queue
@@ -30,16 +30,7 @@ async function startAll(t) {
   const client = new Client({ port: edge.port, token: makeToken(secret) });
   t.after(() => client.close());
   await eventually(async () => (await client.get('/readyz').catch(() => ({}))).status === 200, { timeout: 30_000, what: 'an answer through the proxy' });
-  const logs = workers.map((worker) => new Executions(worker.logs));
-  const executions = {
-    logs,
-    read: () => logs.forEach((one) => one.read()),
-    get began() {
-      const sum = new Map();
-      for (const one of logs) for (const [id, n] of one.began) sum.set(id, (sum.get(id) ?? 0) + n);
-      return sum;
-    },
-  };
+  const executions = executionsOf(workers.map(({ logs }) => logs));
   return { redis, apis, workers, edge, client, executions };
 }
 
@@ -65,7 +56,7 @@ test('any process may die under load: no acknowledged job is lost', { timeout: L
     await victim.kill();
     kills++;
     if (n >= EACH) {
-      const held = executions.logs[n - EACH].died();
+      const held = executions.all[n - EACH].died();
       inFlight.push(...held);
       const since = Date.now();
       const ended = async (id) => (await redis.admin.zscore(`bull:${DOCUMENTS}:completed`, id)) !== null;

@@ -9,7 +9,7 @@ import { Queue } from 'bullmq';
 import { ROOT, SLUICE, eventually, freePort, listen, makeToken, runSluice, startPostgres, temporaryFolder } from '../api/harness/index.mjs';
 import { Client } from '../api/harness/http.mjs';
 import { startEdge } from './edge.mjs';
-import { DOCUMENTS, Executions, Writers, balance, durableRedis, gateway, putDocument } from './support.mjs';
+import { DOCUMENTS, Writers, balance, durableRedis, executionsOf, gateway, putDocument } from './support.mjs';
 
 const OLD = process.env.SLUICE_OLD_BIN ?? SLUICE;
 const MIGRATIONS = join(ROOT, 'lib/pg/migrations');
@@ -128,8 +128,7 @@ test('new processes beside the old ones, which then go: nothing is lost, nothing
   }, { ...SOON, interval: 10, what: 'a moment with one run of the schedule, which is yet to come' });
   await schedules.removeJobScheduler('tick');
   assert.deepEqual([...writers.answers.keys()], [201]);
-  const logs = [old.worker, young.worker].map((worker) => new Executions(worker.logs));
-  await balance(t, { redis: redis.admin, writers, executions: { read: () => {}, began: sum(logs) }, inFlight: [] });
+  await balance(t, { redis: redis.admin, writers, executions: executionsOf([old.worker.logs, young.worker.logs]), inFlight: [] });
   const rows = (queue) => postgres.rows(`SELECT job_id, state, count(*) FROM sluice.records WHERE queue = '${queue}' AND state = 'completed' GROUP BY 1, 2`);
   await eventually(() => rows(DOCUMENTS).length === writers.acknowledged && rows('left').length === recorded.length + leases.length, { ...SOON, what: 'a record of every job' });
   assert.deepEqual([...rows(DOCUMENTS), ...rows('left')].filter(({ count }) => count !== 1), []);
@@ -138,13 +137,6 @@ test('new processes beside the old ones, which then go: nothing is lost, nothing
   await schedules.close();
   for (const sluice of Object.values(young)) await sluice.stop();
 });
-
-// How often each job began, by all logs.
-function sum(logs) {
-  const all = new Map();
-  for (const one of logs) for (const [id, n] of one.read().began) all.set(id, (all.get(id) ?? 0) + n);
-  return all;
-}
 
 const files = readdirSync(MIGRATIONS).sort();
 
