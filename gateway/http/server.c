@@ -9,7 +9,7 @@
 #include "lib/base/clock.h"
 #include "lib/config/config.h"
 
-#define LAST_WORD_MS 1500      /* for clients that connected just before the end */
+#define LAST_WORD_MS 1500     /* for clients that connected just before the end */
 #define SPARE_DESCRIPTORS 128 /* logs, stores, documents, tools */
 #define LOBBY_ROOM 8192       /* connections that may wait without a thread, where there are descriptors for them */
 

@@ -110,8 +110,6 @@ void records_free(struct records *rec)
 		return;
 	for (size_t i = 0; i < rec->n_admitted; i++) {
 		records_forget_added(&rec->queues[i]);
-		table_release(&rec->queues[i].added);
-		table_release(&rec->queues[i].added_before);
 		rec->queues[i].queue->outbox = NULL;
 	}
 	pglink_free(rec->link);
