@@ -137,11 +137,10 @@ test('an HTTP worker that slept past its lock is not believed', { skip, timeout:
   const data = await putDocument(sluice);
   const began = (worker, id) => eventually(() => worker.lines.includes(`began ${id}`), { timeout: 20_000, what: `the beginning of ${id}` });
 
-  const sleeper = httpWorker(sluice, 'sleeper', 0.5);
+  const sleeper = httpWorker(sluice, 'sleeper', 'stop');
   t.after(() => sleeper.killGroup('SIGKILL'));
   const id = await addJob(sluice, data);
   await began(sleeper, id);
-  sleeper.killGroup('SIGSTOP');
   const other = httpWorker(sluice, 'other', 0.01);
   t.after(() => other.killGroup('SIGKILL'));
   await began(other, id);
