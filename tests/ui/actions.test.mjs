@@ -23,6 +23,10 @@ describe('actions', () => {
 
   const open = (path, options) => browser.open(stage.sluice, path, options);
   const button = (page, name) => page.getByRole('button', { name, exact: true });
+  const gate = () => {
+    let open;
+    return { opened: new Promise((resolve) => (open = resolve)), open: () => open() };
+  };
   const until = (what, check) => eventually(check, { what, timeout: 20_000 });
 
   test('pausing with a reason, and resuming', async () => {
@@ -141,6 +145,41 @@ describe('actions', () => {
     await dialog.getByText(`${before} jobs done`).waitFor();
     assert.deepEqual((await queues.invoices.getWaiting()).filter(({ name }) => name === 'remind'), []);
     assert.ok(await queues.invoices.getWaitingCount() > 0, 'the others are still there');
+    await page.context().close();
+  });
+
+  test('nothing is done to jobs that were not counted, and nothing twice', async () => {
+    const page = await open('/queues/thumbnails/jobs?state=failed');
+    await button(page, 'Retry all…').click();
+    const dialog = page.getByRole('dialog');
+    await dialog.getByText('Retry 10 jobs?').waitFor();
+    await dialog.getByLabel('Only with this in the error').fill('image 27:');
+    await dialog.getByLabel('Only older than').click();
+    await dialog.getByText('Retry 1 job?').waitFor();
+    const asked = [];
+    const [counting, doing] = [gate(), gate()];
+    await page.route('**/bulk', async (route) => {
+      const body = route.request().postDataJSON();
+      asked.push(body);
+      await (body.dryRun ? counting : doing).opened;
+      return body.dryRun ? route.continue() : route.fulfill({ status: 503, json: { status: 503, code: 'overloaded', title: 'Later', detail: 'Not now.' } });
+    });
+    await dialog.getByLabel('Only with this in the error').fill('');
+    await page.keyboard.press('Enter');
+    await until('the count of all', () => asked.some(({ dryRun, filter }) => dryRun && !filter.error));
+    assert.deepEqual(asked.map(({ dryRun }) => dryRun), [true], 'counted, not done');
+    assert.ok(await dialog.getByRole('button', { name: 'Retry' }).isDisabled());
+    counting.open();
+    await dialog.getByText('Retry 10 jobs?').waitFor();
+    await dialog.getByRole('button', { name: 'Retry' }).dblclick();
+    doing.open();
+    await dialog.getByText('Not now.').waitFor();
+    assert.equal(asked.filter(({ dryRun }) => !dryRun).length, 1, 'asked for once');
+    await page.unrouteAll({ behavior: 'ignoreErrors' });
+    const [{ id }] = await queues.thumbnails.getFailed(0, 0);
+    await page.goto(`/queues/thumbnails/jobs?state=failed&id=${id}`);
+    await page.locator('tbody input').waitFor();
+    assert.equal(await button(page, 'Retry all…').count(), 0, 'a filter of one job is not passed over');
     await page.context().close();
   });
 

@@ -1,5 +1,5 @@
 // One action over all jobs that a filter matches: first how many that are, then the doing, with its progress, until it ends or is stopped.
-import { useEffect, useState } from 'preact/hooks';
+import { useEffect, useRef, useState } from 'preact/hooks';
 import { can, post, request } from '../lib/api.js';
 import { number } from '../lib/format.js';
 import { t, tn } from '../lib/i18n.js';
@@ -31,19 +31,16 @@ function Running({ id, close }) {
   );
 }
 
-// {matched, complete} of the filter, counted anew when it changes; null while it is counted.
+// {matched, complete} of the filter, counted anew when it changes; null while it is counted: what was counted for another filter is nothing.
 function useCount(address, action, filter) {
-  const [count, set] = useState(null);
-  const [error, setError] = useState(null);
+  const [counted, set] = useState({});
   const key = JSON.stringify(filter);
   useEffect(() => {
     let wanted = true;
-    set(null);
-    setError(null);
-    post(address, { action, filter, dryRun: true }).then((found) => wanted && set(found), (problem) => wanted && setError(problem));
+    post(address, { action, filter, dryRun: true }).then((count) => wanted && set({ key, count }), (error) => wanted && set({ key, error }));
     return () => (wanted = false);
   }, [address, action, key]);
-  return [count, error];
+  return counted.key === key ? [counted.count, counted.error] : [null, null];
 }
 
 // What narrows the filter further; taken when the field is left.
@@ -64,14 +61,17 @@ export function Bulk({ about: { queue, action, filter: given }, close }) {
   const [refused, setRefused] = useState(null);
   const [task, setTask] = useState(null);
   const [written, setWritten] = useState('');
+  const asked = useRef(false);
   const removes = action === 'remove';
-  const start = (event) => {
-    event.preventDefault();
-    const body = { action, filter, dryRun: false, ...(removes ? { confirm: queue } : {}) };
-    request('POST', address, { body }).then(({ json }) => setTask(json.id), setRefused);
-  };
   const error = refused ?? uncounted;
   const some = count && (count.matched > 0 || !count.complete);
+  const start = (event) => {
+    event.preventDefault();
+    if (!some || asked.current) return;
+    asked.current = true;
+    const body = { action, filter, dryRun: false, ...(removes ? { confirm: queue } : {}) };
+    request('POST', address, { body }).then(({ json }) => setTask(json.id), setRefused).finally(() => (asked.current = false));
+  };
   if (task) return <Dialog title={t(`job.${action}`)} onClose={close}><Running id={task} close={close} /></Dialog>;
   return (
     <Dialog title={t(`job.${action}`)} onClose={close}>

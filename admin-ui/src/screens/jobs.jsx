@@ -90,7 +90,7 @@ function Table({ queue, state, items, selection, rows }) {
   );
 }
 
-// What can be done with the chosen ones, and with all that the filter matches.
+// What can be done with the chosen ones, and with all that the filter matches; filter null: it names one job, which is chosen instead.
 function Many({ queue, state, selection, filter, setBulk }) {
   const verbs = verbsOf(state);
   const n = selection.chosen.length;
@@ -101,7 +101,7 @@ function Many({ queue, state, selection, filter, setBulk }) {
       {n > 0 && verbs.map((verb) => (
         <Button key={verb} kind={verb === 'remove' ? 'danger-text' : ''} onClick={() => eachJob(queue, selection.chosen, verb).then((done) => done && selection.none())}>{t(`job.${verb}`)}</Button>
       ))}
-      {can('bulkJobs') && (
+      {filter && can('bulkJobs') && (
         <span class="row grow end">
           <span class="faint">{t('jobs.matching')}</span>
           {verbs.map((verb) => <Button key={verb} kind={verb === 'remove' ? 'danger-text' : ''} onClick={() => setBulk({ queue, action: verb, filter })}>{t(`jobs.all.${verb}`)}</Button>)}
@@ -147,7 +147,7 @@ export function Jobs({ queue }) {
   const [held, hold] = useState(false);
   const detail = useResource(path`/api/queues/${queue}`, { queue, every: 3000 });
   const jobs = useResource(`${path`/api/queues/${queue}/jobs`}?${wanted}`, { queue, every: held || query.get('cursor') ? 0 : 3000 });
-  const filter = { cursor: query.get('cursor'), bulk: { state, ...(query.get('name') ? { name: query.get('name') } : {}) } };
+  const filter = { cursor: query.get('cursor'), bulk: query.get('id') ? null : { state, ...(query.get('name') ? { name: query.get('name') } : {}) } };
   useEffect(() => void (document.title = `${t(`state.${state}`)} · ${queue} · Sluice`), [queue, state]);
   return (
     <>
