@@ -51,7 +51,7 @@ describe('a Redis that wants certificates and trusts its users little', () => {
   test('what Sluice does, it may do, and Redis refuses nothing of it', async () => {
     const { redis, port, url } = await startGuarded();
     const SLUICE_QUEUES = declare(
-      { name: 'remote', processor: 'none', attempts: 2, lockDuration: 1000, stalledInterval: 500 },
+      { name: 'remote', processor: 'none', attempts: 2, lockDuration: 60_000, stalledInterval: 500 },
       { name: 'notifications', attempts: 1, limiter: { max: 100, duration: 1000 } },
     );
     const sluice = await startSluice({ env: { ...credentials('client'), REDIS_URL: url, SLUICE_QUEUES, SLUICE_NOTIFY_DRY_RUN: '1' } });
