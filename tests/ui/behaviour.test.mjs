@@ -242,6 +242,33 @@ describe('behaviour', () => {
     await page.context().close();
   });
 
+  test('jobs that are due when there are no dates any more, or are half written, harm no screen', async () => {
+    const key = (id) => `bull:nightly-reports:${id}`;
+    const { admin } = stage.redis;
+    await stage.queues['nightly-reports'].add('report', {}, { jobId: 'never', delay: 9e15 });
+    await admin.hset(key('nameless'), { data: '{}', opts: '{}', timestamp: Date.now() });
+    await admin.lpush(key('wait'), 'nameless');
+    await admin.hset(key('strange'), { name: 'x', data: '{}', opts: '{}', timestamp: '99999999999999999', finishedOn: Date.now(), failedReason: 'no', stacktrace: '[null, {"a": 1}]' });
+    await admin.zadd(key('failed'), Date.now(), 'strange');
+    const page = await open('/queues/nightly-reports/jobs?state=delayed');
+    await page.getByRole('link', { name: 'never', exact: true }).waitFor();
+    for (const [state, id] of [['waiting', 'nameless'], ['failed', 'strange']]) {
+      await page.goto(`/queues/nightly-reports/jobs?state=${state}`);
+      await page.getByRole('link', { name: id, exact: true }).waitFor();
+    }
+    for (const id of ['never', 'nameless', 'strange']) {
+      await page.goto(`/jobs/nightly-reports/${id}`);
+      await page.getByText('Timeline').waitFor();
+      await page.getByText('Facts').waitFor();
+    }
+    await page.locator('.failure summary', { hasText: 'null' }).waitFor();
+    await stage.queues['nightly-reports'].drain(true); // of all others, so that the queue's next one is that
+    await stage.queues['nightly-reports'].add('report', {}, { jobId: 'never-ever', delay: 9e15 });
+    await page.goto('/queues/nightly-reports');
+    await page.getByText('Next delayed').waitFor();
+    await page.context().close();
+  });
+
   test('Redis away: what was shown stays, the page says why, and recovers by itself', async () => {
     const page = await open('/');
     await page.locator('tbody tr').first().waitFor();

@@ -14,8 +14,8 @@ export const number = (n, options = {}) => formatter('NumberFormat', options).fo
 export const short = (n) => (Math.abs(n) < 10_000 ? number(n) : number(n, { notation: 'compact', maximumFractionDigits: 1 }));
 export const percent = (share) => number(share, { style: 'percent', maximumFractionDigits: share < 0.1 ? 1 : 0 });
 
-// Text of strangers as it is, but for characters that would turn the text around them or hide in it: those are shown as escapes.
-export const visible = (text) => text.replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]/g, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`);
+// Text of strangers as it is (none: nothing), but for characters that would turn the text around them or hide in it: those are shown as escapes.
+export const visible = (text) => (text ?? '').replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]/g, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`);
 
 export function bytes(n) {
   const units = ['B', 'KiB', 'MiB', 'GiB'];
@@ -36,9 +36,13 @@ export function duration(ms) {
   return `${number(Math.floor(ms / size))} ${symbol}${rest ? ` ${rest} ${small}` : ''}`;
 }
 
-export const dateTime = (ms) => formatter('DateTimeFormat', { dateStyle: 'medium', timeStyle: 'medium', hourCycle: 'h23' }).format(ms);
-export const timeOfDay = (ms, seconds = true) => formatter('DateTimeFormat', { hourCycle: 'h23', hour: '2-digit', minute: '2-digit', ...(seconds ? { second: '2-digit' } : {}) }).format(ms);
-export const utc = (ms) => new Date(ms).toISOString();
+const LAST = 8_640_000_000_000_000; // what is later than the last date there is, is shown as that
+
+const dated = (ms) => Math.max(-LAST, Math.min(LAST, ms));
+
+export const dateTime = (ms) => formatter('DateTimeFormat', { dateStyle: 'medium', timeStyle: 'medium', hourCycle: 'h23' }).format(dated(ms));
+export const timeOfDay = (ms, seconds = true) => formatter('DateTimeFormat', { hourCycle: 'h23', hour: '2-digit', minute: '2-digit', ...(seconds ? { second: '2-digit' } : {}) }).format(dated(ms));
+export const utc = (ms) => new Date(dated(ms)).toISOString();
 
 // "3 min ago", "in 2 h"
 export function relative(ms, now = Date.now()) {

@@ -75,7 +75,7 @@ function Figures({ queue, job }) {
 // Why it failed, and the traces of the attempts that were kept, the last one open.
 function Failure({ job, payload }) {
   const kept = payload.text && member(payload.text, 'stacktrace');
-  const traces = kept ? JSON.parse(kept) ?? [] : [];
+  const traces = kept ? [JSON.parse(kept) ?? []].flat().map(String) : []; // whatever some client has left there
   if (!job.failedReason && !traces.length) return null;
   return (
     <Card title={t(job.state === 'failed' ? 'job.error' : 'job.lasterror')} class="failure" actions={<Copy text={() => [job.failedReason, ...traces].join('\n\n')} />}>
