@@ -14,7 +14,7 @@ const stage = await openStage({
       SLUICE_MAX_BODY_BYTES: '65536',
       SLUICE_QUEUES: declare(
         { name: QUEUE, ...kinds }, { name: 'counted', ...kinds, removeOnComplete: { count: 3 } }, { name: 'parents', ...kinds }, { name: 'broken', ...kinds },
-        { name: 'quick', processor: 'none', lockDuration: 300, stalledInterval: 200, maxStalledCount: 5 },
+        { name: 'quick', processor: 'none', lockDuration: 30_000, stalledInterval: 200, maxStalledCount: 5 },
       ),
     },
     allow: ['request_failed'],
@@ -125,6 +125,7 @@ describe('many ends in one request', () => {
 
   test('a late token is refused, whoever has the job by then', async () => {
     const [lost] = await leased(1, { name: 'quick' });
+    await redis.admin.pexpire(`bull:quick:${lost.id}:lock`, 200); // as if its worker had been silent for almost as long as it lasts
     const [again] = await lease(1, 'quick');
     assert.equal(again.id, lost.id);
     const [other] = await leased(1);

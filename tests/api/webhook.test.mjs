@@ -28,7 +28,7 @@ before(async () => {
       SLUICE_FETCH_ALLOW: receiver.allow,
       SLUICE_QUEUES: declare(
         hook('hook', { secretFile }), hook('plain', {}), hook('slow', { timeout: 200 }, { attempts: 1 }), hook('gone', { url: 'http://127.0.0.1:9/' }),
-        hook('inside', { url: `${forbidden.url}/` }), hook('long', { secret: SECRET }, { lockDuration: 800, stalledInterval: 300, concurrency: 1 }),
+        hook('inside', { url: `${forbidden.url}/` }), hook('long', { secret: SECRET }, { concurrency: 1 }), hook('brief', { secret: SECRET }, { lockDuration: 800, stalledInterval: 300, maxStalledCount: 100 }),
       ),
     },
   });
@@ -157,14 +157,14 @@ test('an address inside is refused when it is connected to, and so is a redirect
 
 describe('202', () => {
   const worker = () => sluice.as({ sub: 'receiver', roles: ['worker'] });
-  const tell = (job, what, body) => worker().post(`/api/queues/long/jobs/${job.id}/${what}`, { token: job.token, ...body });
+  const tell = (job, what, body) => worker().post(`/api/queues/${job.name}/jobs/${job.id}/${what}`, { token: job.token, ...body });
 
-  async function accepted() {
+  async function accepted(name = 'long') {
     receiver.answer = () => ({ status: 202 });
     const from = receiver.requests.length;
-    const id = await add({}, 'long');
+    const id = await add({}, name);
     await sluice.logged('job_handed_over', { jobId: id });
-    return { id, token: receiver.requests[from].headers['sluice-job-token'] };
+    return { id, name, token: receiver.requests[from].headers['sluice-job-token'] };
   }
 
   test('hands the job over: the slot is free, the token ends the job', async () => {
@@ -182,10 +182,10 @@ describe('202', () => {
   });
 
   test('and no heartbeat: it is delivered once more', async () => {
-    const job = await accepted();
+    const job = await accepted('brief');
     const from = receiver.requests.length;
     receiver.answer = () => ({ status: 200, body: '"second"' });
-    assert.equal((await ended(job.id, 'long')).returnvalue, 'second');
+    assert.equal((await ended(job.id, 'brief')).returnvalue, 'second');
     assert.equal(receiver.requests.length, from + 1);
     assert.equal((await tell(job, 'complete')).status, 409);
   });
