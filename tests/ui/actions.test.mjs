@@ -100,6 +100,32 @@ describe('actions', () => {
     await page.context().close();
   });
 
+  test('what was done to chosen jobs is seen at once, on later pages and by keys, too', async () => {
+    const { greetings } = queues;
+    await greetings.addBulk(Array.from({ length: 60 }, (_, i) => ({ name: 'later', data: { i }, opts: { delay: 3_600_000 } })));
+    const page = await open('/queues/greetings/jobs?state=delayed');
+    const confirm = () => page.getByRole('dialog').getByRole('button', { name: 'Promote' }).click();
+    const firstTwo = async () => (await page.locator('tbody th').allInnerTexts()).slice(0, 2);
+    const gone = (ids) => until('the list without them', async () => (await page.locator('tbody th').allInnerTexts()).every((id) => !ids.includes(id)));
+    await page.locator('tbody tr').first().waitFor();
+    const ofFirst = await firstTwo();
+    for (const key of ['j', 'x', 'j', 'x', 'm']) await page.keyboard.press(key);
+    await confirm();
+    await gone(ofFirst);
+    await page.getByRole('link', { name: 'Next page' }).click();
+    await page.waitForURL(/cursor=/);
+    await page.getByRole('link', { name: 'First page' }).waitFor();
+    await eventually(async () => await page.locator('tbody tr').count() < 50, { what: 'the second page' });
+    const ofSecond = await firstTwo();
+    for (const i of [0, 1]) await page.locator('tbody input').nth(i).click();
+    await page.locator('.actionbar').getByRole('button', { name: 'Promote', exact: true }).click();
+    await confirm();
+    await gone(ofSecond);
+    for (const id of [...ofFirst, ...ofSecond]) assert.equal(await greetings.getJobState(id), 'waiting');
+    await greetings.drain(true);
+    await page.context().close();
+  });
+
   test('draining asks for the name of the queue', async () => {
     const page = await open('/queues/legacy-import');
     await button(page, 'Drain…').click();

@@ -119,13 +119,13 @@ export async function changeJob(queue, job) {
 const BODIES = { retry: {} };
 const QUIET = { retry: retryJob, promote: promoteJob };
 
-// The chosen ones, one after the other.
+// The chosen ones, one after the other. null: it was not confirmed.
 export async function eachJob(queue, ids, action) {
   if (ids.length === 1 && action in QUIET) return QUIET[action](queue, ids[0]);
   const given = await ask({
     title: tn(`bulk.${action}.title`, ids.length), text: action === 'remove' ? t('job.remove.text') : '', confirm: t(`job.${action}`), danger: action === 'remove',
   });
-  if (!given) return false;
+  if (!given) return null;
   const failures = [];
   return act(async () => {
     for (const id of ids) await send('POST', ofJob(queue, id, action), BODIES[action]).catch((error) => failures.push(error));

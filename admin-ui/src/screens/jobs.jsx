@@ -91,7 +91,7 @@ function Table({ queue, state, items, selection, rows }) {
 }
 
 // What can be done with the chosen ones, and with all that the filter matches; filter null: it names one job, which is chosen instead.
-function Many({ queue, state, selection, filter, setBulk }) {
+function Many({ queue, state, selection, act, filter, setBulk }) {
   const verbs = verbsOf(state);
   const n = selection.chosen.length;
   if (!verbs.length) return null;
@@ -99,7 +99,7 @@ function Many({ queue, state, selection, filter, setBulk }) {
     <div class="actionbar">
       <span>{n ? tn('jobs.chosen', n) : t('jobs.chosen.none')}</span>
       {n > 0 && verbs.map((verb) => (
-        <Button key={verb} kind={verb === 'remove' ? 'danger-text' : ''} onClick={() => eachJob(queue, selection.chosen, verb).then((done) => done && selection.none())}>{t(`job.${verb}`)}</Button>
+        <Button key={verb} kind={verb === 'remove' ? 'danger-text' : ''} onClick={() => act(verb)}>{t(`job.${verb}`)}</Button>
       ))}
       {filter && can('bulkJobs') && (
         <span class="row grow end">
@@ -111,8 +111,8 @@ function Many({ queue, state, selection, filter, setBulk }) {
   );
 }
 
-// hold(true): rows are chosen, so nothing may move under the pointer.
-function List({ queue, state, data, filter, hold }) {
+// hold(true): rows are chosen, so nothing may move under the pointer. After an action on them the list is read anew, whatever came of it.
+function List({ queue, state, data, filter, hold, reload }) {
   const { items, next, scanned } = data;
   const ids = items.map(({ id }) => id);
   const selection = useSelection(ids);
@@ -121,10 +121,19 @@ function List({ queue, state, data, filter, hold }) {
   const here = ids[rows.at];
   const some = selection.chosen.length > 0;
   useEffect(() => hold(some), [some]);
+  const act = async (verb) => {
+    const done = await eachJob(queue, selection.chosen, verb);
+    if (done) selection.none();
+    if (done !== null) reload();
+  };
+  const leaveBulk = () => {
+    setBulk(null);
+    if (!some) reload();
+  };
   useActions([
     here && verbsOf(state).length && { key: 'x', label: t('keys.choose'), run: () => selection.toggle(here) },
     here && verbsOf(state).length && { key: 'X', label: t('keys.choose.range'), run: () => selection.toggle(here, true) },
-    ...verbsOf(state).map((verb) => some && { key: { retry: 'r', remove: 'd', promote: 'm' }[verb], label: tn(`bulk.${verb}.title`, selection.chosen.length), run: () => eachJob(queue, selection.chosen, verb) }),
+    ...verbsOf(state).map((verb) => some && { key: { retry: 'r', remove: 'd', promote: 'm' }[verb], label: tn(`bulk.${verb}.title`, selection.chosen.length), run: () => act(verb) }),
   ]);
   return (
     <>
@@ -133,8 +142,8 @@ function List({ queue, state, data, filter, hold }) {
       <Pager cursor={filter.cursor} next={next}>
         <span class="faint">{scanned > items.length && tn('jobs.scanned', scanned, { n: number(scanned) })}</span>
       </Pager>
-      {(items.length > 0 || next || scanned > 0) && <Many queue={queue} state={state} selection={selection} filter={filter.bulk} setBulk={setBulk} />}
-      {bulk && <Bulk about={bulk} close={() => setBulk(null)} />}
+      {(items.length > 0 || next || scanned > 0) && <Many queue={queue} state={state} selection={selection} act={act} filter={filter.bulk} setBulk={setBulk} />}
+      {bulk && <Bulk about={bulk} close={leaveBulk} />}
     </>
   );
 }
@@ -154,7 +163,7 @@ export function Jobs({ queue }) {
       <QueueHead queue={queue} detail={detail.data} />
       <StateLinks queue={queue} counts={detail.data?.counts} chosen={state} />
       <Filters key={query.toString()} query={query} />
-      <Loaded resource={jobs} rows={10}>{(data) => <List key={state} queue={queue} state={state} data={data} filter={filter} hold={hold} />}</Loaded>
+      <Loaded resource={jobs} rows={10}>{(data) => <List key={state} queue={queue} state={state} data={data} filter={filter} hold={hold} reload={jobs.reload} />}</Loaded>
     </>
   );
 }
