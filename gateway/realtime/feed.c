@@ -1,9 +1,10 @@
 #include "gateway/realtime/feed.h"
 
+#include "gateway/realtime/portion.h"
 #include "gateway/realtime/wording.h"
 #include "lib/base/clock.h"
 
-#define PAST_COUNT 200       /* entries of the past in one reply */
+#define PAST_COUNT 200       /* entries of the past in one reply, at most */
 #define PAST_TIMEOUT_MS 5000
 #define PIECE_BYTES ((size_t)32 << 10)
 #define RETRY_MS "2000"      /* when a browser connects again */
@@ -11,7 +12,7 @@
 /* ---- what happened before: the connection's thread ---- */
 
 /* The entries from where the listener left off, which it has, to `until`. Where it had none, Redis is asked behind that what the stream is. */
-static int read_past(const struct feed *f, size_t index, struct rreplies *out)
+static int read_past(const struct feed *f, size_t index, size_t count, struct rreplies *out)
 {
 	struct str key = f->o.wish.queues[index]->keys[BQ_KEY_EVENTS];
 	struct rcmd cmd = RCMD_INIT;
@@ -23,7 +24,7 @@ static int read_past(const struct feed *f, size_t index, struct rreplies *out)
 	rcmd_arg(&cmd, event_id_text(f->from.at[index], room[0]));
 	rcmd_arg(&cmd, event_id_text(f->member.until[index], room[1]));
 	rcmd_argz(&cmd, "COUNT");
-	rcmd_argi(&cmd, PAST_COUNT);
+	rcmd_argi(&cmd, (int64_t)count);
 	if (event_id_is_none(f->from.at[index]))
 		event_stream_ask(&cmd, key);
 	int rc = rmux_call(bq_mux(f->o.bq), &cmd, clock_mono_ms() + PAST_TIMEOUT_MS, out, NULL);
@@ -73,24 +74,36 @@ static int64_t tell_entries(struct feed *f, size_t index, const struct rreplies 
 	return n;
 }
 
+/* The next of them. false: there are no more, or some may be missing, which is said. */
+static bool tell_portion(struct feed *f, size_t index, struct portion *p, struct stream *s, struct event_reader *er, struct buf *text)
+{
+	size_t asked = portion_count(p) + 1, n = 0; /* the first is the last that the listener has */
+	struct rreplies replies;
+	int64_t told = -1;
+
+	if (read_past(f, index, asked, &replies) == 0) {
+		size_t bytes = portion_weigh(replies.items[0], &n);
+		portion_note(p, n, bytes);
+		told = tell_entries(f, index, &replies, s, er, text);
+		rreplies_release(&replies);
+	}
+	if (told < 0) {
+		f->from.at[index] = f->member.until[index];
+		wording_resync(text, f->o.wish.messages, &f->from, f->o.wish.queues[index]->name);
+	}
+	return told > 0 && n == asked;
+}
+
 /* false: the stream has ended. */
 static bool tell_past_of(struct feed *f, size_t index, struct stream *s, struct event_reader *er, struct buf *text)
 {
-	struct rreplies replies;
-	int64_t told = 1;
+	struct portion p = portion_of(PAST_COUNT);
+	bool more = !event_id_is_none(f->member.until[index]);
 
-	if (event_id_is_none(f->member.until[index]))
+	if (!more)
 		return true;
-	while (told > 0) {
-		told = -1;
-		if (read_past(f, index, &replies) == 0) {
-			told = tell_entries(f, index, &replies, s, er, text);
-			rreplies_release(&replies);
-		}
-		if (told < 0) {
-			f->from.at[index] = f->member.until[index];
-			wording_resync(text, f->o.wish.messages, &f->from, f->o.wish.queues[index]->name);
-		}
+	while (more) {
+		more = tell_portion(f, index, &p, s, er, text);
 		if (!say_past(s, text))
 			return false;
 	}

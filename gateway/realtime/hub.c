@@ -3,7 +3,7 @@
 #include "gateway/realtime/hub_state.h"
 #include "lib/base/clock.h"
 
-#define READ_COUNT 1000 /* entries of one stream in one reply */
+#define READ_COUNT 1000 /* entries of one stream in one reply, at most */
 #define STRETCH_BYTES ((size_t)256 << 10) /* of text for listeners, then others get the lock, and the streams' thread the processor: some ms */
 #define BREATH_MS 4
 #define NOTHING_MS 1000 /* without a stream that can be read */
@@ -97,7 +97,7 @@ static void add_read(const struct hub *h, struct rcmd *cmd, size_t n)
 	rcmd_begin(cmd, 6 + 2 * n);
 	rcmd_argz(cmd, "XREAD");
 	rcmd_argz(cmd, "COUNT");
-	rcmd_argi(cmd, READ_COUNT);
+	rcmd_argi(cmd, (int64_t)portion_count(&h->portion));
 	rcmd_argz(cmd, "BLOCK");
 	rcmd_argi(cmd, RBLOCK_MS);
 	rcmd_argz(cmd, "STREAMS");
@@ -216,12 +216,25 @@ static void use_replies(struct hub *h, const struct rreplies *replies)
 	lock_give(&h->mu);
 }
 
+/* Of each stream as many are asked for: those that brought the most are taken to bring as many again. */
+static void note_portion(struct hub *h, const redisReply *read)
+{
+	size_t bytes = 0, most = 0, n;
+
+	for (size_t i = 0; rreply_at(read, i); i++) {
+		bytes += portion_weigh(rreply_at(rreply_at(read, i), 1), &n);
+		most = n > most ? n : most;
+	}
+	portion_note(&h->portion, most, bytes);
+}
+
 static void read_once(struct hub *h, const struct rcmd *cmd)
 {
 	struct rreplies replies;
 
 	if (!rblock_call(&h->block, cmd, RBLOCK_MS, &replies))
 		return;
+	note_portion(h, replies.items[0]);
 	use_replies(h, &replies);
 	rreplies_release(&replies);
 }
@@ -243,8 +256,11 @@ static void wait_for_another(struct hub *h)
 	lock_give(&h->mu);
 }
 
-static void read_on(struct hub *h, struct rcmd *cmd)
+/* On a new connection much may have gathered, and nobody knows of what size. */
+static void read_on(struct hub *h, struct rcmd *cmd, bool anew)
 {
+	if (anew)
+		h->portion = portion_of(READ_COUNT);
 	if (choose(h, cmd))
 		read_once(h, cmd);
 	else
@@ -269,7 +285,7 @@ static void hub_main(void *arg)
 		if (!is_needed(h))
 			wait_needed(h);
 		else if (rblock_open(&h->block, &anew))
-			read_on(h, &cmd);
+			read_on(h, &cmd, anew);
 	}
 	rcmd_release(&cmd);
 	rblock_close(&h->block);

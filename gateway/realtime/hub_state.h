@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 
 #include "gateway/realtime/hub.h"
+#include "gateway/realtime/portion.h"
 #include "lib/base/table.h"
 #include "lib/redis/rblock.h"
 
@@ -35,6 +36,7 @@ struct hub {
 	_Atomic bool stopping;
 	/* the thread's */
 	struct event_reader reader;
+	struct portion portion;
 	struct arena arena;          /* of the doubts */
 	struct hub_doubt *doubts;    /* told to Redis with the present call */
 	size_t n_doubts;

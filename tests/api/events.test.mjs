@@ -7,7 +7,7 @@ import { Queue } from 'bullmq';
 import { declare, eventually, listen, makeToken, startRedis, startSluice } from './harness/index.mjs';
 
 const SLOW = { timeout: 60_000 };
-const QUEUES = declare(...['orders', 'mails', 'busy', 'short', 'own', 'gone', 'slow', 'fresh', 'burst'].map((name) => ({ name, processor: 'none' })));
+const QUEUES = declare(...['orders', 'mails', 'busy', 'short', 'own', 'gone', 'slow', 'fresh', 'burst', 'large', 'small'].map((name) => ({ name, processor: 'none' })));
 const key = (queue) => `bull:${queue}:events`;
 
 let redis;
@@ -29,6 +29,25 @@ async function happen(queue, n, from = 0, text = '') {
   const pipeline = redis.admin.pipeline();
   for (let i = from; i < from + n; i++) pipeline.xadd(key(queue), '*', 'event', 'progress', 'jobId', String(i), 'data', JSON.stringify({ i, text }));
   await pipeline.exec();
+}
+// Entries that bring what a job returned, as large as it may be; all at once.
+async function finish(queue, n, from = 0) {
+  const transaction = redis.admin.multi();
+  for (let i = from; i < from + n; i++) transaction.xadd(key(queue), '*', 'event', 'completed', 'jobId', String(i), 'returnvalue', JSON.stringify('x'.repeat(1_000_000)));
+  await transaction.exec();
+}
+const ids = (listener) => listener.of('completed').map((event) => Number(event.data.jobId));
+// How many entries of the queue's stream Redis was asked for with that command, by each of its calls since noteCalls(); the first one first.
+async function noteCalls(t) {
+  const settings = ['slowlog-log-slower-than', 'slowlog-max-len'];
+  const before = await Promise.all(settings.map(async (name) => (await redis.admin.config('GET', name))[1]));
+  t.after(() => Promise.all(settings.map((name, i) => redis.admin.config('SET', name, before[i]))));
+  await redis.admin.config('SET', 'slowlog-log-slower-than', '0', 'slowlog-max-len', '100000');
+  await redis.admin.slowlog('RESET');
+}
+async function counts(command, queue) {
+  const calls = (await redis.admin.slowlog('GET', -1)).map(([, , , args]) => args).reverse();
+  return calls.filter((args) => args[0] === command && args.includes(key(queue)) && args.includes('COUNT')).map((args) => Number(args[args.indexOf('COUNT') + 1]));
 }
 const numbers = (listener) => listener.of('progress').map((event) => event.data.progress.i);
 const upTo = (n, from = 0) => Array.from({ length: n }, (_, i) => from + i);
@@ -207,6 +226,58 @@ describe('going on', () => {
     await listener.when((event) => event.type === 'resync', SLOW);
     await own.admin.xadd(key('gone'), '*', 'event', 'active', 'jobId', '2');
     await listener.when((event) => event.data.jobId === '2', SLOW);
+  });
+});
+
+describe('what jobs return', () => {
+  test('is large: who resumes has it read in parts', async (t) => {
+    const earlier = await listen(viewer, '/api/events?queue=large');
+    await eventually(() => earlier.lastId !== '', SLOW);
+    await finish('large', 1);
+    await eventually(() => ids(earlier).length === 1, SLOW);
+    earlier.close();
+    await eventually(async () => (await streams()) === 0, SLOW); // none of these comes from the log of its view
+    for (let i = 1; i <= 40; i += 10) await finish('large', 10, i);
+    await noteCalls(t);
+    const listener = await listen(viewer, '/api/events?queue=large', { headers: { 'last-event-id': earlier.lastId } });
+    t.after(() => listener.close());
+    await eventually(() => ids(listener).length === 40, SLOW);
+    assert.deepEqual(ids(listener), upTo(40, 1));
+    assert.equal(listener.of('resync').length, 0);
+    const [first, ...others] = await counts('XRANGE', 'large');
+    assert.ok(first <= 5, `${first} entries at first`);
+    assert.ok(others.length >= 35 && others.every((count) => count <= 2), `then ${others}: one, and the one before it`);
+  });
+
+  test('is large: who listens has it read in parts as well', async (t) => {
+    const listener = await listen(viewer, '/api/events?queue=large');
+    t.after(() => listener.close());
+    await eventually(() => listener.lastId !== '', SLOW);
+    await finish('large', 1, 100);
+    await eventually(() => ids(listener).length === 1, SLOW);
+    await noteCalls(t);
+    await finish('large', 20, 101);
+    await eventually(() => ids(listener).length === 21, SLOW);
+    assert.deepEqual(ids(listener), upTo(21, 100));
+    const calls = await counts('XREAD', 'large');
+    assert.ok(calls.length >= 20 && calls.every((count) => count === 1), `${calls} entries at a time`);
+    await redis.admin.del(key('large'));
+  });
+
+  test('is small: a thousand events take few readings', async (t) => {
+    const earlier = await listen(viewer, '/api/events?queue=small');
+    await happen('small', 1);
+    await all(earlier, 1);
+    earlier.close();
+    await eventually(async () => (await streams()) === 0, SLOW);
+    await happen('small', 1000, 1);
+    await noteCalls(t);
+    const listener = await listen(viewer, '/api/events?queue=small', { headers: { 'last-event-id': earlier.lastId } });
+    t.after(() => listener.close());
+    await all(listener, 1000);
+    assert.deepEqual(numbers(listener), upTo(1000, 1));
+    const calls = await counts('XRANGE', 'small');
+    assert.ok(calls.length <= 9, `${calls} entries at a time`);
   });
 });
 
