@@ -323,7 +323,7 @@ describe('who may', () => {
   }
 
   test('with the token the stream ends', async () => {
-    const brief = viewer.as(makeToken(sluice.secret, { sub: 'brief', roles: ['viewer'], ttl: 2 }));
+    const brief = viewer.as(makeToken(sluice.secret, { sub: 'brief', roles: ['viewer'], ttl: 4 }));
     const listener = await listen(brief, '/api/events');
     const end = await listener.when((event) => event.type === 'end', SLOW);
     assert.deepEqual(end.data, { reason: 'token-expired' });

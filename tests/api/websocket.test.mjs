@@ -163,7 +163,7 @@ describe('a WebSocket', () => {
   });
 
   test('ends with the token, and when the gateway goes', async () => {
-    const brief = await open('/api/ws', { headers: { authorization: `Bearer ${makeToken(sluice.secret, { roles: ['viewer'], ttl: 2 })}` } });
+    const brief = await open('/api/ws', { headers: { authorization: `Bearer ${makeToken(sluice.secret, { roles: ['viewer'], ttl: 4 })}` } });
     assert.deepEqual(await ended(brief), { code: 4001, reason: 'token-expired' });
     const leaving = await startSluice({ env: { REDIS_URL: redis.url, SLUICE_QUEUES: QUEUES } });
     const authorization = `Bearer ${leaving.token({ roles: ['viewer'] })}`;
