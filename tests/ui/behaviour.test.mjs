@@ -88,6 +88,24 @@ describe('behaviour', () => {
     await page.context().close();
   });
 
+  test('whoever signs in next sees nothing of what was shown before', async () => {
+    const page = await open('/jobs/greetings/hello-world');
+    await page.getByText('"World"').waitFor();
+    await page.context().clearCookies();
+    await eventually(async () => {
+      await page.evaluate(() => document.dispatchEvent(new Event('visibilitychange')));
+      return page.getByLabel('Token').isVisible();
+    }, { timeout: 60_000, interval: 250, what: 'the question for a token' });
+    await page.route('**/api/queues/**', () => {}); // no answer: all that is shown was known before
+    await page.getByLabel('Token').fill(stage.sluice.token({ sub: 'grace', roles: ['producer'] }));
+    await page.keyboard.press('Enter');
+    await page.getByTitle('grace (producer)').waitFor();
+    assert.equal(await page.getByText('"World"').count(), 0);
+    assert.match(page.url(), /\/jobs\/greetings\/hello-world$/);
+    await page.unrouteAll({ behavior: 'ignoreErrors' });
+    await page.context().close();
+  });
+
   test('everything by keys', async () => {
     const page = await open('/');
     await page.locator('tbody tr').first().waitFor();

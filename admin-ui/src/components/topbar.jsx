@@ -5,7 +5,6 @@ import { signOut, session } from '../lib/api.js';
 import { say } from '../lib/dialogs.js';
 import { language, LANGUAGES, t } from '../lib/i18n.js';
 import { mode, paused, refreshAll } from '../lib/live.js';
-import { forget } from '../lib/resource.js';
 import { useLocation } from '../lib/router.js';
 import { useStore } from '../lib/store.js';
 import { nextTheme, theme } from '../lib/theme.js';
@@ -35,7 +34,7 @@ function Language() {
 
 function User() {
   const { sub, roles } = useStore(session);
-  const leave = () => signOut().then(forget).catch((error) => say(error.message, { bad: true }));
+  const leave = () => signOut().catch((error) => say(error.message, { bad: true }));
   return (
     <span class="user">
       <span title={`${sub} (${roles.join(', ')})`}>{sub} <span class="faint">{roles.join(', ')}</span></span>

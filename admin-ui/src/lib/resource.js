@@ -1,7 +1,7 @@
 // What the server says, kept by address, shared by everybody who shows it, and asked for again when it may have changed. The last good
 // answer stays on the screen while the next one is on its way, and when it fails.
 import { useEffect, useState } from 'preact/hooks';
-import { request } from './api.js';
+import { request, session } from './api.js';
 import { heard, watch } from './live.js';
 import { createStore } from './store.js';
 
@@ -80,7 +80,5 @@ export function useResource(address, { queue, every = 5000, raw = false, version
   return { ...value, reload: () => address && refresh(address) };
 }
 
-// Forgets everything: somebody else is signed in now.
-export function forget() {
-  entries.clear();
-}
+// Nobody is signed in any more; the next one may be somebody else, who is not to see what this one did, nor that his session had ended.
+session.follow((who) => who.sub || entries.clear());
