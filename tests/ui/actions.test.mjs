@@ -271,6 +271,41 @@ describe('actions', () => {
     await page.context().close();
   });
 
+  test('a task is followed again when the server answers again, and no more when it is left', async () => {
+    const held = { id: 'held', queue: 'invoices', action: 'remove', filter: { state: 'failed', name: null, error: null, olderThanMs: 0 }, state: 'running', by: 'ops',
+      total: 200, scanned: 50, matched: 50, changed: 40, skipped: 0, createdAt: Date.now(), startedAt: Date.now(), endedAt: null, failure: null };
+    const page = await open('/livez');
+    const asked = { well: 0, away: 0, slow: 0 };
+    let how = 'well';
+    const answer = gate();
+    await page.route('**/api/tasks/held', async (route) => {
+      asked[how]++;
+      if (how === 'away') return route.fulfill({ status: 503, json: { status: 503, code: 'redis-unavailable', title: 'Away', detail: 'Redis is away.' } });
+      if (how === 'slow') await answer.opened;
+      return route.fulfill({ json: held });
+    });
+    await page.goto('/tasks/held');
+    await page.getByText('40 jobs done').waitFor();
+    how = 'away';
+    await page.getByText('Redis is away.').waitFor();
+    how = 'well';
+    held.changed = 60;
+    await page.getByText('60 jobs done').waitFor();
+    assert.equal(await page.getByText('Redis is away.').count(), 0);
+    how = 'slow';
+    await until('a question that is under way', () => asked.slow === 1);
+    await page.clock.install();
+    await page.getByRole('link', { name: 'Tasks', exact: true }).first().click();
+    await page.waitForURL(/\/tasks$/);
+    const told = page.waitForResponse('**/api/tasks/held');
+    answer.open();
+    await told;
+    await page.clock.runFor(5000);
+    assert.equal(asked.slow, 1, 'nobody asks any more');
+    await page.unrouteAll({ behavior: 'ignoreErrors' });
+    await page.context().close();
+  });
+
   test('cleaning what failed', async () => {
     const page = await open('/queues/thumbnails');
     await button(page, 'Clean…').click();

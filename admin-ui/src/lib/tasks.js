@@ -7,6 +7,7 @@ import { refreshAll } from './live.js';
 import { path } from './router.js';
 
 const ASK_EVERY = 400;
+const ASK_AGAIN = 2000;
 
 export const isOver = ({ state }) => !['queued', 'running'].includes(state);
 export const addressOf = (id) => path`/api/tasks/${id}`;
@@ -22,19 +23,32 @@ export const filterOf = ({ state, name, error, olderThanMs }) => [
   t(`state.${state}`), name && t('tasks.name', { name }), error && t('tasks.error', { error }), olderThanMs > 0 && t('tasks.older', { age: duration(olderThanMs) }),
 ].filter(Boolean).join(' · ');
 
-// [the task, the problem]: asked for until it is over.
+const isGone = ({ status }) => status === 404;
+
+// [the task, the problem]: asked for until it is over, or nobody knows it; more seldom while there is a problem.
 export function useTask(id) {
   const [task, set] = useState(null);
   const [error, setError] = useState(null);
   useEffect(() => {
     let timer;
+    let wanted = true;
+    const again = (after) => (timer = setTimeout(look, after));
     const look = () => get(addressOf(id)).then((found) => {
+      if (!wanted) return;
       set(found);
+      setError(null);
       if (isOver(found)) refreshAll();
-      else timer = setTimeout(look, ASK_EVERY);
-    }, setError);
+      else again(ASK_EVERY);
+    }, (problem) => {
+      if (!wanted) return;
+      setError(problem);
+      if (!isGone(problem)) again(ASK_AGAIN);
+    });
     look();
-    return () => clearTimeout(timer);
+    return () => {
+      wanted = false;
+      clearTimeout(timer);
+    };
   }, [id]);
   return [task, error];
 }
