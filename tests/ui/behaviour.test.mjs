@@ -301,6 +301,7 @@ describe('behaviour', () => {
     await shoot(page, 'redis-away-status');
     await stage.redis.start();
     await page.getByText('Ready', { exact: true }).waitFor();
+    await page.locator('.banner').waitFor({ state: 'detached' });
     await page.goto('/');
     await page.locator('tbody tr').first().waitFor();
     assert.equal(await page.locator('.banner').count(), 0);

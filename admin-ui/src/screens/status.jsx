@@ -4,6 +4,7 @@ import { Badge, Button, Card, Facts, Skeleton, TableFrame, Time } from '../compo
 import { request, session } from '../lib/api.js';
 import { t } from '../lib/i18n.js';
 import { heard, watch } from '../lib/live.js';
+import { trouble } from '../lib/resource.js';
 import { useStore } from '../lib/store.js';
 
 const EVERY = 2000;
@@ -12,6 +13,7 @@ async function look() {
   try {
     const { json } = await request('GET', '/health/ready?verbose=1');
     heard(true);
+    trouble.set(null); // nobody else may be asking here
     return { ready: true, checks: json.checks ?? [] };
   } catch (error) {
     heard(error.code !== 'network');
