@@ -45,6 +45,10 @@ describe('actions', () => {
   test('retrying one job, and with other data', async () => {
     const page = await open('/jobs/orders/declined');
     await button(page, 'Edit and retry…').click();
+    await page.getByRole('textbox', { name: 'Data' }).fill('{"order": 2001, "exact": 9007199254740993');
+    await page.getByRole('dialog').getByRole('button', { name: 'Edit and retry' }).click();
+    await page.getByRole('dialog').getByText('At byte').waitFor();
+    assert.equal(await page.getByRole('textbox', { name: 'Data' }).inputValue(), '{"order": 2001, "exact": 9007199254740993', 'a slip costs nothing');
     await page.getByRole('textbox', { name: 'Data' }).fill('{"order": 2001, "exact": 9007199254740993}');
     await page.getByRole('dialog').getByRole('button', { name: 'Edit and retry' }).click();
     await until('its success', async () => (await queues.orders.getJobState('declined')) === 'completed');

@@ -90,13 +90,19 @@ export async function removeJob(queue, id) {
   return given && act(() => send('POST', ofJob(queue, id, 'remove')), t('job.removed', { id }));
 }
 
-export async function retryWithData(queue, id, data) {
+// What was written is asked about again, with the reason, as long as the server does not take it.
+export async function retryWithData(queue, id, data, refusal) {
   const given = await ask({
-    title: t('job.edit.title', { id }), text: t('job.edit.text'), confirm: t('job.edit'),
+    title: t('job.edit.title', { id }), text: refusal ?? t('job.edit.text'), confirm: t('job.edit'),
     fields: [{ name: 'data', label: t('job.data'), type: 'textarea', value: data, required: true }],
   });
   if (!given) return false;
-  return act(() => send('POST', ofJob(queue, id, 'retry'), `{"data":${given.data}}`), t('job.retried', { id }));
+  let why;
+  const retry = () => send('POST', ofJob(queue, id, 'retry'), `{"data":${given.data}}`).catch((error) => {
+    why = error.detail ?? error.message;
+    throw error;
+  });
+  return await act(retry, t('job.retried', { id })) || retryWithData(queue, id, given.data, why);
 }
 
 export async function changeJob(queue, job) {
