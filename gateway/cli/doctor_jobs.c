@@ -3,6 +3,7 @@
 
 #include "gateway/cli/cli.h"
 #include "gateway/cli/doctor.h"
+#include "gateway/cli/printable.h"
 #include "gateway/settings.h"
 #include "lib/base/clock.h"
 #include "lib/bullmq/checkup.h"
@@ -31,8 +32,11 @@ static void tell(void *arg, const struct bq_faulty *found)
 		jw_kstrz(&r->w, "fault", bq_faults[found->fault].word);
 		jw_close(&r->w, '}');
 	} else if (n <= SHOWN_MAX) {
-		buf_addf(&r->out, "%-19s  %.*s%s%.*s%s\n", bq_faults[found->fault].word, STR_ARG(found->queue), found->id.n ? "/" : "",
-			 STR_ARG(found->id), n == SHOWN_MAX ? " …" : "");
+		buf_addf(&r->out, "%-19s  ", bq_faults[found->fault].word);
+		printable_add(&r->out, found->queue);
+		buf_addz(&r->out, found->id.n ? "/" : "");
+		printable_add(&r->out, found->id);
+		buf_addz(&r->out, n == SHOWN_MAX ? " …\n" : "\n");
 	}
 }
 
@@ -105,6 +109,19 @@ static int address(const struct config *cfg, struct raddr *addr, struct rsentine
 	return 0;
 }
 
+/* Ids are strangers' choice. */
+static enum cli_exit print(struct report *r)
+{
+	struct buf shown = BUF_INIT;
+
+	if (!r->json)
+		return cli_print(&r->out);
+	printable_add_json(&shown, buf_str(&r->out));
+	shown.failed |= r->out.failed;
+	buf_release(&r->out);
+	return cli_print(&shown);
+}
+
 enum cli_exit doctor_look_through_queues(const struct config *cfg, bool mend, bool json)
 {
 	struct rmux_options o = {.client_name = "sluice-doctor"};
@@ -127,6 +144,6 @@ enum cli_exit doctor_look_through_queues(const struct config *cfg, bool mend, bo
 		buf_release(&r.out);
 		return cli_fail("%s", err.text);
 	}
-	enum cli_exit exit = cli_print(&r.out);
+	enum cli_exit exit = print(&r);
 	return exit == CLI_OK && total(&r).left > 0 ? CLI_FAILED : exit;
 }

@@ -112,6 +112,21 @@ describe('the doctor', () => {
     assert.deepEqual(told(await faults()), []);
   });
 
+  test('ids are text to the terminal, whatever is in them', async () => {
+    await redis.admin.hset('bull:sly:meta', 'x', '1');
+    const ids = ['\u001b]0;title\u0007\u001b[2J', 'c1-\u009b31m', 'turned-\u202e'];
+    for (const id of ids) await job('sly', id);
+    const shown = ['sly/\\u001b]0;title\\u0007\\u001b[2J', 'sly/c1-\\u009b31m', 'sly/turned-\\u202e'];
+    const dangerous = /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u202e]/;
+    const { text } = await doctor();
+    for (const one of shown) assert.ok(text.includes(one), `${one} in ${text}`);
+    assert.doesNotMatch(text, dangerous);
+    const { text: json } = await doctor('--json');
+    assert.doesNotMatch(json, dangerous);
+    assert.deepEqual(JSON.parse(json).faults.map(({ id }) => id).toSorted(), ids.toSorted());
+    for (const id of ids) await redis.admin.del(`bull:sly:${id}`);
+  });
+
   test('says when it cannot look', async () => {
     const { code, text } = await runSluice(['doctor', '--queues'], { env: { REDIS_URL: 'unix:///nowhere/redis.sock' } });
     assert.equal(code, 1);
