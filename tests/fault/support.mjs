@@ -93,7 +93,12 @@ export function gatedProgram() {
   const folder = temporaryFolder();
   const [bin, helper, gate] = ['sluice', 'sluice-helper', 'gate'].map((name) => join(folder, name));
   copyFileSync(SLUICE, bin);
-  writeFileSync(helper, `#!/bin/sh\nwhile [ -e ${gate} ] && [ -e /proc/$PPID ]; do sleep 0.02; done\nexec ${join(BUILD, 'sluice-helper')} "$@"\n`);
+  // The gateway may be killed before the shell has looked for its parent, so that it asks for whom it was told to work.
+  writeFileSync(helper, `#!/bin/sh
+for word; do case $word in --parent=*) parent=\${word#--parent=} ;; esac; done
+while [ -e ${gate} ] && [ -e /proc/$parent ]; do sleep 0.02; done
+exec ${join(BUILD, 'sluice-helper')} "$@"
+`);
   chmodSync(helper, 0o755);
   return { program: [bin], shut: () => writeFileSync(gate, ''), open: () => rmSync(gate) };
 }
