@@ -43,6 +43,10 @@ describe('the doctor', () => {
     await job('ill', 'lost-urgent', { priority: 3 });
     await job('ill', 'lost-failed', { finishedOn: 2000, failedReason: 'no' });
     await job('ill', 'lost-done', { finishedOn: 2000, returnvalue: '1' });
+    const added = Date.now();
+    await job('ill', 'lost-later', { timestamp: added, delay: 86_400_000 });
+    await job('ill', 'lost-parent');
+    await redis.admin.sadd('bull:ill:lost-parent:dependencies', 'bull:elsewhere:child');
     await redis.admin.lpush('bull:ill:wait', 'ghost');
     await redis.admin.zadd('bull:ill:delayed', 4096, 'late-ghost');
     await job('ill', 'two');
@@ -57,22 +61,23 @@ describe('the doctor', () => {
     await job('ill', 'aside');
     await redis.admin.lpush('bull:ill:paused', 'aside');
     const wanted = ['left-by-v5 ill/null', 'no-job ill/ghost', 'no-job ill/late-ghost', 'orphan ill/lost', 'orphan ill/lost-done', 'orphan ill/lost-failed',
-      'orphan ill/lost-urgent', 'stale-deduplication ill/forgotten', 'twice ill/done-twice', 'twice ill/double', 'twice ill/two'];
+      'orphan ill/lost-later', 'orphan ill/lost-parent', 'orphan ill/lost-urgent', 'stale-deduplication ill/forgotten', 'twice ill/done-twice', 'twice ill/double', 'twice ill/two'];
     const before = await redis.admin.dbsize();
     assert.deepEqual(told(await faults()), wanted);
     assert.deepEqual(told(await faults()), wanted, 'a look changes nothing');
     assert.equal(await redis.admin.dbsize(), before);
     const { text } = await doctor();
     assert.match(text, /orphan +ill\/lost\n/);
-    assert.match(text, /11 faults: sluice doctor --queues --fix/);
+    assert.match(text, /13 faults: sluice doctor --queues --fix/);
 
     const mended = await faults('--fix');
     assert.deepEqual([told(mended), mended.mended], [wanted, true]);
     assert.deepEqual(told(await faults()), []);
     const states = {};
-    for (const id of ['kept', 'lost', 'lost-urgent', 'lost-failed', 'lost-done', 'two', 'double', 'done-twice', 'aside']) states[id] = await (await q.getJob(id)).getState();
-    assert.deepEqual(states, { kept: 'waiting', lost: 'waiting', 'lost-urgent': 'prioritized', 'lost-failed': 'failed', 'lost-done': 'completed', two: 'delayed',
-      double: 'waiting', 'done-twice': 'completed', aside: 'waiting' });
+    for (const id of ['kept', 'lost', 'lost-later', 'lost-parent', 'lost-urgent', 'lost-failed', 'lost-done', 'two', 'double', 'done-twice', 'aside']) states[id] = await (await q.getJob(id)).getState();
+    assert.deepEqual(states, { kept: 'waiting', lost: 'waiting', 'lost-later': 'delayed', 'lost-parent': 'waiting-children', 'lost-urgent': 'prioritized', 'lost-failed': 'failed',
+      'lost-done': 'completed', two: 'delayed', double: 'waiting', 'done-twice': 'completed', aside: 'waiting' });
+    assert.equal(Number(await redis.admin.zscore('bull:ill:delayed', 'lost-later')), (added + 86_400_000) * 4096, 'when it was to run');
     assert.equal(await redis.admin.get('bull:ill:de:mine'), 'kept');
     assert.equal(await redis.admin.exists('bull:ill:de:forgotten'), 0);
     assert.deepEqual((await redis.admin.lrange('bull:ill:wait', 0, -1)).toSorted(), ['aside', 'double', 'kept', 'lost']);

@@ -31,15 +31,25 @@ local function take(id, places, but)
   end
 end
 
--- To where it belongs by what its hash says: it has ended, or it waits.
+-- Nobody else would look for what is due.
+local function mark(score, member)
+  if rcall("HEXISTS", KEYS[11], "paused") == 0 then rcall("ZADD", KEYS[10], score, member) end
+end
+
+-- To where it belongs by what its hash says: it has ended, waits for children or for its time, or waits.
 local function place(id)
-  local job = rcall("HMGET", base .. id, "finishedOn", "failedReason", "priority")
-  local priority = tonumber(job[3]) or 0
+  local job = rcall("HMGET", base .. id, "finishedOn", "failedReason", "priority", "delay", "timestamp")
+  local priority, delay, added = tonumber(job[3]) or 0, tonumber(job[4]) or 0, tonumber(job[5]) or 0
   if job[1] then
     rcall("ZADD", KEYS[job[2] and 9 or 8], job[1], id)
+  elseif rcall("SCARD", base .. id .. ":dependencies") > 0 then
+    rcall("ZADD", KEYS[7], added, id)
+  elseif delay > 0 then
+    rcall("ZADD", KEYS[5], (added + delay) * 0x1000, id)
+    mark(rcall("ZRANGE", KEYS[5], 0, 0, "WITHSCORES")[2] / 0x1000, "1")
   else
     if priority > 0 then rcall("ZADD", KEYS[6], priority * 0x100000000, id) else rcall("RPUSH", KEYS[2], id) end
-    if rcall("HEXISTS", KEYS[11], "paused") == 0 then rcall("ZADD", KEYS[10], 0, "0") end
+    mark(0, "0")
   end
 end
 
