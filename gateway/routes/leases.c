@@ -6,6 +6,7 @@
 #include "gateway/routes/handlers.h"
 #include "lib/base/clock.h"
 #include "lib/log/log.h"
+#include "processors/runtime/runtime.h"
 #include "processors/runtime/tally.h"
 
 #define TAKE_AT_ONCE 50       /* in one round trip */
@@ -114,8 +115,12 @@ static bool prepare(const struct leasing *l, const struct bq_held *held)
 static int take_some(struct leasing *l, size_t n, size_t *taken, struct err *err)
 {
 	struct bq_held *at = l->held + l->n;
-	int rc = bq_take_many(l->s->bq, l->q->queue, &l->as, l->r->arena, at, n, taken, &l->last, l->r->deadline_mono_ms, err);
+	char token[BQ_TOKEN_SIZE];
 
+	bq_token(token);
+	int rc = bq_take_many(l->s->bq, l->q->queue, &l->as, str_from(token), l->r->arena, at, n, taken, &l->last, l->r->deadline_mono_ms, err);
+	if (rc == ERR_UNKNOWN_OUTCOME)
+		runtime_unheard(l->s->runtime, l->q->queue, token);
 	for (size_t i = 0; rc == 0 && i < *taken; i++)
 		if (prepare(l, &at[i]))
 			l->held[l->n++] = at[i];

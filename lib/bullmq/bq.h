@@ -166,14 +166,14 @@ bool bq_token_is_ours(struct str token);
 int bq_take(struct bq *bq, const struct bq_queue *q, const struct bq_worker *w, struct str token, struct arena *a, struct bq_job *job,
 	    struct bq_taken *out, int64_t deadline, struct err *err) MUST_CHECK;
 
-/* The same up to n times, at most 100, in one round trip, each under a token of its own. What was taken stands at the front of held[]; *last is
- * what the last attempt said. A failure only when nothing was taken. */
+/* The same up to n times, at most 100, in one round trip, each under a token of its own, which begins with the caller's (bq_token's). What was
+ * taken stands at the front of held[]; *last is what the last attempt said. A failure only when nothing is handed over. */
 struct bq_held {
 	struct bq_job job;
 	char token[BQ_TOKEN_SIZE];
 };
-int bq_take_many(struct bq *bq, const struct bq_queue *q, const struct bq_worker *w, struct arena *a, struct bq_held *held, size_t n,
-		 size_t *got, struct bq_taken *last, int64_t deadline, struct err *err) MUST_CHECK;
+int bq_take_many(struct bq *bq, const struct bq_queue *q, const struct bq_worker *w, struct str token, struct arena *a, struct bq_held *held,
+		 size_t n, size_t *got, struct bq_taken *last, int64_t deadline, struct err *err) MUST_CHECK;
 
 /* Completion with the return value (JSON text). ERR_LOCK_LOST, ERR_NOT_FOUND (job gone), ERR_WRONG_STATE (not active, or it has pending or
  * failed children). ERR_BROKEN, from here to bq_release: what is stored of the job lets no end of it be recorded; it has been set aside. */
@@ -247,9 +247,13 @@ int bq_heartbeat(struct bq *bq, const struct bq_queue *q, struct str id, struct 
 int bq_holder(struct bq *bq, const struct bq_queue *q, struct str id, struct arena *a, struct str *token, int64_t deadline, struct err *err)
 	MUST_CHECK;
 
-/* The active jobs that are held under the token, in the arena, the one taken last first. Two round trips. */
-int bq_held_under(struct bq *bq, const struct bq_queue *q, struct str token, struct arena *a, struct str **ids, size_t *n, int64_t deadline,
-		  struct err *err) MUST_CHECK;
+/* The active jobs that were taken under the token, also those by bq_take_many, and are held still; in the arena, the one taken last first. Two round
+ * trips. */
+struct bq_hold {
+	struct str id, token; /* its own */
+};
+int bq_held_under(struct bq *bq, const struct bq_queue *q, struct str token, struct arena *a, struct bq_hold **holds, size_t *n,
+		  int64_t deadline, struct err *err) MUST_CHECK;
 
 /* Removes a job that nobody holds, with its children: *removed is false when it, or one of its children, is held. ERR_WRONG_STATE: it is
  * the next job of a scheduler. */

@@ -168,9 +168,15 @@ int bq_holder(struct bq *bq, const struct bq_queue *q, struct str id, struct are
 	return rc;
 }
 
+/* The token itself, or one that work.lua has made of it for a job of several. */
+static bool is_made_of(struct str held, struct str token)
+{
+	return str_starts(held, token) && (held.n == token.n || held.p[token.n] == '-');
+}
+
 /* Of the active jobs those whose locks, asked for in this order, hold the token. */
-static int pick_held(struct bq *bq, const struct bq_queue *q, const redisReply *active, struct str token, struct arena *a, struct str *ids,
-		     size_t *n, int64_t deadline, struct err *err)
+static int pick_held(struct bq *bq, const struct bq_queue *q, const redisReply *active, struct str token, struct arena *a,
+		     struct bq_hold *holds, size_t *n, int64_t deadline, struct err *err)
 {
 	struct rcmd cmd = RCMD_INIT;
 	struct rreplies replies;
@@ -183,17 +189,19 @@ static int pick_held(struct bq *bq, const struct bq_queue *q, const redisReply *
 	if (rc < 0)
 		return rc;
 	for (size_t i = 0; rc == 0 && i < active->elements; i++) {
-		if (!str_eq(rreply_str(rreply_at(replies.items[0], i)), token))
+		struct str held = rreply_str(rreply_at(replies.items[0], i));
+		if (!is_made_of(held, token))
 			continue;
-		ids[*n] = arena_dup(a, rreply_str(rreply_at(active, i)));
-		rc = ids[(*n)++].p ? 0 : err_set(err, ERR_NOMEM, "no memory for the jobs of a token");
+		struct bq_hold *hold = &holds[(*n)++];
+		*hold = (struct bq_hold){arena_dup(a, rreply_str(rreply_at(active, i))), arena_dup(a, held)};
+		rc = hold->id.p && hold->token.p ? 0 : err_set(err, ERR_NOMEM, "no memory for the jobs of a token");
 	}
 	rreplies_release(&replies);
 	return rc;
 }
 
-int bq_held_under(struct bq *bq, const struct bq_queue *q, struct str token, struct arena *a, struct str **ids, size_t *n, int64_t deadline,
-		  struct err *err)
+int bq_held_under(struct bq *bq, const struct bq_queue *q, struct str token, struct arena *a, struct bq_hold **holds, size_t *n,
+		  int64_t deadline, struct err *err)
 {
 	struct rcmd cmd = RCMD_INIT;
 	struct rreplies replies;
@@ -210,8 +218,9 @@ int bq_held_under(struct bq *bq, const struct bq_queue *q, struct str token, str
 		return rc;
 	const redisReply *active = replies.items[0];
 	if (active->elements > 0) {
-		*ids = arena_array(a, active->elements, sizeof(**ids));
-		rc = *ids ? pick_held(bq, q, active, token, a, *ids, n, deadline, err) : err_set(err, ERR_NOMEM, "no memory for the active jobs");
+		*holds = arena_array(a, active->elements, sizeof(**holds));
+		rc = *holds ? pick_held(bq, q, active, token, a, *holds, n, deadline, err)
+			    : err_set(err, ERR_NOMEM, "no memory for the active jobs");
 	}
 	rreplies_release(&replies);
 	return rc;

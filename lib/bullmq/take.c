@@ -96,19 +96,16 @@ static int read_held(const struct bq_work_answer *answer, struct arena *a, struc
 	return rc;
 }
 
-int bq_take_many(struct bq *bq, const struct bq_queue *q, const struct bq_worker *w, struct arena *a, struct bq_held *held, size_t n,
-		 size_t *got, struct bq_taken *last, int64_t deadline, struct err *err)
+int bq_take_many(struct bq *bq, const struct bq_queue *q, const struct bq_worker *w, struct str token, struct arena *a, struct bq_held *held,
+		 size_t n, size_t *got, struct bq_taken *last, int64_t deadline, struct err *err)
 {
-	char stem[BQ_TOKEN_SIZE];
-	struct bq_work work = {.queue = q, .worker = w, .tokens_apart = true, .free = n};
+	const struct bq_work work = {.queue = q, .worker = w, .token_stem = token, .tokens_apart = true, .free = n};
 	struct bq_work_answer answer;
 	struct rcmd cmd = RCMD_INIT;
 	struct rreplies replies;
 	int rc;
 
 	bug_on(n > BQ_WORK_PER_CALL);
-	bq_token(stem);
-	work.token_stem = str_from(stem);
 	*got = 0;
 	*last = (struct bq_taken){0};
 	bq_work_command(&cmd, &work);

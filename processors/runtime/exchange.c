@@ -144,17 +144,6 @@ static void heed(struct rqueue *q, const struct bq_work_answer *answer)
 		upkeep_hint(q->rt, answer->nothing.next_delayed_ms);
 }
 
-/* It may have taken jobs. Those for which there is no room here stall. */
-static void note_unheard(const struct exchange_call *c)
-{
-	struct rqueue *q = c->q;
-
-	lock_take(&q->rt->mu);
-	if (q->n_unheard < UNHEARD_MAX)
-		memcpy(q->unheard[q->n_unheard++], c->token, sizeof(c->token));
-	lock_give(&q->rt->mu);
-}
-
 static struct worker *call_failed(struct exchange_call *c, int rc, const struct err *why)
 {
 	struct rqueue *q = c->q;
@@ -164,7 +153,7 @@ static struct worker *call_failed(struct exchange_call *c, int rc, const struct 
 	if (rc != ERR_UNAVAILABLE && rc != ERR_STOPPING)
 		LOG(q->rt->env.log, LOG_WARN, "take_failed", log_str("queue", q->decl->name), log_err(why));
 	if (rc == ERR_UNKNOWN_OUTCOME)
-		note_unheard(c);
+		runtime_unheard(q->rt, &q->decl->queue, c->token);
 	if (c->told_idle)
 		exchange_look_at(q, clock_mono_ms() + LOOK_AGAIN_MS);
 	return call_idle(c, 0);

@@ -78,7 +78,14 @@ struct exchange_call {
 	char token[BQ_TOKEN_SIZE]; /* of all jobs taken: it is never taken for that of another call */
 };
 #define EXCHANGE_CALLS 2    /* under way at once */
-#define UNHEARD_MAX 16
+
+/* A call whose answer never came: what it took is to be given back. */
+struct unheard {
+	struct bq_queue queue; /* of its own: the caller's may go */
+	char token[BQ_TOKEN_SIZE];
+	struct unheard *next;
+};
+#define UNHEARD_MAX 256
 
 /* A declared queue. */
 struct rqueue {
@@ -103,13 +110,11 @@ struct rqueue {
 	unsigned n_ended;
 	unsigned n_calls;       /* under way */
 	struct exchange_call calls[EXCHANGE_CALLS];
-	char unheard[UNHEARD_MAX][BQ_TOKEN_SIZE]; /* of calls whose answers never came: what they took is to be given back */
-	unsigned n_unheard;
 	bool look;              /* jobs may be there: the next call takes, even if nothing has ended */
 	bool watched;           /* in the watcher's present set */
 	int64_t next_look_mono_ms;    /* (rate limit), 0: none */
 	/* the upkeep thread only */
-	int64_t locks_mono_ms, unheard_mono_ms, cancel_mono_ms, promote_mono_ms, stalled_mono_ms, trim_mono_ms; /* when each duty is due */
+	int64_t locks_mono_ms, cancel_mono_ms, promote_mono_ms, stalled_mono_ms, trim_mono_ms; /* when each duty is due */
 	struct rconn *presence; /* the idle connection by which getWorkers sees us */
 };
 
@@ -126,6 +131,8 @@ struct runtime {
 	_Atomic size_t n_queues;  /* grows under mu */
 	struct thread watcher_thread, upkeep_thread;
 	struct rblock watch;      /* the watcher's connection */
+	/* the upkeep thread only */
+	int64_t unheard_mono_ms;  /* it gives back what was taken unheard, not before */
 	/* any thread */
 	_Atomic bool draining, stopping, relock_due;
 	_Atomic unsigned busy;
@@ -135,6 +142,8 @@ struct runtime {
 	struct cond watch_wake;
 	struct cond idle_changed; /* a worker became idle or busy (drain waits) */
 	bool terms_changed;       /* upkeep has not looked at them yet */
+	struct unheard *unheard;  /* the last one first */
+	unsigned n_unheard;
 	int64_t promote_hint_wall_ms; /* a delayed job is due then, as a marker told; 0: none */
 };
 
@@ -182,5 +191,7 @@ void watcher_put_back(const struct rqueue *q);
 void upkeep_main(void *arg);
 /* A delayed job is due at that wall time: promotion looks then. Takes rt->mu. */
 void upkeep_hint(struct runtime *rt, int64_t due_wall_ms);
+/* Upkeep has ended: what it could not give back is forgotten. */
+void upkeep_release(struct runtime *rt);
 
 #endif

@@ -115,6 +115,7 @@ void runtime_free(struct runtime *rt)
 		return;
 	for (size_t i = 0; i < rt->n_queues; i++)
 		free_queue(&rt->queues[i]);
+	upkeep_release(rt);
 	rblock_release(&rt->watch);
 	cond_release(&rt->idle_changed);
 	cond_release(&rt->watch_wake);

@@ -12,7 +12,7 @@
  *                           end jobs and take others (exchange.c)
  *     watcher               one blocking connection over the markers of queues with a free slot (watcher.c)
  *     upkeep                renews locks, promotes due jobs, recovers stalled ones, trims finished ones, cancels jobs past their deadline
- *                           (upkeep.c); runs for every declared queue, also where no job is run (role api)
+ *                           (upkeep.c); runs for every declared queue, also where no job is run (role api). Gives back what was taken unheard
  *
  * Locks: runtime's `mu` guards what several of them share; it is never held during a call to Redis. */
 #ifndef SLUICE_PROCESSORS_RUNTIME_RUNTIME_H
@@ -63,5 +63,10 @@ void runtime_observe(struct runtime *rt);
 
 /* Asks a job that runs in this process to stop: true when it runs here. It ends failed with "CANCELLED: …". Any thread. */
 bool runtime_cancel(struct runtime *rt, const struct bq_queue *q, struct str job_id);
+
+/* A call that was to take jobs of any queue under this token, or under tokens that begin with it (bq_take_many), ended with ERR_UNKNOWN_OUTCOME, and
+ * nobody was told of a job: what it took goes back to the front of the queue, as soon as Redis answers. Without memory, and where too many such
+ * calls are known, the jobs stall. Copies are made. Any thread, never blocks. */
+void runtime_unheard(struct runtime *rt, const struct bq_queue *q, const char *token);
 
 #endif

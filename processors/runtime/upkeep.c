@@ -1,6 +1,8 @@
 /* Upkeep: what a BullMQ worker does for its queue besides running jobs, by one thread for every declared queue.
  *
  * Each duty is a row: what it does, and when it is due next. Locks come first: they are what others act on. */
+#include <stdlib.h>
+
 #include "lib/redis/rmux.h"
 #include "processors/runtime/private.h"
 
@@ -124,6 +126,105 @@ static int renew(struct rqueue *q, struct arena *a, bool after_outage)
 	return gone.n ? relock(q, &gone) : 0;
 }
 
+/* ---- what was taken by calls whose answers never came: it is nobody's, until its locks have run out ---- */
+
+static void unheard_free(struct unheard *u)
+{
+	bq_queue_release(&u->queue);
+	free(u);
+}
+
+void upkeep_release(struct runtime *rt)
+{
+	for (struct unheard *u = rt->unheard, *next; u; u = next) {
+		next = u->next;
+		unheard_free(u);
+	}
+}
+
+static void push_unheard(struct runtime *rt, struct unheard *u)
+{
+	lock_take(&rt->mu);
+	bool room = rt->n_unheard < UNHEARD_MAX;
+	if (room) {
+		u->next = rt->unheard;
+		rt->unheard = u;
+		rt->n_unheard++;
+	}
+	lock_give(&rt->mu);
+	if (!room)
+		unheard_free(u);
+}
+
+static struct unheard *pop_unheard(struct runtime *rt)
+{
+	lock_take(&rt->mu);
+	struct unheard *u = rt->unheard;
+	if (u) {
+		rt->unheard = u->next;
+		rt->n_unheard--;
+	}
+	lock_give(&rt->mu);
+	return u;
+}
+
+void runtime_unheard(struct runtime *rt, const struct bq_queue *q, const char *token)
+{
+	struct unheard *u = calloc(1, sizeof(*u));
+
+	if (!u || bq_queue_init(&u->queue, q->prefix, q->name, NULL) < 0) {
+		free(u);
+		return;
+	}
+	u->queue.outbox = q->outbox;
+	snprintf(u->token, sizeof(u->token), "%s", token);
+	push_unheard(rt, u);
+}
+
+static bool is_away(int rc)
+{
+	return rc == ERR_UNAVAILABLE || rc == ERR_TIMEOUT || rc == ERR_UNKNOWN_OUTCOME;
+}
+
+/* To the front of the queue, in their order. False: Redis is away. */
+static bool give_back(struct runtime *rt, const struct unheard *u, struct arena *a)
+{
+	struct bq_hold *holds = NULL;
+	size_t n = 0;
+	struct err err = {0};
+	int rc = bq_held_under(rt->bq, &u->queue, str_from(u->token), a, &holds, &n, runtime_deadline(rt), &err);
+
+	if (rc < 0 && !is_away(rc))
+		LOG(rt->env.log, LOG_WARN, "unheard_not_found", log_str("queue", u->queue.name), log_err(&err));
+	for (size_t i = 0; rc == 0 && i < n; i++) {
+		const struct bq_job job = {.id = holds[i].id};
+		int how = bq_release(rt->bq, &u->queue, &job, holds[i].token, runtime_deadline(rt), &err);
+		LOG(rt->env.log, LOG_WARN, "job_taken_unheard", log_str("queue", u->queue.name), log_str("jobId", job.id),
+		    log_strz("error", how < 0 ? err.text : NULL));
+		if (is_away(how)) /* another failure is this job's */
+			rc = how;
+	}
+	return !is_away(rc);
+}
+
+/* For one call at a time, between the duties; the last one first, so that what earlier ones took stands before it. When it is due again. */
+static int64_t give_back_unheard(struct runtime *rt, struct arena *a)
+{
+	if (rt->unheard_mono_ms > clock_mono_ms())
+		return rt->unheard_mono_ms;
+	struct unheard *u = pop_unheard(rt);
+	if (!u)
+		return clock_mono_ms() + TICK_MAX_MS;
+	if (give_back(rt, u, a)) {
+		unheard_free(u);
+	} else {
+		push_unheard(rt, u);
+		rt->unheard_mono_ms = clock_mono_ms() + AFTER_FAILURE_MS;
+	}
+	arena_reset(a);
+	return rt->unheard_mono_ms;
+}
+
 /* ---- the duties: each returns 0 and the ms until it is due again, or a failure ---- */
 
 typedef int duty_fn(struct rqueue *q, struct arena *a, int64_t *again_ms);
@@ -132,47 +233,6 @@ static int duty_locks(struct rqueue *q, struct arena *a, int64_t *again_ms)
 {
 	*again_ms = q->decl->terms->lock_ms / 2;
 	return renew(q, a, false);
-}
-
-/* To the front of the queue, in their order. */
-static int give_back(struct rqueue *q, struct arena *a, struct str token)
-{
-	struct runtime *rt = q->rt;
-	struct str *ids = NULL;
-	size_t n = 0;
-	struct err err = {0};
-	int rc = bq_held_under(rt->bq, &q->decl->queue, token, a, &ids, &n, runtime_deadline(rt), &err);
-
-	for (size_t i = 0; rc == 0 && i < n; i++) {
-		const struct bq_job job = {.id = ids[i]};
-		int how = bq_release(rt->bq, &q->decl->queue, &job, token, runtime_deadline(rt), &err);
-		LOG(rt->env.log, LOG_WARN, "job_taken_unheard", log_str("queue", q->decl->name), log_str("jobId", ids[i]),
-		    log_strz("error", how < 0 ? err.text : NULL));
-		if (how == ERR_UNAVAILABLE || how == ERR_TIMEOUT || how == ERR_UNKNOWN_OUTCOME) /* another failure is this job's */
-			rc = how;
-	}
-	return rc;
-}
-
-/* What calls have taken whose answers never came is nobody's, until its locks have run out. */
-static int duty_unheard(struct rqueue *q, struct arena *a, int64_t *again_ms)
-{
-	char token[BQ_TOKEN_SIZE] = "";
-
-	*again_ms = TICK_MAX_MS;
-	for (;;) {
-		lock_take(&q->rt->mu);
-		unsigned n = q->n_unheard;
-		if (n > 0)
-			memcpy(token, q->unheard[0], sizeof(token));
-		lock_give(&q->rt->mu);
-		int rc = n > 0 ? give_back(q, a, str_from(token)) : 0;
-		if (rc < 0 || n == 0)
-			return rc;
-		lock_take(&q->rt->mu);
-		memmove(q->unheard[0], q->unheard[1], --q->n_unheard * sizeof(q->unheard[0]));
-		lock_give(&q->rt->mu);
-	}
 }
 
 /* Somebody else's process may have been told to cancel what runs here. */
@@ -251,7 +311,6 @@ static const struct duty {
 	duty_fn *fn;
 } DUTIES[] = {
 	{offsetof(struct rqueue, locks_mono_ms), duty_locks},
-	{offsetof(struct rqueue, unheard_mono_ms), duty_unheard},
 	{offsetof(struct rqueue, cancel_mono_ms), duty_cancel},
 	{offsetof(struct rqueue, promote_mono_ms), duty_promote},
 	{offsetof(struct rqueue, stalled_mono_ms), duty_stalled},
@@ -382,7 +441,7 @@ static int64_t do_duties(struct runtime *rt, struct arena *a)
 			next = earlier(next, *due);
 		}
 	}
-	return next;
+	return earlier(next, give_back_unheard(rt, a));
 }
 
 /* Redis is back: first our locks, before anybody's stalled check; then everything that may have waited. */

@@ -90,3 +90,34 @@ test('a job longer than its lock keeps it', { timeout: 60_000 }, async (t) => {
   assert.equal(sluice.logs.filter(({ event }) => ['lock_lost', 'job_stalled'].includes(event)).length, 0);
   await sluice.stop();
 });
+
+test('jobs leased in an answer that never came are given back, not found stalled', { timeout: 60_000 }, async (t) => {
+  const redis = await durableRedis(t);
+  const queue = 'calls';
+  const file = queueFile({ processor: 'none', lockDuration: 600_000, maxStalledCount: 0 }, queue);
+  const sluice = await gateway(t, { env: { REDIS_URL: redis.url, SLUICE_QUEUES: file, SLUICE_REDIS_TIMEOUT: '1s' } });
+  const lease = (max) => sluice.client.post(`/api/queues/${queue}/lease`, { workerId: 'w', max, wait: 0 }, { timeout: 30_000 });
+  const added = await sluice.client.post(`/api/queues/${queue}/jobs`, Array.from({ length: 4 }, () => ({ data: {} })));
+  const [first, ...others] = added.json.results.map(({ jobId }) => jobId);
+  const { json: { jobs: [told] } } = await lease(1);
+  assert.equal(told.id, first);
+
+  redis.pause();
+  t.after(() => redis.resume());
+  const unheard = await lease(3);
+  redis.resume();
+  assert.equal(unheard.json.code, 'outcome-unknown', unheard.text);
+  for (const jobId of others) await sluice.logged('job_taken_unheard', { queue, jobId }, { timeout: 30_000 });
+  const again = await eventually(async () => {
+    const { json } = await lease(3);
+    return json.jobs?.length ? json.jobs : null;
+  }, { timeout: 30_000, what: 'the jobs' });
+  assert.deepEqual(again.map(({ id }) => id), others);
+  for (const { id, token } of [told, ...again]) {
+    assert.equal((await sluice.client.post(`/api/queues/${queue}/jobs/${id}/complete`, { token, returnvalue: 1 })).status, 200);
+  }
+  for (const [id, { state, starts, stalls }] of await inventory(redis.admin, { queue })) {
+    assert.deepEqual({ id, state, starts, stalls }, { id, state: 'completed', starts: id === first ? 1 : 2, stalls: 0 });
+  }
+  await sluice.stop();
+});

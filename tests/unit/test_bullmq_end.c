@@ -41,11 +41,14 @@ static void take_for(struct caller *c)
 	struct bq_add jobs[JOBS];
 	struct bq_add_result results[JOBS];
 	struct bq_taken last;
+	char token[BQ_TOKEN_SIZE];
 
+	bq_token(token);
 	for (size_t i = 0; i < JOBS; i++)
 		jobs[i] = a_job();
 	assert_int_equal(bq_add_many(world.bq, &world.queue, jobs, JOBS, &world.arena, results, DEADLINE, &world.err), 0);
-	assert_int_equal(bq_take_many(world.bq, &world.queue, &world.worker, &world.arena, c->held, JOBS, &c->n, &last, DEADLINE, &world.err),
+	assert_int_equal(bq_take_many(world.bq, &world.queue, &world.worker, str_from(token), &world.arena, c->held, JOBS, &c->n, &last, DEADLINE,
+				      &world.err),
 			 0);
 	assert_int_equal(c->n, JOBS);
 }

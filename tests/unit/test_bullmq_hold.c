@@ -8,8 +8,11 @@ static size_t got;
 static struct bq_taken take_many(size_t n)
 {
 	struct bq_taken last;
+	char token[BQ_TOKEN_SIZE];
 
-	assert_int_equal(bq_take_many(world.bq, &world.queue, &world.worker, &world.arena, held, n, &got, &last, DEADLINE, &world.err), 0);
+	bq_token(token);
+	assert_int_equal(bq_take_many(world.bq, &world.queue, &world.worker, str_from(token), &world.arena, held, n, &got, &last, DEADLINE, &world.err),
+			 0);
 	return last;
 }
 

@@ -270,7 +270,7 @@ static void log_lines_that_are_none_stop_no_job(void **state)
 	(void)state;
 	for (size_t i = 0; i < N; i++)
 		add(&job);
-	assert_int_equal(bq_take_many(world.bq, &world.queue, &world.worker, &world.arena, held, N, &n, &last, DEADLINE, &world.err), 0);
+	assert_int_equal(bq_take_many(world.bq, &world.queue, &world.worker, STR("t"), &world.arena, held, N, &n, &last, DEADLINE, &world.err), 0);
 	assert_int_equal(n, N);
 	REDIS("SET", "bull:orders:2:logs", "x");
 	REDIS("RPUSH", "bull:orders:3:logs", "a line");

@@ -51,6 +51,46 @@ static void what_an_unheard_answer_took_is_given_back(void **state)
 	assert_int_equal(atomic_load(&starts), 2);
 }
 
+/* As for a worker over HTTP, who has nobody that looks after his queue: it is not declared. */
+static int take_for_another(struct world *w, const struct bq_queue *q, const char *token, size_t n, struct bq_held *held, int64_t patience_ms)
+{
+	const struct bq_worker as = {.name = STR("another"), .lock_ms = 60000};
+	struct bq_taken last;
+	size_t got;
+	int rc = bq_take_many(w->bq, q, &as, str_from(token), &w->arena, held, n, &got, &last, clock_mono_ms() + patience_ms, &w->err);
+
+	return rc < 0 ? rc : (int)got;
+}
+
+/* The same fault there. What is held under other tokens, however alike, is theirs who know them. */
+static void what_others_took_unheard_is_given_back_in_order(void **state)
+{
+	struct world *w = *state;
+	struct bq_queue q;
+	struct bq_add job = {.name = STR("work"), .data = STR("{}")};
+	struct bq_added added;
+	struct bq_held first, held[3];
+
+	assert_int_equal(bq_queue_init(&q, STR("bull"), STR("elsewhere"), &w->err), 0);
+	bq_opts_init(&job.opts);
+	for (int i = 0; i < 4; i++)
+		assert_int_equal(bq_add(w->bq, &q, &job, &w->arena, &added, clock_mono_ms() + TIMEOUT_MS, &w->err), 0);
+	assert_int_equal(take_for_another(w, &q, "sluice-12", 1, &first, TIMEOUT_MS), 1);
+	kill(w->redis.pid, SIGSTOP);
+	assert_int_equal(take_for_another(w, &q, "sluice-1", 3, held, 1000), ERR_UNKNOWN_OUTCOME);
+	runtime_unheard(w->rt, &q, "sluice-1");
+	bq_queue_release(&q);
+	kill(w->redis.pid, SIGCONT);
+	/* they were taken, since this comes after it */
+	for (int64_t deadline = clock_mono_ms() + TIMEOUT_MS; !str_is(redis(w, "LINDEX bull:elsewhere:wait 2"), "2"); clock_sleep_ms(5))
+		assert_true(clock_mono_ms() < deadline);
+	assert_true(str_is(redis(w, "HGET bull:elsewhere:2 ats"), "1"));
+	assert_true(str_is(redis(w, "LINDEX bull:elsewhere:wait 1"), "3"));
+	assert_true(str_is(redis(w, "LINDEX bull:elsewhere:wait 0"), "4"));
+	assert_true(str_is(redis(w, "LINDEX bull:elsewhere:active 0"), "1"));
+	assert_true(str_is(redis(w, "GET bull:elsewhere:1:lock"), first.token));
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -59,6 +99,7 @@ int main(void)
 		T(a_job_with_children_left_fails_instead_of_completing),
 		T(a_wish_that_comes_too_late_is_for_the_next_attempt),
 		T(what_an_unheard_answer_took_is_given_back),
+		T(what_others_took_unheard_is_given_back_in_order),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
