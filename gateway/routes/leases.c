@@ -187,12 +187,12 @@ static int wait_and_take(struct leasing *l, int64_t until_mono_ms, struct err *e
 	return rc;
 }
 
-/* Nobody is there to hear of the jobs. */
+/* Nobody is there to hear of the jobs. Each goes to the front: the first one last. */
 static void give_back(const struct leasing *l)
 {
 	struct err err = {0};
 
-	for (size_t i = 0; i < l->n; i++)
+	for (size_t i = l->n; i-- > 0;)
 		if (bq_release(l->s->bq, l->q->queue, &l->held[i].job, str_from(l->held[i].token), l->r->deadline_mono_ms, &err) < 0)
 			complain(l, "job_finish_failed", l->held[i].job.id, &err);
 }
