@@ -7,6 +7,7 @@
 
 #define STEP_TIMEOUT_MS 10000
 #define SCAN_KEYS 1000
+#define BACK_AT_ONCE 500
 #define AT_ONCE 20 /* ids that one script looks at: each may walk along the lists */
 
 const struct bq_fault_row bq_faults[BQ_FAULT_COUNT] = {
@@ -196,6 +197,34 @@ static int walk_state(struct walk *w, struct queue_seen *q, enum bq_state state)
 	return rc;
 }
 
+/* What resuming does with the jobs, but that the queue stays paused: a worker would take some in between. */
+static int put_back(struct walk *w, const struct queue_seen *q, int64_t n)
+{
+	int rc = 0;
+
+	for (; rc == 0 && n > 0; n -= BACK_AT_ONCE) {
+		struct rcmd cmd = RCMD_INIT;
+		struct rreplies replies;
+
+		for (int64_t i = 0; i < n && i < BACK_AT_ONCE; i++) {
+			rcmd_begin(&cmd, 5);
+			rcmd_argz(&cmd, "LMOVE");
+			rcmd_arg(&cmd, q->queue.keys[BQ_KEY_PAUSED]);
+			rcmd_arg(&cmd, q->queue.keys[BQ_KEY_WAIT]);
+			rcmd_argz(&cmd, "LEFT");
+			rcmd_argz(&cmd, "RIGHT");
+		}
+		rc = bq_call(w->bq, &cmd, step_deadline(w), &replies, w->err);
+		if (rc < 0)
+			return rc;
+		for (size_t i = 0; rc == 0 && i < replies.count; i++)
+			rc = rreply_error(replies.items[i], w->err);
+		rreplies_release(&replies);
+		rest(w);
+	}
+	return rc;
+}
+
 static int look_at_leftovers(struct walk *w, struct queue_seen *q)
 {
 	const struct bq_queue *queues[] = {&q->queue};
@@ -206,12 +235,9 @@ static int look_at_leftovers(struct walk *w, struct queue_seen *q)
 	if (rc < 0 || f.left_by_v5 == 0)
 		return rc;
 	w->c->tell(w->c->arg, &found);
-	/* Resuming is what brings them back; a queue that is to be paused stays so. */
-	if (w->c->mend)
-		rc = bq_pause(w->bq, &q->queue, false, clock_mono_ms() + STEP_TIMEOUT_MS, w->err);
-	if (rc == 0 && w->c->mend && f.counts.paused)
-		rc = bq_pause(w->bq, &q->queue, true, clock_mono_ms() + STEP_TIMEOUT_MS, w->err);
-	return rc;
+	if (!w->c->mend)
+		return 0;
+	return f.counts.paused ? put_back(w, q, f.left_by_v5) : bq_pause(w->bq, &q->queue, false, clock_mono_ms() + STEP_TIMEOUT_MS, w->err);
 }
 
 static int find_foreign(struct walk *w, struct queue_seen *q)

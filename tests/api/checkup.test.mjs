@@ -90,11 +90,15 @@ describe('the doctor', () => {
     await worker.getNextJob('t');
     await redis.admin.lpush('bull:held:wait', id);
     await job('held', 'aside');
-    await redis.admin.lpush('bull:held:paused', 'aside');
+    await job('held', 'aside-later');
+    await redis.admin.lpush('bull:held:paused', 'aside', 'aside-later');
     await q.pause();
+    await q.add('x', {}, { jobId: 'fresh' });
     assert.deepEqual(told(await faults('--fix')), ['left-by-v5 held/null', `twice held/${id}`]);
-    assert.deepEqual([await redis.admin.lrange('bull:held:active', 0, -1), await redis.admin.lrange('bull:held:wait', 0, -1)], [[id], ['aside']]);
+    assert.deepEqual([await redis.admin.lrange('bull:held:active', 0, -1), await redis.admin.lrange('bull:held:wait', 0, -1)], [[id], ['fresh', 'aside-later', 'aside']]);
     assert.equal(await q.isPaused(), true);
+    const events = (await redis.admin.xrange('bull:held:events', '-', '+')).map(([, [, event]]) => event);
+    assert.ok(events.includes('paused') && !events.includes('resumed'), 'not for a moment may a worker take one');
   });
 
   test('names keys that are something else, leaves their queue alone, and looks through the others', async () => {
