@@ -204,7 +204,7 @@ int http_start(void **state)
 {
 	struct err err = {0};
 	struct fixture *f = calloc(1, sizeof(*f));
-	f->config = (struct config){.host = "127.0.0.1", .http_threads = 8, .keep_alive_ms = 5000, .request_timeout_ms = HEAD_MS,
+	f->config = (struct config){.host = "127.0.0.1", .http_threads = 8, .keep_alive_ms = 5000, .request_timeout_ms = 10000,
 				    .max_body_bytes = 100000, .doc_max_bytes = 1 << 20, .role = CONFIG_ROLE_ALL};
 	health_add(&f->health, "part", check_part, &f->app);
 	lock_init(&f->app.mu);

@@ -17,7 +17,6 @@
 #include "lib/config/config.h"
 #include "tests/unit/http_client.h"
 
-#define HEAD_MS 400 /* request_timeout_ms: also the grace of a body */
 
 #define HTTP_TOKEN_SIZE 512
 
