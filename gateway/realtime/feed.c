@@ -12,7 +12,7 @@
 /* ---- what happened before: the connection's thread ---- */
 
 /* The entries from where the listener left off, which it has, to `until`. Where it had none, Redis is asked behind that what the stream is. */
-static int read_past(const struct feed *f, size_t index, size_t count, struct rreplies *out)
+static int read_past(const struct feed *f, size_t index, size_t count, bool sized, struct rreplies *out)
 {
 	struct str key = f->o.wish.queues[index]->keys[BQ_KEY_EVENTS];
 	struct rcmd cmd = RCMD_INIT;
@@ -27,6 +27,8 @@ static int read_past(const struct feed *f, size_t index, size_t count, struct rr
 	rcmd_argi(&cmd, (int64_t)count);
 	if (event_id_is_none(f->from.at[index]))
 		event_stream_ask(&cmd, key);
+	if (sized)
+		portion_ask_size(&cmd, key);
 	int rc = rmux_call(bq_mux(f->o.bq), &cmd, clock_mono_ms() + PAST_TIMEOUT_MS, out, NULL);
 	rcmd_release(&cmd);
 	return rc;
@@ -78,10 +80,13 @@ static int64_t tell_entries(struct feed *f, size_t index, const struct rreplies 
 static bool tell_portion(struct feed *f, size_t index, struct portion *p, struct stream *s, struct event_reader *er, struct buf *text)
 {
 	size_t asked = portion_count(p) + 1, n = 0; /* the first is the last that the listener has */
+	bool sized = portion_wants_size(p);
 	struct rreplies replies;
 	int64_t told = -1;
 
-	if (read_past(f, index, asked, &replies) == 0) {
+	if (read_past(f, index, asked, sized, &replies) == 0) {
+		if (sized)
+			portion_note_size(p, replies.items[replies.count - 2], replies.items[replies.count - 1]);
 		size_t bytes = portion_weigh(replies.items[0], &n);
 		portion_note(p, n, bytes);
 		told = tell_entries(f, index, &replies, s, er, text);

@@ -7,7 +7,7 @@ import { Queue } from 'bullmq';
 import { declare, eventually, listen, makeToken, startRedis, startSluice } from './harness/index.mjs';
 
 const SLOW = { timeout: 60_000 };
-const QUEUES = declare(...['orders', 'mails', 'busy', 'short', 'own', 'gone', 'slow', 'fresh', 'burst', 'large', 'small'].map((name) => ({ name, processor: 'none' })));
+const QUEUES = declare(...['orders', 'mails', 'busy', 'short', 'own', 'gone', 'slow', 'fresh', 'burst', 'large', 'mixed', 'small'].map((name) => ({ name, processor: 'none' })));
 const key = (queue) => `bull:${queue}:events`;
 
 let redis;
@@ -247,6 +247,25 @@ describe('what jobs return', () => {
     const [first, ...others] = await counts('XRANGE', 'large');
     assert.ok(first <= 5, `${first} entries at first`);
     assert.ok(others.length >= 35 && others.every((count) => count <= 2), `then ${others}: one, and the one before it`);
+  });
+
+  test('is large behind many small ones: no reading runs into all of it', async (t) => {
+    const earlier = await listen(viewer, '/api/events?queue=mixed');
+    await happen('mixed', 1);
+    await all(earlier, 1);
+    earlier.close();
+    await eventually(async () => (await streams()) === 0, SLOW);
+    await happen('mixed', 300, 1);
+    for (let i = 0; i < 20; i += 10) await finish('mixed', 10, i);
+    await noteCalls(t);
+    const listener = await listen(viewer, '/api/events?queue=mixed', { headers: { 'last-event-id': earlier.lastId } });
+    t.after(() => listener.close());
+    await eventually(() => ids(listener).length === 20, SLOW);
+    assert.deepEqual(numbers(listener), upTo(300, 1));
+    assert.deepEqual(ids(listener), upTo(20));
+    const calls = await counts('XRANGE', 'mixed');
+    assert.ok(Math.max(...calls) <= 17, `${calls} entries at a time`);
+    await redis.admin.del(key('mixed'));
   });
 
   test('is large: who listens has it read in parts as well', async (t) => {

@@ -70,6 +70,34 @@ static void test_few_small_ones_say_nothing_of_many(void **state)
 	assert_int_equal(portion_count(&p), PORTION_FIRST);
 }
 
+static redisReply whole(long long n)
+{
+	return (redisReply){.type = REDIS_REPLY_INTEGER, .integer = n};
+}
+
+static void test_the_stream_as_a_whole_tells_what_is_to_come(void **state)
+{
+	(void)state;
+	struct portion p = portion_of(MOST);
+	redisReply none = {.type = REDIS_REPLY_NIL}, error = {.type = REDIS_REPLY_ERROR, .str = (char[]){"NOPERM"}, .len = 6};
+	redisReply bytes = whole(1000 * (long long)PORTION_BYTES / 20), entries = whole(1000), nothing = whole(0);
+	assert_false(portion_wants_size(&p));
+	read_of(&p, 200);
+	assert_true(portion_wants_size(&p));
+	portion_note_size(&p, &none, &nothing);
+	portion_note_size(&p, &error, &entries);
+	portion_note_size(&p, &bytes, &nothing);
+	assert_false(portion_wants_size(&p));
+	read_of(&p, 200);
+	assert_int_equal(portion_count(&p), 64);
+	portion_note_size(&p, &bytes, &entries);
+	for (unsigned i = 0; i < 100; i++)
+		read_of(&p, 200);
+	assert_int_equal(portion_count(&p), 20);
+	read_of(&p, LARGE);
+	assert_int_equal(portion_count(&p), 1);
+}
+
 static size_t weigh(const char *wire, size_t *n)
 {
 	struct rparse parser;
@@ -102,6 +130,7 @@ int main(void)
 		cmocka_unit_test(test_large_ones_come_as_they_fit),
 		cmocka_unit_test(test_large_ones_between_small_ones_are_expected),
 		cmocka_unit_test(test_few_small_ones_say_nothing_of_many),
+		cmocka_unit_test(test_the_stream_as_a_whole_tells_what_is_to_come),
 		cmocka_unit_test(test_weighing),
 	};
 	return cmocka_run_group_tests_name("portion", tests, NULL, NULL);
