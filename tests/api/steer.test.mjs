@@ -5,7 +5,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { Worker } from 'bullmq';
-import { SLUICE, Terminal, cleanEnvironment, declare, eventually, freePort, openStage, runSluice, temporaryFolder } from './harness/index.mjs';
+import { Child, SLUICE, Terminal, cleanEnvironment, declare, eventually, freePort, openStage, runSluice, temporaryFolder } from './harness/index.mjs';
 
 const stage = await openStage({ sluice: { args: ['--role=api'], env: { SLUICE_QUEUES: declare({ name: 'orders', processor: 'none', attempts: 2 }) } } });
 const { redis, sluice, queue: open_ } = stage;
@@ -251,6 +251,14 @@ describe('where and who', () => {
     assert.equal((await run(['queues'], { ...local, SLUICE_TOKEN_FILE: join(folder, 'bad') })).code, 1);
     assert.equal((await run(['queues', '--token-file', join(folder, 'good')], { ...local, SLUICE_TOKEN: 'nonsense' })).code, 0);
     assert.equal((await run(['queues', '--url', `${sluice.url}///`], { ...as('viewer'), SLUICE_URL: 'http://127.0.0.1:1' })).code, 0);
+  });
+});
+
+describe('output', () => {
+  test('that nobody takes is a failure, not written into whatever was opened next', async () => {
+    const child = new Child('sh', ['-c', 'exec "$0" queues >&-', SLUICE], { env: cleanEnvironment(as('operator')) });
+    assert.deepEqual(await child.end(60_000), { code: 1, signal: null });
+    assert.match(child.lines.join('\n'), /the output could not be written/);
   });
 });
 
