@@ -127,7 +127,8 @@ describe('documents', () => {
         const from = sluice.logs.length;
         const half = `PUT /api/documents/broken HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${producer.token}\r\n${head}\r\n\r\n${body}`;
         // Nothing more comes: the client is gone as soon as its bytes are read.
-        await sendRaw(sluice.port, [half, () => eventually(() => filesIn(store).length > before || sluice.logs.length > from)], { timeout: 200 });
+        const read = () => eventually(() => filesIn(store).length > before || sluice.logs.length > from, { what: 'the beginning of the request' });
+        await sendRaw(sluice.port, [half, read], { timeout: 20_000, leave: true });
         await eventually(() => sluice.logs.slice(from).find((entry) => entry.event === 'http_request' && entry.status >= 400), { what: 'the end of the request' });
         assert.equal((await get('broken')).status, 404);
         await eventually(() => filesIn(store).length === before, { what: 'no part of it left' });

@@ -84,8 +84,9 @@ function describe(status, headers, rawHeaders, bytes) {
 }
 
 // Sends the pieces as they are, each when the one before has been taken by the kernel; a function among them is awaited with what has
-// come back so far. Resolves with {closed, bytes, responses} when the server closes, when `enough(responses)` holds, or after `timeout`.
-export function sendRaw(port, pieces, { host = '127.0.0.1', timeout = 5_000, enough = () => false, methods = [] } = {}) {
+// come back so far. Resolves with {closed, bytes, responses} when the server closes, when `enough(responses)` holds, or after `timeout`; with
+// `leave`, when the pieces are out.
+export function sendRaw(port, pieces, { host = '127.0.0.1', timeout = 5_000, enough = () => false, methods = [], leave = false } = {}) {
   return new Promise((resolve, reject) => {
     const socket = connect({ host, port, noDelay: true });
     const received = [];
@@ -107,6 +108,7 @@ export function sendRaw(port, pieces, { host = '127.0.0.1', timeout = 5_000, eno
         if (typeof piece === 'function') await piece(parseResponses(Buffer.concat(received), methods));
         else if (socket.writable) await new Promise((done) => socket.write(piece, done));
       }
+      if (leave) finish(false);
     });
   });
 }
