@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { Redis } from 'ioredis';
 import { makeFixtures } from '../fixtures/make-fixtures.mjs';
 import { eventually, startSluice, temporaryFolder } from './harness/index.mjs';
 
@@ -98,9 +99,20 @@ describe('document processing', () => {
     const job = await finished(url);
     assert.equal(job.state, 'completed');
     assert.equal(job.attemptsMade, 3);
-    const ran = sluice.logs.filter((entry) => entry.event === 'job_active' && entry.jobId === job.id).map((entry) => Date.parse(entry.ts) - job.timestamp);
+    const ran = sluice.logs.filter((entry) => entry.event === 'job_active' && entry.jobId === job.id).map((entry) => Date.parse(entry.ts));
     assert.equal(ran.length, 3);
-    for (const [i, due] of [0, 2000, 6000].entries()) assert.ok(ran[i] >= due - 5 && ran[i] < due + 700, `attempt ${i + 1} ran after ${ran[i]} ms`);
+    const store = new Redis({ path: join(sluice.dataDir, 'redis.sock') });
+    const delays = (await store.xrange('bull:document-processing:events', '-', '+')).flatMap(([id, fields]) => {
+      const { event, jobId, delay } = Object.fromEntries(fields.flatMap((value, i) => (i % 2 ? [] : [[value, fields[i + 1]]])));
+      return event === 'delayed' && jobId === job.id ? [{ at: Number(id.split('-')[0]), due: Number(delay) }] : [];
+    });
+    store.disconnect();
+    assert.equal(delays.length, 2);
+    for (const [i, backoff] of [2000, 4000].entries()) {
+      const { at, due } = delays[i]; // it was reckoned between the attempt's beginning and its end
+      assert.ok(due >= ran[i] + backoff - 5 && due <= at + backoff, `attempt ${i + 2} is due ${due - ran[i]} ms after the one before`);
+      assert.ok(ran[i + 1] >= due - 5 && ran[i + 1] < due + 10_000, `attempt ${i + 2} ran ${ran[i + 1] - due} ms after it was due`);
+    }
   });
 });
 
