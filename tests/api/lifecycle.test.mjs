@@ -4,6 +4,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { makeFixtures } from '../fixtures/make-fixtures.mjs';
+import { gatedProgram } from '../fault/support.mjs';
 import {
   Client, documentJob, eventually, notification, RELEASE, runSluice, startRedis, startSluice, temporaryFolder,
 } from './harness/index.mjs';
@@ -151,11 +152,13 @@ async function redisFor(t, options) {
 async function spin(sluice, id = 'spin') {
   const folder = temporaryFolder('fixtures');
   makeFixtures(folder);
-  const bytes = readFileSync(join(folder, 'spin.pdf'));
+  return run(sluice, id, readFileSync(join(folder, 'spin.pdf')), { filename: 'spin.pdf' });
+}
+
+// A job about the document, when it runs.
+async function run(sluice, id, bytes, more) {
   await sluice.client.put(`/api/documents/${id}`, bytes, { headers: { 'content-type': 'application/octet-stream' } });
-  const { json } = await sluice.client.post('/api/jobs/document-processing', {
-    ...documentJob, documentId: id, filename: 'spin.pdf', fileSize: bytes.length,
-  });
+  const { json } = await sluice.client.post('/api/jobs/document-processing', { ...documentJob, documentId: id, fileSize: bytes.length, ...more });
   await eventually(async () => (await sluice.client.get(json.statusUrl)).json.state === 'active', { what: 'a running job' });
   return json;
 }
@@ -195,8 +198,10 @@ describe('SIGTERM', () => {
 
   test('takes readiness away first, answers on meanwhile, lets a job in flight finish, and wakes who waits', async (t) => {
     const redis = await redisFor(t);
-    const sluice = await start(t, { env: { REDIS_URL: redis.url, SLUICE_DOC_TOOL_TIMEOUT: '3s' } });
-    const job = await spin(sluice);
+    const gate = gatedProgram();
+    const sluice = await start(t, { program: gate.program, env: { REDIS_URL: redis.url } });
+    gate.shut();
+    const job = await run(sluice, 'held', Buffer.from('It is held up.\n'), { filename: 'held.txt', mimeType: 'text/plain' });
     const { json: waiting } = await sluice.client.post('/api/jobs/notifications?delay=60000', notification);
     const waits = sluice.client.get(waiting.statusUrl, { headers: { prefer: 'wait=30' } });
     sluice.child.signal('SIGTERM');
@@ -211,6 +216,7 @@ describe('SIGTERM', () => {
     const { status, headers } = await sluice.client.post('/api/jobs/notifications', notification);
     assert.deepEqual([status, headers.connection], [201, 'close']);
     assert.equal((await waits).json.state, 'delayed', 'the wait is cut short');
+    gate.open();
     assert.equal((await sluice.child.end(30_000)).code, 0);
     const { atm: attempts } = await redis.admin.hgetall(`bull:document-processing:${job.jobId}`);
     assert.equal(attempts, '1', 'the attempt ended and counts');
@@ -223,6 +229,6 @@ describe('SIGTERM', () => {
     sluice.child.signal('SIGINT');
     await sluice.logged('draining', { signal: 'INT' });
     sluice.child.signal('SIGTERM');
-    assert.equal((await sluice.child.end(5_000)).code, 143);
+    assert.equal((await sluice.child.end(20_000)).code, 143); // the job would take ten minutes
   });
 });

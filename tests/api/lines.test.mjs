@@ -22,7 +22,7 @@ describe('jobs by lines', () => {
       args: ['--role=api'], allow: ['request_failed'],
       env: {
         REDIS_URL: redis.url, SLUICE_QUEUES: declare({ name: 'plain', jobName: 'do-it' }, { name: 'small', jobName: 'x', maxWaiting: 3 }),
-        SLUICE_REQUEST_TIMEOUT: '2s', LOG_LEVEL: 'info',
+        SLUICE_REQUEST_TIMEOUT: '4s', LOG_LEVEL: 'info',
       },
     });
     producer = sluice.as({ roles: ['producer'], sub: 'shop', org: 'acme' });
@@ -153,7 +153,7 @@ describe('jobs by lines', () => {
       const raw = await sendRaw(sluice.port, [
         head(CHUNKED), ...Array.from({ length: 6 }, (_, i) => [
           chunk(`${job(i)}\n{"data"`), () => eventually(async () => (await waiting()) === i + 1, { what: `job ${i + 1}` }),
-          () => new Promise((done) => setTimeout(done, 500)), // a pause of the sender: three seconds in all, where a line may take two
+          () => new Promise((done) => setTimeout(done, 750)), // a pause of the sender: four and a half seconds in all, where a line may take four
           chunk(':0}\n'),
         ]).flat(),
         '0\r\n\r\n',

@@ -53,7 +53,7 @@ describe('mail', () => {
     mail = await startMailServer({ onRecipient: (address) => replies.get(address)?.shift() });
     sluice = await startSluice({ env: {
       SLUICE_QUEUES: queues, SLUICE_SMTP_URL: mail.url, SLUICE_SMTP_STARTTLS: 'off', SLUICE_SMTP_FROM: 'Grüße von Sluice <sluice@example.com>',
-      SLUICE_SMTP_HELO: 'gateway.example.com', SLUICE_NOTIFY_DIRECTORY: `file:${book}`, SLUICE_NOTIFY_TIMEOUT: '1s',
+      SLUICE_SMTP_HELO: 'gateway.example.com', SLUICE_NOTIFY_DIRECTORY: `file:${book}`, SLUICE_NOTIFY_TIMEOUT: '3s',
     } });
   });
   after(async () => {
@@ -281,7 +281,7 @@ describe('messages over HTTP', () => {
     });
     redis = await startRedis();
     sluice = await startSluice({ env: {
-      REDIS_URL: redis.url, SLUICE_QUEUES: queues, SLUICE_FETCH_ALLOW: receiver.allow, SLUICE_NOTIFY_TIMEOUT: '1s',
+      REDIS_URL: redis.url, SLUICE_QUEUES: queues, SLUICE_FETCH_ALLOW: receiver.allow, SLUICE_NOTIFY_TIMEOUT: '3s',
       SLUICE_SLACK_WEBHOOK_URL: `${receiver.url}/slack`, SLUICE_NOTIFY_WEBHOOK_SECRET: SECRET, SLUICE_PUSH_WEBHOOK_URL: `${receiver.url}/push`,
       SLUICE_SMS_API_BASE: receiver.url, SLUICE_SMS_ACCOUNT_SID: 'AC1', SLUICE_SMS_AUTH_TOKEN: 'token', SLUICE_SMS_FROM: '+15005550006',
     } });
