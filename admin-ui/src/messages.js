@@ -97,6 +97,7 @@ export default {
   // all queues
   'queues.filter': ['Filter by name', 'Nach Namen filtern'],
   'queues.count': ['{n} queue | {n} queues', '{n} Queue | {n} Queues'],
+  'queues.incomplete': ['not all: Redis is still being searched, or has more than 1,000', 'nicht alle: Redis wird noch durchsucht oder hat mehr als 1.000'],
   'queues.none': ['No queues', 'Keine Queues'],
   'queues.none.text': ['Declare one in the file that SLUICE_QUEUES names, or add a job with a BullMQ client.', 'Deklarieren Sie eine in der Datei, die SLUICE_QUEUES nennt, oder legen Sie einen Job mit einem BullMQ-Client an.'],
   'queues.none.filter': ['No name has this in it.', 'Kein Name enthält das.'],

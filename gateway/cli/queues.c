@@ -36,6 +36,8 @@ static enum cli_exit list(struct client *c, const struct queues_options *o)
 		queue_list_table(&reply, QUEUE_BY_NAME, &reply.memory, &s, NULL);
 		sheet_print(&s, &out);
 		exit = cli_print(&out);
+		if (exit == CLI_OK && !reply_flag(&reply, JDOC_ROOT, "complete"))
+			fputs("These are not all queues: Redis is still being searched, or has more than 1000.\n", stderr);
 	}
 	reply_release(&reply);
 	return exit;

@@ -51,7 +51,8 @@ static void add_title(const struct top *t, const struct queue_totals *all, struc
 {
 	char at[CLOCK_RFC3339_SIZE];
 	clock_rfc3339(reply_number(&t->shown, JDOC_ROOT, "at"), at);
-	buf_addf(out, "sluice top  %.19sZ  %zu queues  %lld waiting  %lld active  %lld delayed  %lld failed", at, all->queues, (long long)all->waiting,
+	const char *some = reply_flag(&t->shown, JDOC_ROOT, "complete") ? "" : " (not all)";
+	buf_addf(out, "sluice top  %.19sZ  %zu queues%s  %lld waiting  %lld active  %lld delayed  %lld failed", at, all->queues, some, (long long)all->waiting,
 		 (long long)all->active, (long long)all->delayed, (long long)all->failed);
 }
 

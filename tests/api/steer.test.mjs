@@ -40,8 +40,8 @@ describe('queues', () => {
     await queue.addBulk([{ name: 'a', data: {} }, { name: 'b', data: {}, opts: { delay: 3_600_000 } }]);
     await queue.pause();
     const listed = await eventually(async () => {
-      const { items } = await read('queues');
-      return items.find((item) => item.name === 'found.here' && item.paused);
+      const { items, complete } = await read('queues');
+      return complete && items.find((item) => item.name === 'found.here' && item.paused);
     }, { timeout: 30_000, what: 'the queue in the list' });
     assert.deepEqual([listed.counts.waiting, listed.counts.delayed], [1, 1]);
     const rows = (await ok('queues')).split('\n').map((line) => line.trim().split(/ +/));
@@ -255,6 +255,18 @@ describe('where and who', () => {
 });
 
 describe('output', () => {
+  test('says when the gateway does not know all queues', async () => {
+    let complete = false;
+    const server = createServer((_, response) => response.end(JSON.stringify({ items: [], complete, at: 0 }))).listen(0, '127.0.0.1');
+    await new Promise((resolve) => server.once('listening', resolve));
+    const url = `http://127.0.0.1:${server.address().port}`;
+    assert.match(await ok('queues', '--url', url), /These are not all queues/);
+    assert.match(await ok('top', '--url', url), /0 queues \(not all\)/);
+    complete = true;
+    assert.doesNotMatch(await ok('queues', '--url', url), /not all/);
+    server.close();
+  });
+
   test('that nobody takes is a failure, not written into whatever was opened next', async () => {
     const child = new Child('sh', ['-c', 'exec "$0" queues >&-', SLUICE], { env: cleanEnvironment(as('operator')) });
     assert.deepEqual(await child.end(60_000), { code: 1, signal: null });

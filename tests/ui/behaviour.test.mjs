@@ -226,6 +226,11 @@ describe('behaviour', () => {
     assert.equal(alarms.length, 4, alarms.join('\n'));
     assert.match(alarms[1], /few has no worker; 12 jobs wait, the next one for 10 min/);
     assert.match(alarms[3], /late the next job has waited for 10 min/);
+    await page.unrouteAll({ behavior: 'ignoreErrors' });
+    await page.route('**/api/queues', (route) => route.fulfill({ json: { ...real, items: items.slice(0, 1), complete: false } }));
+    await page.reload();
+    await page.getByText('1 queue · not all: Redis is still being searched, or has more than 1,000').waitFor();
+    assert.equal(await page.locator('.calm').count(), 0, 'nothing is said of those that are not known');
     await page.context().close();
   });
 

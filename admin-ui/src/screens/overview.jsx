@@ -18,9 +18,10 @@ const COLUMNS = ['name', 'waiting', 'active', 'delayed', 'failed', 'completed', 
 
 const ALARMS = 8; // the others stand first in the table all the same
 
-function Alarms({ queues }) {
+function Alarms({ queues, complete }) {
   const [whole, setWhole] = useState(false);
   const list = [...queues].sort(ORDERS.attention).flatMap((queue) => queue.alarms.filter(({ severity }) => severity !== 'info').map((alarm) => ({ ...alarm, queue })));
+  if (!list.length && !complete) return null; // nobody knows
   if (!list.length) return <p class="calm"><Icon name="completed" />{tn('alarm.none', queues.length)}</p>;
   return (
     <section class="alarms" aria-label={t('alarms')}>
@@ -110,7 +111,8 @@ function Cells({ queue, row }) {
   );
 }
 
-function Queues({ items }) {
+// complete: these are all there are.
+function Queues({ items, complete }) {
   const { query } = useLocation();
   const order = query.get('sort') ?? 'attention';
   const filter = (query.get('q') ?? '').toLowerCase();
@@ -124,11 +126,11 @@ function Queues({ items }) {
   }, [alarmed]);
   return (
     <>
-      {!filter && <Alarms queues={queues} />}
+      {!filter && <Alarms queues={queues} complete={complete} />}
       <div class="toolbar">
         <input type="search" placeholder={t('queues.filter')} aria-label={t('queues.filter')} value={query.get('q') ?? ''}
           onInput={(e) => navigate(withQuery({ q: e.currentTarget.value }), { replace: true })} />
-        <span class="faint">{tn('queues.count', queues.length)}</span>
+        <span class="faint">{tn('queues.count', queues.length)}{!complete && ` · ${t('queues.incomplete')}`}</span>
       </div>
       <TableFrame label={t('nav.queues')}>
         <table class="table cards">
@@ -147,7 +149,7 @@ export function Overview() {
   return (
     <>
       <h1>{t('nav.queues')}</h1>
-      <Loaded resource={queues} rows={8}>{({ items }) => <Queues items={items} />}</Loaded>
+      <Loaded resource={queues} rows={8}>{({ items, complete }) => <Queues items={items} complete={complete} />}</Loaded>
     </>
   );
 }
