@@ -29,6 +29,9 @@ describe('records', () => {
     await page.getByRole('button', { name: 'Search', exact: true }).click();
     await page.waitForURL(/state=failed/);
     await eventually(async () => (await ids(page)).join() === 'lost-103,lost-102,lost-101', { what: 'the failed ones' });
+    await page.getByLabel('Data: member=value').fill('doc-102');
+    await page.keyboard.press('Enter');
+    await page.getByText('one member of data can be searched for').waitFor();
     await page.getByLabel('Data: member=value').fill('documentId=doc-102');
     await page.keyboard.press('Enter');
     await page.waitForURL(/data=documentId/);

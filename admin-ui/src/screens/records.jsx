@@ -25,12 +25,13 @@ const fields = () => [
   { name: 'since', label: t('records.since'), options: periods('all') },
 ];
 
-// The query of the API for that of the page: data=documentId=x is data.documentId=x there.
+// The query of the API for that of the page: data=documentId=x is data.documentId=x there. Without a member the server says how it is written.
 function wanted(query, from) {
   const next = new URLSearchParams({ limit: 50 });
   for (const name of PLAIN) if (query.get(name)) next.set(name, query.get(name));
-  const [, member, value] = /^([^=]+)=(.*)$/.exec(query.get('data') ?? '') ?? [];
-  if (member) next.set(`data.${member}`, value);
+  const data = query.get('data');
+  const [, member = '', value = ''] = /^([^=]+)=(.*)$/.exec(data ?? '') ?? [];
+  if (data) next.set(`data.${member}`, value);
   if (from) next.set('from', from);
   return next;
 }
