@@ -29,6 +29,16 @@ describe('actions', () => {
   };
   const until = (what, check) => eventually(check, { what, timeout: 20_000 });
 
+  test('the log of a job that runs is followed, also where old lines make room for new ones', async () => {
+    const page = await open('/jobs/orders/held-order');
+    await page.getByText('waiting for the warehouse').waitFor();
+    await page.getByText('Live', { exact: true }).waitFor();
+    await queues.orders.addJobLog('held-order', 'the warehouse has answered', 1);
+    await page.getByText('the warehouse has answered').waitFor();
+    assert.equal(await page.getByText('waiting for the warehouse').count(), 0);
+    await page.context().close();
+  });
+
   test('pausing with a reason, and resuming', async () => {
     const page = await open('/queues/greetings');
     await button(page, 'Pause').click();

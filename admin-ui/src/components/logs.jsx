@@ -7,11 +7,12 @@ import { Button, Card, Loaded } from './basics.jsx';
 
 const PAGE = 100;
 
-export function Logs({ address, queue, total }) {
+// every: ms between two looks, since old lines may go as new ones come; 0: it grows only.
+export function Logs({ address, total, every }) {
   const [pages, setPages] = useState(1);
   const start = Math.max(0, total - PAGE * pages);
   const limit = Math.min(1000, Math.max(1, total - start));
-  const lines = useResource(total ? `${address}?start=${start}&limit=${limit}` : null, { queue, every: 0 });
+  const lines = useResource(total ? `${address}?start=${start}&limit=${limit}` : null, { every, silent: true });
   const end = useRef();
   useEffect(() => {
     const box = end.current?.parentElement;

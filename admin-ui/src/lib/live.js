@@ -3,7 +3,7 @@
 //     const stop = watch({ queue: 'notifications', every: 5000 }, refresh);
 //
 // refresh is called when something of that queue (or of any, without one) has happened, at most once a second; without a stream, every
-// `every` ms. Nothing is called while the page is hidden or paused; whoever comes back is called at once. Of several windows of one
+// `every` ms; with `silent` then too, since no event tells of it. Nothing is called while the page is hidden or paused; whoever comes back is called at once. Of several windows of one
 // browser the one that holds the lock has the stream, and tells the others.
 import { session } from './api.js';
 import { createSetting, createStore } from './store.js';
@@ -32,8 +32,8 @@ export function heard(ok) {
   show();
 }
 
-export function watch({ queue, every = 5000 }, refresh) {
-  const watcher = { queue, every, refresh, last: performance.now(), due: false };
+export function watch({ queue, every = 5000, silent = false }, refresh) {
+  const watcher = { queue, every, silent, refresh, last: performance.now(), due: false };
   watchers.add(watcher);
   return () => watchers.delete(watcher);
 }
@@ -50,7 +50,7 @@ function tick() {
   const now = performance.now();
   if (resting()) return;
   for (const watcher of [...watchers]) {
-    const wait = watcher.due ? CALM : stream.open ? SAFETY : watcher.every;
+    const wait = watcher.due ? CALM : stream.open && !watcher.silent ? SAFETY : watcher.every;
     if (now - watcher.last >= wait) call(watcher, now);
   }
 }

@@ -57,8 +57,8 @@ export function refresh(address) {
 }
 
 // {data, text, error, at, reload}. address null: nothing is asked. queue: whose events call for it again; every: ms without events, 0: once;
-// raw: the text alone, unparsed, `data` is true when it is there; version: asked for again when it changes.
-export function useResource(address, { queue, every = 5000, raw = false, version = '' } = {}) {
+// silent: no event tells of its changes; raw: the text alone, unparsed, `data` is true when it is there; version: asked for again when it changes.
+export function useResource(address, { queue, every = 5000, silent = false, raw = false, version = '' } = {}) {
   const [value, set] = useState(address ? entryOf(address, raw).value : EMPTY);
   useEffect(() => {
     if (!address) {
@@ -71,12 +71,12 @@ export function useResource(address, { queue, every = 5000, raw = false, version
     set(entry.value);
     if (every || !entry.value.at || entry.version !== version) refresh(address);
     entry.version = version;
-    const stop = every ? watch({ queue, every }, () => refresh(address)) : () => {};
+    const stop = every ? watch({ queue, every, silent }, () => refresh(address)) : () => {};
     return () => {
       stop();
       entry.followers.delete(follower);
     };
-  }, [address, queue, every, raw, version]);
+  }, [address, queue, every, silent, raw, version]);
   return { ...value, reload: () => address && refresh(address) };
 }
 

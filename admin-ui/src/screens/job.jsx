@@ -113,8 +113,10 @@ export function Job({ queue, id }) {
   const address = path`/api/queues/${queue}/jobs/${id}`;
   // Also of a job that only its record knows.
   const [settled, settle] = useState(false);
-  const shown = useResource(`${address}?data=0`, { queue, every: settled ? 0 : EVERY });
+  const [runs, setRuns] = useState(false); // and may write its log, of which no event tells
+  const shown = useResource(`${address}?data=0`, { queue, every: settled ? 0 : EVERY, silent: runs });
   const job = shown.data;
+  useEffect(() => setRuns(job?.state === 'active'), [job?.state]);
   // What only its record knows, or nobody any more, will not change.
   useEffect(() => settle(job?.source === 'archive' || shown.error?.status === 410), [job?.source, shown.error?.status]);
   // The payload is asked for once, and again when the job has ended or was tried anew.
@@ -142,7 +144,7 @@ export function Job({ queue, id }) {
               {!ENDED.includes(job.state) && can('explainJob') && <Findings queue={queue} id={id} />}
               <Flow queue={queue} id={id} every={settled ? 0 : 5000} />
               <Payload queue={queue} id={id} payload={payload} state={job.state} />
-              <Logs address={`${address}/logs`} queue={queue} total={job.logs} />
+              <Logs address={`${address}/logs`} total={job.logs} every={runs ? EVERY : 0} />
             </div>
             <div class="stack">
               <Card title={t('timeline')}><Timeline job={job} /></Card>
