@@ -203,8 +203,11 @@ test('what scales the workers asks queues that exist', async () => {
   const queues = JSON.parse((await runSluice(['dump', 'queues'])).text).queues.map(({ name }) => name);
   const { objects } = overlays.find(({ name }) => name === 'prod');
   for (const { metadata } of named(objects, 'ScaledObject').spec.triggers) {
-    const [, service, queue] = /^http:\/\/([^/]+)\/api\/queues\/([^/]+)\/scale$/.exec(metadata.url);
-    assert.ok(named(objects, 'Service', service));
+    const [, host, queue] = /^http:\/\/([^/]+)\/api\/queues\/([^/]+)\/scale$/.exec(metadata.url);
+    // The operator asks from a namespace of its own, where a bare name is another Service's, or nobody's.
+    const [service, namespace, svc] = host.split('.');
+    assert.equal(named(objects, 'Service', service)?.metadata.namespace, namespace, host);
+    assert.equal(svc, 'svc', host);
     assert.ok(queues.includes(queue), queue);
   }
   assert.ok(named(objects, 'Deployment', named(objects, 'ScaledObject').spec.scaleTargetRef.name));
