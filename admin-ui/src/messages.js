@@ -260,6 +260,7 @@ export default {
   'bulk.state.cancelled': ['Stopped', 'Angehalten'],
   'bulk.state.failed': ['Broke off', 'Abgebrochen'],
   'bulk.state.lost': ['Lost', 'Verloren'],
+  'bulk.refused': ['{n} refused: {why} | {n} refused, the first: {why}', '{n} abgelehnt: {why} | {n} abgelehnt, davon der erste: {why}'],
   'bulk.retry.title': ['Retry {n} job? | Retry {n} jobs?', '{n} Job wiederholen? | {n} Jobs wiederholen?'],
   'bulk.promote.title': ['Promote {n} job? | Promote {n} jobs?', '{n} Job vorziehen? | {n} Jobs vorziehen?'],
   'bulk.remove.title': ['Remove {n} job? | Remove {n} jobs?', '{n} Job entfernen? | {n} Jobs entfernen?'],

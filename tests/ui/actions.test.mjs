@@ -136,6 +136,13 @@ describe('actions', () => {
     await confirm();
     await gone(ofSecond);
     for (const id of [...ofFirst, ...ofSecond]) assert.equal(await greetings.getJobState(id), 'waiting');
+    for (const i of [0, 1, 2]) await page.locator('tbody input').nth(i).click();
+    const [lost] = await firstTwo();
+    await page.locator('.actionbar').getByRole('button', { name: 'Promote', exact: true }).click();
+    await greetings.remove(lost);
+    await confirm();
+    await page.getByText(/^2 jobs promoted\. 1 refused: there is no job/).waitFor();
+    await gone([lost]);
     await greetings.drain(true);
     await page.context().close();
   });

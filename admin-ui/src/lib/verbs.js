@@ -7,6 +7,8 @@ import { refreshAll } from './live.js';
 import { path } from './router.js';
 import { waitFor } from './tasks.js';
 
+const reasonOf = (error) => (error.code === 'network' ? t('problem.network') : error.detail ?? error.message);
+
 async function act(work, done) {
   try {
     const { json } = await work();
@@ -14,7 +16,7 @@ async function act(work, done) {
     return true;
   } catch (error) {
     if (!(error instanceof Problem)) throw error;
-    say(error.code === 'network' ? t('problem.network') : error.detail ?? error.message, { bad: true });
+    say(reasonOf(error), { bad: true });
     return false;
   } finally {
     refreshAll();
@@ -99,7 +101,7 @@ export async function retryWithData(queue, id, data, refusal) {
   if (!given) return false;
   let why;
   const retry = () => send('POST', ofJob(queue, id, 'retry'), `{"data":${given.data}}`).catch((error) => {
-    why = error.detail ?? error.message;
+    why = reasonOf(error);
     throw error;
   });
   return await act(retry, t('job.retried', { id })) || retryWithData(queue, id, given.data, why);
@@ -125,7 +127,7 @@ export async function changeJob(queue, job) {
 const BODIES = { retry: {} };
 const QUIET = { retry: retryJob, promote: promoteJob };
 
-// The chosen ones, one after the other. null: it was not confirmed.
+// The chosen ones, one after the other; it tells how many it did, whatever became of the others. null: it was not confirmed.
 export async function eachJob(queue, ids, action) {
   if (ids.length === 1 && action in QUIET) return QUIET[action](queue, ids[0]);
   const given = await ask({
@@ -135,7 +137,9 @@ export async function eachJob(queue, ids, action) {
   const failures = [];
   return act(async () => {
     for (const id of ids) await send('POST', ofJob(queue, id, action), BODIES[action]).catch((error) => failures.push(error));
-    if (failures.length) throw failures[0];
-    return {};
-  }, () => tn(`bulk.${action}.done`, ids.length, { n: number(ids.length) }));
+    const done = ids.length - failures.length;
+    const told = tn(`bulk.${action}.done`, done, { n: number(done) });
+    if (failures.length) throw new Problem(0, { detail: `${told}. ${tn('bulk.refused', failures.length, { why: reasonOf(failures[0]) })}` });
+    return { json: told };
+  }, (told) => told);
 }
