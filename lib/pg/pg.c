@@ -330,9 +330,23 @@ bool pg_stopping(const struct pg *pg)
 	return poll(&p, 1, 0) > 0;
 }
 
+/* A '/' or '@' that stands for itself in a name or password: libpq takes what is behind it for a host or port, and would quote it in its complaints. */
+static bool is_cut_wrongly(const char *url)
+{
+	const char *scheme = strstr(url, "://");
+	struct str rest = str_from(scheme ? scheme + 3 : "");
+	struct str path = str_cut(&rest, '?');
+	struct str authority = str_cut(&path, '/');
+	const char *at = memchr(authority.p, '@', authority.n);
+	bool again = at && memchr(at + 1, '@', (size_t)(authority.p + authority.n - at - 1));
+	return again || (path.p && memchr(path.p, '@', path.n));
+}
+
 /* libpq's complaint may quote the URL, and with it the password: it is not passed on. */
 static int check_url(const char *url, struct err *err)
 {
+	if ((strncmp(url, "postgres://", 11) == 0 || strncmp(url, "postgresql://", 13) == 0) && is_cut_wrongly(url))
+		return err_set(err, ERR_INVALID, "in the address of a PostgreSQL, write '@' in a name or password as %%40 and '/' as %%2F");
 	char *complaint = NULL;
 	PQconninfoOption *parts = PQconninfoParse(url, &complaint);
 	PQfreemem(complaint);

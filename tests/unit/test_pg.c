@@ -502,10 +502,36 @@ static void test_bad_addresses(void **state)
 {
 	(void)state;
 	struct err err = {0};
-	struct pg_options o = {.url = "postgresql://user:swordfish@host:port:5/x?nonsense=1"};
-	assert_null(pg_new(&o, &err));
-	assert_int_equal(err.code, ERR_INVALID);
-	assert_null(strstr(err.text, "swordfish"));
+	static const char *const urls[] = {
+		"postgresql://user:swordfish@host:port:5/x?nonsense=1",
+		"postgresql://user:swordfish/1@127.0.0.1:1/x", /* libpq: port swordfish */
+		"postgres://user:1@swordfish@127.0.0.1:1/x",   /* libpq: host swordfish@… */
+		"postgresql://user@swordfish:1@127.0.0.1:1/x?sslmode=disable",
+	};
+	for (size_t i = 0; i < ARRAY_LEN(urls); i++) {
+		struct pg_options o = {.url = urls[i]};
+		assert_null(pg_new(&o, &err));
+		assert_int_equal(err.code, ERR_INVALID);
+		assert_null(strstr(err.text, "swordfish"));
+	}
+}
+
+static void test_good_addresses(void **state)
+{
+	(void)state;
+	struct err err = {0};
+	static const char *const urls[] = {
+		"postgresql://user:a%2Fb%40c@127.0.0.1:1/x?host=@abstract&options=a/b",
+		"postgresql://user:p@[::1]:1,127.0.0.1:2/x",
+		"postgresql:///x?user=a@b",
+		"host=/tmp/a@b port=1 password='a/b@c@d'",
+	};
+	for (size_t i = 0; i < ARRAY_LEN(urls); i++) {
+		struct pg_options o = {.url = urls[i]};
+		struct pg *pg = pg_new(&o, &err);
+		assert_non_null(pg);
+		pg_free(pg);
+	}
 }
 
 int main(void)
@@ -528,6 +554,7 @@ int main(void)
 		cmocka_unit_test_setup(test_refused_copy_leaves_nothing, make_items),
 		cmocka_unit_test_setup(test_much_goes_both_ways, make_items),
 		cmocka_unit_test(test_bad_addresses),
+		cmocka_unit_test(test_good_addresses),
 	};
 	int direct = cmocka_run_group_tests_name("direct", tests, start_direct, stop_world);
 	return direct + cmocka_run_group_tests_name("pooled", tests, start_pooled, stop_world);
