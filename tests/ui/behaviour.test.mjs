@@ -113,8 +113,7 @@ describe('behaviour', () => {
     assert.equal(await page.evaluate(() => document.activeElement.className), 'skip');
     for (const key of ['j', 'j', 'o']) await page.keyboard.press(key);
     await page.waitForURL(/\/queues\//);
-    await page.keyboard.press('g');
-    await page.keyboard.press('s');
+    await Promise.all([page.keyboard.press('g'), page.keyboard.press('s')]); // the second counts for a moment only
     await page.waitForURL(/\/status$/);
     await page.keyboard.press('Control+k');
     await page.getByRole('combobox', { name: 'Search' }).fill('invo');
@@ -167,21 +166,22 @@ describe('behaviour', () => {
     const first = await open('/livez'); // no page of ours yet: it would have a real stream
     const context = first.context();
     let streams = 0;
+    let asked = [];
     await context.route('**/api/events*', (route) => {
       streams++;
+      asked.length = 0; // what is asked from now on may be because of the event
       return route.fulfill({ contentType: 'text/event-stream', body: 'retry: 3600000\nevent: added\ndata: {"queue":"greetings"}\n\n' });
     });
     await first.goto('/queues/greetings');
-    await eventually(() => streams === 1, { what: 'the stream' });
+    await eventually(() => streams === 1, { timeout: 30_000, what: 'the stream' });
     const second = await context.newPage();
-    const asked = requests(second);
+    asked = requests(second);
     await second.goto('/queues/greetings');
     await second.getByText('Declaration').waitFor();
     assert.equal(streams, 1, 'the second window has none');
     await first.close();
-    await eventually(() => streams === 2, { what: 'a stream of the window that is left' });
-    asked.length = 0;
-    await eventually(() => asked.includes('/api/queues/greetings'), { what: 'a look because of the event' });
+    await eventually(() => streams === 2, { timeout: 30_000, what: 'a stream of the window that is left' });
+    await eventually(() => asked.includes('/api/queues/greetings'), { timeout: 20_000, what: 'a look because of the event' });
     await context.close();
   });
 
@@ -231,6 +231,7 @@ describe('behaviour', () => {
     await page.reload();
     await page.getByText('1 queue · not all: Redis is still being searched, or has more than 1,000').waitFor();
     assert.equal(await page.locator('.calm').count(), 0, 'nothing is said of those that are not known');
+    await page.unrouteAll({ behavior: 'ignoreErrors' });
     await page.context().close();
   });
 
@@ -251,14 +252,14 @@ describe('behaviour', () => {
     await page.getByText('exact').waitFor();
     const nodes = await page.evaluate(() => document.querySelectorAll('*').length);
     assert.ok(nodes < 2000, `${nodes} elements`);
-    const longest = await page.evaluate(() => new Promise((resolve) => {
-      let worst = 0;
-      new PerformanceObserver((entries) => entries.getEntries().forEach(({ duration }) => (worst = Math.max(worst, duration)))).observe({ type: 'longtask' });
-      document.querySelector('.json-toggle').click();
-      requestAnimationFrame(() => setTimeout(() => resolve(worst), 300));
-    }));
+    const devtools = await page.context().newCDPSession(page);
+    await devtools.send('Performance.enable', { timeDomain: 'threadTicks' }); // its processor time: who else needs the machine does not count
+    const worked = async () => (await devtools.send('Performance.getMetrics')).metrics.find(({ name }) => name === 'TaskDuration').value;
+    const before = await worked();
+    await page.locator('.json-toggle').first().click();
     await page.getByText('row 99 of many').waitFor();
-    assert.ok(longest < 1000, `opening it took ${longest} ms`);
+    const seconds = await worked() - before;
+    assert.ok(seconds < 1, `opening it took ${seconds} s`);
     assert.equal(await page.getByText('row 100 of many').count(), 0);
     await page.getByRole('button', { name: '100 more' }).click();
     await page.getByText('row 100 of many').waitFor();

@@ -2,6 +2,7 @@
 // pictures are kept in build/ui-shots.
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
+import { eventually } from '../api/harness/index.mjs';
 import { checkAccess, shoot, startBrowser } from './browser.mjs';
 import { NASTY, setStage, settled } from './stage.mjs';
 
@@ -138,8 +139,7 @@ describe('screens', () => {
     const page = await browser.open(stage.sluice, '/jobs/orders/nasty');
     const shown = NASTY.replace('\u202e', '\\u202e');
     await page.getByText(shown, { exact: true }).first().waitFor();
-    await page.getByText('Attempt 1').first().waitFor();
-    assert.ok(await page.getByText('onerror=').count() >= 4, 'name, reason, trace and data');
+    await eventually(async () => await page.getByText('onerror=').count() >= 4, { timeout: 30_000, what: 'name, reason, trace and data' });
     await page.goto('/queues/orders/jobs?state=failed');
     await page.getByText(shown).first().waitFor();
     assert.equal(await page.locator('main img, main script').count(), 0);
