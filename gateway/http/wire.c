@@ -82,12 +82,21 @@ static bool does_block(int fd)
 	return watch.blocks;
 }
 
+/* A process that is stopped and continued, frozen or traced is interrupted where it waits for a socket with a time limit (signal(7)). */
+static ssize_t wait_and_read(int fd)
+{
+	ssize_t got = -1;
+
+	do
+		got = recvfrom(fd, watch.ahead, sizeof(watch.ahead), 0, NULL, NULL);
+	while (got < 0 && errno == EINTR);
+	return got;
+}
+
 static int read_ahead(struct pollfd *p)
 {
-	ssize_t got = watch.is_ahead ? (ssize_t)watch.n_ahead : recvfrom(p->fd, watch.ahead, sizeof(watch.ahead), 0, NULL, NULL);
+	ssize_t got = watch.is_ahead ? (ssize_t)watch.n_ahead : wait_and_read(p->fd);
 
-	if (got < 0 && errno == EINTR)
-		return -1;
 	if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
 		p->revents = 0;
 		return 0;

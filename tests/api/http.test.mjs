@@ -3,7 +3,8 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { eventually, notification, ROOT, sendRaw, startSluice } from './harness/index.mjs';
+import { setImmediate as turn } from 'node:timers/promises';
+import { Client, eventually, notification, ROOT, sendRaw, startSluice } from './harness/index.mjs';
 
 const BODY = JSON.stringify(notification);
 const PROBLEMS = [...readFileSync(join(ROOT, 'gateway/http/problems.def'), 'utf8').matchAll(/^X\(\w+, (\d+), "([\w-]+)"/gm)]
@@ -133,6 +134,19 @@ describe('a server', () => {
       assert.deepEqual([responses[0].status, closed], [200, true]);
       const kept = await raw('GET /livez HTTP/1.0\r\nConnection: keep-alive\r\n\r\nGET /livez HTTP/1.0\r\n\r\n');
       assert.equal(kept.responses.length, 2);
+    });
+
+    test('requests on connections that were kept while it was stopped', async (t) => {
+      const kept = Array.from({ length: 8 }, () => new Client({ port: sluice.port }));
+      t.after(() => kept.forEach((client) => client.close()));
+      const ask = () => Promise.all(kept.map((client) => client.request('OPTIONS', '/livez'))); // which the client does not repeat
+      for (let round = 0; round < 3; round++) await ask();
+      sluice.child.signal('SIGSTOP');
+      await eventually(() => /^State:\tT/m.test(readFileSync(`/proc/${sluice.child.pid}/status`, 'utf8')), { what: 'a program that is stopped' });
+      const answers = ask();
+      await turn(); // they are sent
+      sluice.child.signal('SIGCONT');
+      assert.deepEqual((await answers).map(({ status }) => status), kept.map(() => 204));
     });
 
     test('a connection that it keeps, and says for how long', async () => {
