@@ -116,6 +116,24 @@ static void wait_until_drained(struct app *a, int signals)
 	}
 }
 
+static void end_now(int signal)
+{
+	_exit(128 + signal);
+}
+
+/* While the parts stop, which may wait for stores that do not answer, nobody reads the descriptor: a further signal ends it by itself, without
+ * a line in a log that may be gone. */
+static void let_signals_end(void)
+{
+	sigset_t set;
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	(void)signal(SIGTERM, end_now);
+	(void)signal(SIGINT, end_now);
+	(void)pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+}
+
 static void serve_until_signal(struct app *a, int signals)
 {
 	struct thread drainer = {0};
@@ -159,6 +177,7 @@ int app_run(const struct config *cfg, struct err *err)
 		rc = start_parts(&a, err);
 	if (rc >= 0) {
 		serve_until_signal(&a, signals);
+		let_signals_end();
 		stop_parts(&a);
 	}
 	if (signals >= 0)

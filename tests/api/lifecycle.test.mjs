@@ -231,4 +231,13 @@ describe('SIGTERM', () => {
     sluice.child.signal('SIGTERM');
     assert.equal((await sluice.child.end(20_000)).code, 143); // the job would take ten minutes
   });
+
+  test('again, when it has drained and a store does not let it end, ends it at once', async (t) => {
+    const sluice = await start(t);
+    process.kill(sluice.logs.find(({ event }) => event === 'redis_child_ready').pid, 'SIGSTOP'); // it is given ten seconds to end
+    sluice.child.signal('SIGTERM');
+    await sluice.logged('drained');
+    sluice.child.signal('SIGTERM');
+    assert.equal((await sluice.child.end(20_000)).code, 143);
+  });
 });
