@@ -118,7 +118,7 @@ int config_read_secret(const char *path, struct buf *out, struct err *err)
 	if (rc < 0)
 		return rc;
 	if (out->n > before && out->p[out->n - 1] == '\n')
-		out->n--;
+		out->n -= out->n > before + 1 && out->p[out->n - 2] == '\r' ? 2 : 1;
 	if (out->n == before)
 		return err_set(err, ERR_INVALID, "%s is empty", path);
 	if (memchr(out->p + before, '\0', out->n - before))

@@ -8,7 +8,7 @@
  *     config_release(&cfg);
  *
  * A value comes from the command line, else the environment, else the .env file, else the table's default; an empty one counts as unset.
- * Every secret may instead be named by a file (NAME_FILE): its content without one newline at the end. A loaded config is only read:
+ * Every secret may instead be named by a file (NAME_FILE): its content without one newline (LF or CR LF) at the end. A loaded config is only read:
  * any thread. */
 #ifndef SLUICE_CONFIG_CONFIG_H
 #define SLUICE_CONFIG_CONFIG_H

@@ -209,6 +209,15 @@ static void test_secrets_from_files(void **state)
 	assert_int_equal(load(p, ENV(pair)), 0);
 	assert_string_equal(p->cfg.jwt_secret, "line\n");
 
+	write_file(p->secret, "line\r\n"); /* as an editor under Windows leaves it */
+	assert_int_equal(load(p, ENV(pair)), 0);
+	assert_string_equal(p->cfg.jwt_secret, "line");
+	write_file(p->secret, "line\r");
+	assert_int_equal(load(p, ENV(pair)), 0);
+	assert_string_equal(p->cfg.jwt_secret, "line\r");
+
+	write_file(p->secret, "\r\n");
+	assert_int_equal(load(p, ENV(pair)), ERR_INVALID);
 	write_file(p->secret, "\n");
 	assert_int_equal(load(p, ENV(pair)), ERR_INVALID);
 	assert_problem(p, "/secret is empty.\n");
