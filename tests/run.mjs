@@ -9,7 +9,7 @@ import { Readable } from 'node:stream';
 import { run } from 'node:test';
 import { spec } from 'node:test/reporters';
 
-const FILE_TIMEOUT = (process.env.SLUICE_TEST_LONG ? 120 : 10) * 60_000;
+const FILE_TIMEOUT = (process.env.SLUICE_TEST_LONG ? 120 : 20) * 60_000;
 const SUMMARY = /^(tests|suites|pass|fail|cancelled|skipped|todo|duration_ms) ([\d.]+)$/;
 const together = { folders: ['unit', 'api', 'interop', 'ui', 'deploy'], concurrency: Math.min(2, availableParallelism()) };
 const alone = { folders: ['fault'], concurrency: 1 };

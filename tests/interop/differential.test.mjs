@@ -456,7 +456,7 @@ describe('lib/bullmq and the official client', () => {
     await world.redis.stop();
   });
 
-  test(`leave the same behind after ${SEQUENCES} random sequences`, { timeout: 60_000 + SEQUENCES * 1_000 }, async () => {
+  test(`leave the same behind after ${SEQUENCES} random sequences`, { timeout: 60_000 + SEQUENCES * 3_000 }, async () => {
     for (let seed = SEED; seed < SEED + SEQUENCES; seed++) {
       try {
         await run(world, seed, false);
@@ -472,7 +472,7 @@ describe('lib/bullmq and the official client', () => {
   });
 
   // One leaf of a flow may have been completed before; when all children of a parent have, the parent waits for nobody.
-  test(`insert ${SEQUENCES} flows over two queues alike, and FlowProducer reads ours`, { timeout: 60_000 + SEQUENCES * 1_000 }, async () => {
+  test(`insert ${SEQUENCES} flows over two queues alike, and FlowProducer reads ours`, { timeout: 60_000 + SEQUENCES * 3_000 }, async () => {
     const r = new Random(SEED);
     const queues = ['orders', 'bills'];
     const producers = [world.theirs, world.ours].map((connection) => new FlowProducer({ connection }));
