@@ -163,11 +163,11 @@ static const char QUEUES[] =
 	"{\"name\":\"echo\",\"processor\":\"echo\",\"concurrency\":3,\"removeOnComplete\":{\"count\":5},\"attempts\":2},"
 	"{\"name\":\"flaky\",\"processor\":\"flaky\",\"attempts\":3,\"backoff\":{\"type\":\"exponential\",\"delay\":200}},"
 	"{\"name\":\"refuse\",\"processor\":\"refuse\",\"attempts\":5},"
-	"{\"name\":\"hold\",\"processor\":\"hold\",\"concurrency\":2,\"lockDuration\":2000,\"stalledInterval\":500,\"timeout\":60000},"
+	"{\"name\":\"hold\",\"processor\":\"hold\",\"concurrency\":2,\"lockDuration\":5000,\"stalledInterval\":500,\"timeout\":60000},"
 	"{\"name\":\"stumble\",\"processor\":\"stumble\",\"attempts\":2,\"backoff\":{\"type\":\"fixed\",\"delay\":200}},"
 	"{\"name\":\"steady\",\"processor\":\"hold\",\"concurrency\":1,\"lockDuration\":60000},"
 	"{\"name\":\"brief\",\"processor\":\"hold\",\"timeout\":200,\"attempts\":1},"
-	"{\"name\":\"given\",\"processor\":\"hand-over\",\"concurrency\":1,\"lockDuration\":3000},"
+	"{\"name\":\"given\",\"processor\":\"hand-over\",\"concurrency\":1,\"lockDuration\":60000},"
 	"{\"name\":\"set\",\"processor\":\"webhook\",\"webhook\":{\"url\":\"http://localhost/\"}},"
 	"{\"name\":\"aged\",\"processor\":\"echo\",\"removeOnComplete\":{\"age\":1}}"
 	"]}";

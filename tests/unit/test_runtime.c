@@ -105,8 +105,8 @@ static void locks_are_renewed_while_a_job_runs(void **state)
 	struct str id = add(w, "hold", "{}", 0);
 
 	until_starts(1);
-	/* lock 2000 ms, check 500 ms: without renewal it would be put back within 2500 ms and started again by the idle worker */
-	for (int64_t until = clock_mono_ms() + 3500; clock_mono_ms() < until; clock_sleep_ms(20))
+	/* lock 5000 ms, check 500 ms: without renewal it would be put back within 5500 ms and started again by the idle worker */
+	for (int64_t until = clock_mono_ms() + 6500; clock_mono_ms() < until; clock_sleep_ms(20))
 		assert_int_equal(look(w, "hold", id).state, BQ_ACTIVE);
 	assert_int_equal(atomic_load(&starts), 1);
 	atomic_store(&may_end, true);
@@ -193,9 +193,9 @@ static void a_lost_lock_stops_its_own_job_only(void **state)
 
 /* ---- schedules ---- */
 
-#define DUE_IN_MS 1000
+#define DUE_IN_MS 3000 /* what is done to the schedule before is done by then on any machine */
 
-/* The next job of a schedule, as the official client leaves it: it becomes due in a second. */
+/* The next job of a schedule, as the official client leaves it. */
 static struct str add_scheduled(struct world *w)
 {
 	long long due = (long long)clock_wall_ms() + DUE_IN_MS;
@@ -203,7 +203,7 @@ static struct str add_scheduled(struct world *w)
 
 	redis(w, "ZADD bull:echo:repeat %lld tick", due);
 	redis(w, "HSET bull:echo:repeat:tick name tick data {\"n\":1} every 60000 ic 1");
-	redis(w, "HSET bull:echo:%.*s name tick data {\"n\":1} timestamp %lld delay 1000 priority 0 rjk tick", STR_ARG(id), due);
+	redis(w, "HSET bull:echo:%.*s name tick data {\"n\":1} timestamp %lld delay %d priority 0 rjk tick", STR_ARG(id), due, DUE_IN_MS);
 	redis(w, "HSET bull:echo:%.*s opts {\"repeat\":{\"every\":60000,\"count\":1},\"prevMillis\":%lld}", STR_ARG(id), due);
 	redis(w, "ZADD bull:echo:delayed %lld %.*s", due * 4096, STR_ARG(id));
 	return id;
@@ -317,8 +317,8 @@ static void an_outage_neither_fails_nor_repeats_a_running_job(void **state)
 	struct str id = add(w, "hold", "{}", 0);
 	until_starts(1);
 	redis_server_kill(&w->redis);
-	for (int64_t until = clock_mono_ms() + 2500; clock_mono_ms() < until; clock_sleep_ms(20))
-		; /* longer than the lock of 2000 ms */
+	for (int64_t until = clock_mono_ms() + 5500; clock_mono_ms() < until; clock_sleep_ms(20))
+		; /* longer than the lock of 5000 ms */
 	redis_server_run(&w->redis, aof);
 	until_state(w, "hold", id, BQ_ACTIVE); /* the lock is taken again */
 	for (int64_t until = clock_mono_ms() + 1500; clock_mono_ms() < until; clock_sleep_ms(20))

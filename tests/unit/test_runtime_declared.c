@@ -112,10 +112,10 @@ static void shorter_locks_are_renewed_in_time(void **state)
 	declare(w, LOCKED("60000"));
 	for (int64_t until = clock_mono_ms() + 1500; clock_mono_ms() < until; clock_sleep_ms(20))
 		; /* upkeep has renewed, and would again in half a minute */
-	declare(w, LOCKED("2000"));
+	declare(w, LOCKED("5000"));
 	struct str id = add(w, "kept", "{}", 0);
 	until_starts(1);
-	for (int64_t until = clock_mono_ms() + 3500; clock_mono_ms() < until; clock_sleep_ms(20))
+	for (int64_t until = clock_mono_ms() + 6500; clock_mono_ms() < until; clock_sleep_ms(20))
 		assert_int_equal(look(w, "kept", id).state, BQ_ACTIVE);
 	assert_int_equal(atomic_load(&starts), 1);
 	atomic_store(&may_end, true);
