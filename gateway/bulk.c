@@ -55,7 +55,7 @@ static bool from_oldest(const struct bulk_spec *s)
 
 static enum bq_action action_of(enum bulk_action action)
 {
-	static const enum bq_action actions[] = {[BULK_RETRY] = BQ_RETRY, [BULK_REMOVE] = BQ_REMOVE, [BULK_PROMOTE] = BQ_PROMOTE};
+	static const enum bq_action actions[] = {[BULK_RETRY] = BQ_RETRY, [BULK_REMOVE] = BQ_REMOVE_FROM, [BULK_PROMOTE] = BQ_PROMOTE};
 
 	return actions[action];
 }

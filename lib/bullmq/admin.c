@@ -151,7 +151,12 @@ static void put_promote(struct rcmd *cmd, const struct bq_queue *q, struct str i
 static void put_remove(struct rcmd *cmd, const struct bq_queue *q, struct str id, enum bq_state state)
 {
 	(void)state;
-	bq_put_remove(cmd, q, id);
+	bq_put_remove(cmd, q, id, BQ_KEY_BASE);
+}
+
+static void put_remove_from(struct rcmd *cmd, const struct bq_queue *q, struct str id, enum bq_state state)
+{
+	bq_put_remove(cmd, q, id, SETS[state].key);
 }
 
 static const struct {
@@ -161,6 +166,7 @@ static const struct {
 	[BQ_RETRY] = {put_retry_from, false},
 	[BQ_PROMOTE] = {put_promote, false},
 	[BQ_REMOVE] = {put_remove, true},
+	[BQ_REMOVE_FROM] = {put_remove_from, true},
 };
 
 static int code_of(const redisReply *reply, enum bq_action action)

@@ -38,14 +38,15 @@ int bq_clean_some(struct bq *bq, const struct bq_queue *q, struct bq_clean *c, s
 
 /* ---- jobs ---- */
 enum bq_action {
-	BQ_RETRY,   /* a failed or completed job goes back to wait */
-	BQ_PROMOTE, /* a delayed job goes to wait */
-	BQ_REMOVE,  /* with its children */
+	BQ_RETRY,       /* a failed or completed job goes back to wait */
+	BQ_PROMOTE,     /* a delayed job goes to wait */
+	BQ_REMOVE,      /* with its children */
+	BQ_REMOVE_FROM, /* the same, of a job that is in that state still: neither waiting nor active */
 };
 
 /* One action on several jobs in one round trip; codes[i] is 0 or what was wrong with ids[i]: ERR_NOT_FOUND, ERR_WRONG_STATE (not in the
  * state that the action needs, or the next job of a schedule), ERR_LOCK_LOST (somebody holds it, or one of its children). `state` is the
- * state that jobs are retried from. */
+ * state that jobs are retried or removed from. */
 int bq_act(struct bq *bq, const struct bq_queue *q, enum bq_action action, enum bq_state state, const struct str *ids, size_t n, int *codes,
 	   int64_t deadline, struct err *err) MUST_CHECK;
 

@@ -77,8 +77,9 @@ enum bq_failed bq_failure_kind(const struct bq_job *job, const struct bq_failure
 /* ---- hold.c ---- */
 /* The wish that the job stop: replied is the creation time of the job that is meant, or nil. */
 void bq_put_cancel_mark(struct rcmd *cmd, const struct bq_queue *q, struct str id);
-/* Removes a job with its children: 1, 0 when somebody holds one of them, or a failure's number. */
-void bq_put_remove(struct rcmd *cmd, const struct bq_queue *q, struct str id);
+/* Removes a job with its children: 1, 0 when somebody holds one of them, or a failure's number. from: the sorted set that it must stand in;
+ * BQ_KEY_BASE: wherever it is. */
+void bq_put_remove(struct rcmd *cmd, const struct bq_queue *q, struct str id, enum bq_key from);
 
 /* A delayed job's score is its time in ms times this, and a sequence below it. */
 #define BQ_DELAYED_SHIFT 4096

@@ -226,16 +226,17 @@ int bq_held_under(struct bq *bq, const struct bq_queue *q, struct str token, str
 	return rc;
 }
 
-void bq_put_remove(struct rcmd *cmd, const struct bq_queue *q, struct str id)
+void bq_put_remove(struct rcmd *cmd, const struct bq_queue *q, struct str id, enum bq_key from)
 {
-	const struct bq_script_call call = {.queue = q, .id = id};
+	const struct bq_script_call call = {.queue = q, .id = id, .set = from};
 
-	bq_script_begin(cmd, BQ_SCRIPT_REMOVE, &call, 5);
+	bq_script_begin(cmd, BQ_SCRIPT_REMOVE, &call, 6);
 	rcmd_arg(cmd, id);
 	rcmd_argz(cmd, "1");
 	rcmd_arg(cmd, q->keys[BQ_KEY_BASE]);
 	rcmd_argi(cmd, clock_wall_ms());
 	bq_arg_outboxes(cmd, q);
+	rcmd_argz(cmd, from == BQ_KEY_BASE ? "0" : "1");
 }
 
 int bq_completed_by(struct bq *bq, const struct bq_queue *q, const struct str *ids, const struct str *tokens, size_t n, bool *yes,
@@ -266,7 +267,7 @@ int bq_remove(struct bq *bq, const struct bq_queue *q, struct str id, bool *remo
 	int64_t value = 0;
 	int rc;
 
-	bq_put_remove(&cmd, q, id);
+	bq_put_remove(&cmd, q, id, BQ_KEY_BASE);
 	rc = bq_call_int(bq, &cmd, deadline, &value, err);
 	if (rc < 0)
 		return rc;

@@ -1,4 +1,5 @@
 /* Holding jobs from elsewhere: tokens, heartbeats, the wish to cancel, removal, markers. */
+#include "lib/bullmq/admin.h"
 #include "lib/bullmq/marker.h"
 #include "tests/unit/bullmq_world.h"
 
@@ -153,6 +154,26 @@ static void removes_what_nobody_holds(void **state)
 	assert_int_equal(REDIS("EXISTS", "bull:orders:2")->integer, 1);
 }
 
+/* As one that was failed when it was looked at, and has been tried again since. */
+static void removes_from_a_state_only_what_is_still_there(void **state)
+{
+	struct bq_add job = a_job();
+	int codes[2];
+
+	(void)state;
+	const struct str waiting = add(&job).id;
+	job.opts.delay_ms = 60000;
+	const struct str ids[] = {waiting, add(&job).id};
+	assert_int_equal(bq_act(world.bq, &world.queue, BQ_REMOVE_FROM, BQ_DELAYED, ids, 2, codes, DEADLINE, &world.err), 0);
+	assert_int_equal(codes[0], ERR_WRONG_STATE);
+	assert_int_equal(codes[1], 0);
+	assert_int_equal(REDIS("LLEN", "bull:orders:wait")->integer, 1);
+	assert_int_equal(REDIS("ZCARD", "bull:orders:delayed")->integer, 0);
+	assert_int_equal(bq_act(world.bq, &world.queue, BQ_REMOVE, BQ_DELAYED, ids, 1, codes, DEADLINE, &world.err), 0);
+	assert_int_equal(codes[0], 0);
+	assert_int_equal(REDIS("LLEN", "bull:orders:wait")->integer, 0);
+}
+
 /* ---- markers ---- */
 
 static struct bq_marker pop(struct rreplies *replies)
@@ -210,6 +231,7 @@ int main(void)
 		TEST(heartbeats_of_many_are_answered_one_by_one),
 		TEST(a_wish_is_for_one_job),
 		TEST(removes_what_nobody_holds),
+		TEST(removes_from_a_state_only_what_is_still_there),
 		TEST(markers_say_now_or_when),
 	};
 
