@@ -276,15 +276,20 @@ describe('actions', () => {
     const held = { id: 'held', queue: 'invoices', action: 'remove', filter: { state: 'failed', name: null, error: 'timeout', olderThanMs: 7_200_000 }, state: 'running', by: 'ops',
       total: 200, scanned: 50, matched: 50, changed: 40, skipped: 10, createdAt: Date.now() - 5000, startedAt: Date.now() - 5000, endedAt: null, failure: null };
     let stopped = false;
+    let away = true;
     const page = await open('/livez');
     await page.route('**/api/tasks', (route) => route.fulfill({ json: { items: [{ ...held, state: stopped ? 'cancelled' : 'running' }] } }));
     await page.route('**/api/tasks/held', (route) => {
+      if (away) return route.fulfill({ status: 503, json: { status: 503, code: 'redis-unavailable', title: 'Away', detail: 'Redis is away.' } });
       stopped ||= route.request().method() === 'DELETE';
       return route.fulfill({ json: held });
     });
     await page.goto('/tasks');
     await page.getByText('Remove: Failed · error with “timeout” · older than 2 h').waitFor();
     assert.equal(await page.getByRole('progressbar').getAttribute('aria-valuenow'), '25');
+    await button(page, 'Stop').click();
+    await page.locator('.toast', { hasText: 'Redis is away.' }).waitFor();
+    away = false;
     await button(page, 'Stop').click();
     await page.getByText('Stopped', { exact: true }).waitFor();
     assert.equal(await button(page, 'Stop').count(), 0);

@@ -1,6 +1,7 @@
 // Tasks: actions on many jobs that the server does in the background.
 import { useEffect, useState } from 'preact/hooks';
 import { get, request } from './api.js';
+import { say } from './dialogs.js';
 import { duration, visible } from './format.js';
 import { t } from './i18n.js';
 import { refreshAll } from './live.js';
@@ -13,7 +14,8 @@ export const isOver = ({ state }) => !['queued', 'running'].includes(state);
 export const addressOf = (id) => path`/api/tasks/${id}`;
 export const shareOf = ({ state, total, scanned }) => (state === 'done' ? 1 : total ? Math.min(1, scanned / total) : 0);
 export const verbOf = (action) => (action === 'clean' ? t('queue.clean') : t(`job.${action}`)).replace('…', '');
-export const stopTask = (id) => request('DELETE', addressOf(id)).catch(() => {}); // it has ended by itself
+// That it has ended by itself meanwhile is no refusal.
+export const stopTask = (id) => request('DELETE', addressOf(id)).catch((error) => error.status === 409 || say(error.code === 'network' ? t('problem.network') : error.detail, { bad: true }));
 
 // Why it did not come to its end.
 export const failureOf = ({ state, failure }) => (state === 'lost' ? t('tasks.lost') : visible(failure));
