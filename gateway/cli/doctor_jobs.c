@@ -8,6 +8,7 @@
 #include "lib/base/clock.h"
 #include "lib/bullmq/checkup.h"
 #include "lib/json/jwrite.h"
+#include "lib/redis/rchild.h"
 #include "lib/redis/rmux.h"
 
 #define CONNECT_MS 5000
@@ -103,10 +104,10 @@ static int address(const struct config *cfg, struct raddr *addr, struct rsentine
 	*asker = NULL;
 	if (!settings_redis_embedded(cfg))
 		return settings_redis_reach(cfg, NULL, addr, asker, err);
-	*addr = (struct raddr){0};
-	snprintf(addr->unix_path, sizeof(addr->unix_path), "%s/redis.sock", cfg->data_dir);
-	snprintf(addr->password, sizeof(addr->password), "%s", cfg->redis_password);
-	return 0;
+	int rc = rchild_find_addr(cfg->data_dir, addr, err);
+	if (rc == 0)
+		snprintf(addr->password, sizeof(addr->password), "%s", cfg->redis_password);
+	return rc;
 }
 
 /* Ids are strangers' choice. */

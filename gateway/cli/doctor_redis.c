@@ -4,6 +4,7 @@
 #include "gateway/cli/doctor.h"
 #include "gateway/settings.h"
 #include "lib/base/clock.h"
+#include "lib/redis/rchild.h"
 #include "lib/redis/rconn.h"
 
 #define DEADLINE_MS 3000
@@ -126,9 +127,9 @@ static void look_at_embedded(struct doctor *d)
 {
 	struct raddr addr = {0};
 	struct err err = {0};
-	snprintf(addr.unix_path, sizeof(addr.unix_path), "%s/redis.sock", d->cfg->data_dir);
+	int rc = rchild_find_addr(d->cfg->data_dir, &addr, &err);
 	snprintf(addr.password, sizeof(addr.password), "%s", d->cfg->redis_password);
-	struct rconn *c = rconn_new(&addr, "sluice-doctor", &err);
+	struct rconn *c = rc == 0 ? rconn_new(&addr, "sluice-doctor", &err) : NULL;
 	if (!doctor_in_path("redis-server"))
 		doctor_say(d, DOCTOR_FAIL, "apt-get install redis-server, or set REDIS_URL", "REDIS_URL is unset and there is no redis-server program");
 	else if (!c || rconn_open(c, clock_mono_ms() + DEADLINE_MS, &err) < 0 || look_through(d, c, "the embedded Redis", &err) < 0)

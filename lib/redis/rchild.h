@@ -45,4 +45,7 @@ void rchild_stop(struct rchild *c);
 void rchild_addr(const struct rchild *c, struct raddr *out);
 pid_t rchild_pid(struct rchild *c); /* 0 while none is running */
 
+/* Where another process' embedded Redis of this folder listens, without the password. ERR_NOT_FOUND when the folder never had one. */
+int rchild_find_addr(const char *data_dir, struct raddr *out, struct err *err) MUST_CHECK;
+
 #endif

@@ -1,4 +1,6 @@
 #include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "lib/base/buf.h"
@@ -27,6 +29,24 @@ int rchild_find_paths(struct rchild_paths *p, const struct rchild_options *o, st
 	if (rc == 0)
 		rc = child_find_socket_folder(folder, p->data_dir, SOCKET_NAME, geteuid(), err);
 	return rc < 0 ? rc : child_join(p->socket, sizeof(p->socket), folder, SOCKET_NAME, err);
+}
+
+/* The socket is where the process that owns the data has put it. */
+int rchild_find_addr(const char *data_dir, struct raddr *out, struct err *err)
+{
+	struct stat st;
+	struct raddr addr = {0};
+	char stores[PATH_MAX], full[PATH_MAX], folder[CHILD_SOCKET_MAX];
+	int rc = child_join(stores, sizeof(stores), data_dir, "redis", err);
+	if (rc == 0 && (stat(stores, &st) < 0 || !realpath(data_dir, full)))
+		rc = err_set(err, ERR_NOT_FOUND, "there is no embedded Redis in %s", data_dir);
+	if (rc == 0)
+		rc = child_find_socket_folder(folder, full, SOCKET_NAME, st.st_uid, err);
+	if (rc == 0)
+		rc = child_join(addr.unix_path, sizeof(addr.unix_path), folder, SOCKET_NAME, err);
+	if (rc == 0)
+		*out = addr;
+	return rc;
 }
 
 /* ---- the configuration ---- */

@@ -63,6 +63,16 @@ describe('doctor', () => {
     assert.throws(() => statSync(folder), { code: 'ENOENT' });
   });
 
+  test('finds the embedded Redis of a folder whose path is too long for a socket', async () => {
+    const dataDir = join(temporaryFolder(), 'x'.repeat(100));
+    const env = { DATA_DIR: dataDir, XDG_RUNTIME_DIR: temporaryFolder('run') };
+    const sluice = await startSluice({ env });
+    assert.match((await findings(env)).of('redis')[0].text, /^the embedded Redis answers/);
+    const { code, text } = await runSluice(['doctor', '--queues'], { env });
+    assert.equal(code, 0, text);
+    await sluice.stop();
+  });
+
   test('fails where Redis may throw jobs away, and tells what its settings keep', async () => {
     const redis = await startRedis({ args: ['--maxmemory', '64mb', '--maxmemory-policy', 'allkeys-lru', '--appendonly', 'yes', '--appendfsync', 'everysec'] });
     const before = await findings({ REDIS_URL: redis.url });
