@@ -195,7 +195,13 @@ static void settle(struct loader *l, size_t key)
 	l->no_memory |= rc == ERR_NOMEM;
 }
 
-/* What concerns more than one key. */
+/* Without a scheme, or with one in capitals, cookies would go without Secure. */
+static bool is_web_address(struct str s)
+{
+	return str_starts(s, STR("https://")) || str_starts(s, STR("http://"));
+}
+
+/* What concerns more than one key, or one alone and no other of its type. */
 static void settle_together(struct loader *l)
 {
 	struct config *c = l->cfg;
@@ -205,6 +211,8 @@ static void settle_together(struct loader *l)
 		buf_addz(l->problems, "REDIS_SENTINELS tell where Redis is; set neither REDIS_URL nor REDIS_HOST beside them.\n");
 	if (!c->redis_tls_cert_file[0] != !c->redis_tls_key_file[0])
 		buf_addz(l->problems, "REDIS_TLS_CERT_FILE and REDIS_TLS_KEY_FILE belong together; set both or neither.\n");
+	if (c->public_url[0] && !is_web_address(str_from(c->public_url)))
+		buf_addz(l->problems, "SLUICE_PUBLIC_URL is no address that begins with https:// or http://.\n");
 	if (!c->documents_dir[0])
 		c->documents_dir = arena_printf(&c->memory, "%s/documents", c->data_dir);
 	l->no_memory |= !c->documents_dir;

@@ -127,6 +127,7 @@ static void test_wrong_values_are_all_reported(void **state)
 		{"SLUICE_RATE_LIMIT=100", "allowed: off, or N/s with N from 1 to 1000000.\n"},
 		{"HOST=a\nb", "HOST (from the environment) is \"a?b\""},
 		{"SLUICE_CORS_ORIGINS=a\tb", "SLUICE_CORS_ORIGINS (from"},
+		{"SLUICE_PUBLIC_URL=sluice.example.org", "SLUICE_PUBLIC_URL is no address that begins with https:// or http://.\n"},
 		{"REDIS_TLS_CERT_FILE=x", "REDIS_TLS_CERT_FILE and REDIS_TLS_KEY_FILE belong together"},
 	};
 	char *env[ARRAY_LEN(rows) + 1] = {NULL};
@@ -190,6 +191,14 @@ static void test_env_file(void **state)
 	assert_problem(p, "/.env: line 4 has a quote");
 	assert_problem(p, "/.env) is no setting; did you mean SLUICE_QUEUES?\n");
 	assert_problem(p, "/.env) is \"x\"; allowed");
+}
+
+static void test_public_url_has_a_scheme(void **state)
+{
+	struct place *p = *state;
+	assert_int_equal(load(p, ENV("SLUICE_PUBLIC_URL=HTTPS://sluice.example.org")), ERR_INVALID);
+	assert_int_equal(load(p, ENV("SLUICE_PUBLIC_URL=https://sluice.example.org/")), 0);
+	assert_int_equal(load(p, ENV("SLUICE_PUBLIC_URL=http://localhost:3000")), 0);
 }
 
 static void test_secrets_from_files(void **state)
@@ -295,6 +304,7 @@ int main(void)
 		at_place(test_unknown_names),
 		at_place(test_order_of_sources),
 		at_place(test_env_file),
+		at_place(test_public_url_has_a_scheme),
 		at_place(test_secrets_from_files),
 		at_place(test_dump_and_help_say_every_key),
 		at_place(test_show_hides_secrets),
