@@ -200,14 +200,14 @@ static unsigned count_fds(void)
 	return n;
 }
 
-/* This process adopts orphans: when it has no children left, none are left at all. */
+/* This process adopts orphans: when it has no children left, none are left at all. One that was not killed would spin for 20 s. */
 static void assert_no_children(void)
 {
 	int64_t begin = clock_mono_ms();
 	while (waitpid(-1, NULL, 0) >= 0 || errno == EINTR)
 		;
 	assert_int_equal(errno, ECHILD);
-	assert_true(clock_mono_ms() - begin < 2000);
+	assert_true(clock_mono_ms() - begin < 15000);
 }
 
 static void text_of_a_replaced_document_is_not_kept(void **state)
@@ -239,7 +239,7 @@ static void cancelling_kills_the_readers(void **state)
 	int64_t begin = clock_mono_ms();
 	document_task_run(&t.task);
 	assert_int_equal(t.task.failure, FAILURE_CANCELLED);
-	assert_true(clock_mono_ms() - begin < 5000);
+	assert_true(clock_mono_ms() - begin < 15000);
 	end_trial(&t);
 	assert_no_children();
 	assert_int_equal(count_fds(), fds);
