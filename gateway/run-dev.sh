@@ -35,11 +35,14 @@ data_dir=${data_dir:-./var}
 mkdir -p "$data_dir"
 
 embedded=no
-if [ -z "$(setting REDIS_URL)$(setting REDIS_URL_FILE)$(setting REDIS_HOST)" ]; then
+if [ -z "$(setting REDIS_URL)$(setting REDIS_URL_FILE)$(setting REDIS_HOST)$(setting REDIS_SENTINELS)" ]; then
 	embedded=yes
-	password_file=$data_dir/redis-password
-	[ -s "$password_file" ] || (umask 077 && od -An -N16 -tx1 /dev/urandom | tr -d ' \n' >"$password_file")
-	preset REDIS_PASSWORD "$(cat "$password_file")"
+	password_file=$(setting REDIS_PASSWORD_FILE)
+	if [ -z "$password_file" ]; then
+		password_file=$data_dir/redis-password
+		[ -s "$password_file" ] || (umask 077 && od -An -N16 -tx1 /dev/urandom | tr -d ' \n' >"$password_file")
+		preset REDIS_PASSWORD "$(cat "$password_file")"
+	fi
 	preset SLUICE_REDIS_LISTEN "127.0.0.1:$(free_port 6379)"
 fi
 preset SLUICE_QUEUES "$PWD/examples/queues.json"
@@ -49,7 +52,7 @@ preset SLUICE_SAMPLE_DOCUMENT 1
 preset LOG_FORMAT text
 
 welcome() {
-	local url=$1 login=$2 token listen
+	local url=$1 login=$2 token listen password
 	token=$("$SLUICE" token --sub "${USER:-developer}" --role admin)
 	cat <<END
 
@@ -66,16 +69,18 @@ ${login:+
 END
 	[ "$embedded" = yes ] || return 0
 	listen=$(setting SLUICE_REDIS_LISTEN)
+	password=$(setting REDIS_PASSWORD)
+	password=${password:-$(cat "$password_file")}
 	cat <<END
 
   Work on it with BullMQ in Node:
     cd "\$(mktemp -d)" && npm install --silent --no-fund bullmq@6.7.0 ioredis@5 && node -e '
       const { Worker } = require("bullmq");
-      const connection = { host: "${listen%:*}", port: ${listen##*:}, password: "$(setting REDIS_PASSWORD)" };
+      const connection = { host: "${listen%:*}", port: ${listen##*:}, password: "$password" };
       new Worker("hello", async (job) => { console.log(job.id, job.data); return "Hello " + job.data.name; }, { connection });'
 
   Look into Redis:
-    REDISCLI_AUTH=$(setting REDIS_PASSWORD) redis-cli -h ${listen%:*} -p ${listen##*:} --scan --pattern 'bull:*'
+    REDISCLI_AUTH=$password redis-cli -h ${listen%:*} -p ${listen##*:} --scan --pattern 'bull:*'
 
 END
 }

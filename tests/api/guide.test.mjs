@@ -2,7 +2,7 @@
 // against the program as `make run` starts it, with the address and the token that it prints.
 import assert from 'node:assert/strict';
 import { execFile, spawnSync } from 'node:child_process';
-import { readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { FlowProducer, Queue } from 'bullmq';
@@ -46,10 +46,36 @@ function changed(text, changes) {
 
 const missing = (programs) => programs.filter((program) => spawnSync('sh', ['-c', `command -v ${program}`]).status !== 0);
 
+// What `make run` starts.
+const RUN = { program: ['bash', '-c', `shift; exec "${join(ROOT, 'gateway/run-dev.sh')}" "$@"`, 'run'], env: { SLUICE_BIN: SLUICE } };
+
+describe('make run', () => {
+  const started = async (env) => {
+    const sluice = await startSluice({ ...RUN, env: { ...RUN.env, ...env } });
+    const page = await eventually(() => sluice.child.lines.some((line) => line.includes('/api/queues/hello/jobs')) && sluice.child, { what: 'the page' });
+    return { sluice, page };
+  };
+
+  test('takes the password of the embedded Redis from a file', async () => {
+    const file = join(temporaryFolder(), 'password');
+    writeFileSync(file, 'from-a-file\n');
+    const { sluice, page } = await started({ REDIS_PASSWORD_FILE: file });
+    await eventually(() => page.lines.some((line) => line.includes('REDISCLI_AUTH=from-a-file redis-cli')), { what: 'the password' });
+    await sluice.stop();
+  });
+
+  test('starts no Redis, and makes up no password, where sentinels tell', async () => {
+    const { sluice, page } = await started({ REDIS_SENTINELS: '127.0.0.1:1' });
+    assert.equal(existsSync(join(sluice.dataDir, 'redis-password')), false);
+    await sluice.stop();
+    assert.doesNotMatch(page.lines.join('\n'), /REDISCLI_AUTH/);
+  });
+});
+
 describe('the guide', () => {
   let sluice, client, redis, token;
   before(async () => {
-    sluice = await startSluice({ program: ['bash', '-c', `shift; exec "${join(ROOT, 'gateway/run-dev.sh')}" "$@"`, 'run'], env: { SLUICE_BIN: SLUICE } });
+    sluice = await startSluice({ ...RUN, env: { ...RUN.env } });
     const printed = await eventually(() => {
       const text = sluice.child.lines.join('\n');
       return /redis-cli .*/.test(text) ? text : null;
