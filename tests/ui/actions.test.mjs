@@ -52,6 +52,26 @@ describe('actions', () => {
     await page.context().close();
   });
 
+  test('a job that comes again under its id is shown with its own data, and edited as it is now', async () => {
+    const { greetings } = queues;
+    await greetings.add('greet', { first: 1 }, { jobId: 'again' });
+    const page = await open('/jobs/greetings/again');
+    await page.getByText('first', { exact: true }).waitFor();
+    await greetings.remove('again');
+    await greetings.add('greet', { second: 2 }, { jobId: 'again' });
+    await page.getByText('second', { exact: true }).waitFor();
+    const now = Date.now();
+    await stage.redis.admin.multi().lrem(greetings.toKey('wait'), 0, 'again').zadd(greetings.toKey('failed'), now, 'again')
+      .hset(greetings.toKey('again'), { finishedOn: now, failedReason: 'no' }).exec();
+    await page.reload(); // no event tells of what was done to it here
+    await page.getByText('second', { exact: true }).waitFor();
+    await (await greetings.getJob('again')).updateData({ third: 3 });
+    await button(page, 'Edit and retry…').click();
+    assert.deepEqual(JSON.parse(await page.getByRole('textbox', { name: 'Data' }).inputValue()), { third: 3 });
+    await greetings.remove('again');
+    await page.context().close();
+  });
+
   test('retrying one job, and with other data', async () => {
     const page = await open('/jobs/orders/declined');
     await button(page, 'Edit and retry…').click();
@@ -343,8 +363,11 @@ describe('actions', () => {
     });
     await button(page, 'Clean…').click();
     await page.getByLabel('State').selectOption('failed');
-    await page.getByLabel('Older than').fill('0');
+    await page.getByLabel('Older than').fill('');
     await page.getByLabel('Type thumbnails to confirm').fill('thumbnails');
+    await page.getByRole('dialog').getByRole('button', { name: 'Clean' }).click();
+    assert.equal(await page.getByLabel('Older than').evaluate((input) => input.validity.valueMissing && input === document.activeElement), true, 'no age is not every age');
+    await page.getByLabel('Older than').fill('0');
     await page.getByRole('dialog').getByRole('button', { name: 'Clean' }).click();
     await page.getByText('10 jobs removed').waitFor(); // it is said for six seconds
     assert.equal(await queues.thumbnails.getFailedCount(), 0);

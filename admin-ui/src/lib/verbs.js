@@ -3,6 +3,7 @@ import { Problem, request } from './api.js';
 import { ask, say } from './dialogs.js';
 import { number } from './format.js';
 import { t, tn } from './i18n.js';
+import { member } from './json.js';
 import { refreshAll } from './live.js';
 import { path } from './router.js';
 import { waitFor } from './tasks.js';
@@ -74,7 +75,7 @@ export async function clean(queue, states) {
     title: t('queue.clean.title', { name: queue }), text: t('queue.clean.text'), confirm: t('queue.clean'), danger: true, typed: queue,
     fields: [
       { name: 'state', label: t('queue.clean.state'), value: states[0], options: states.map((name) => [name, t(`state.${name}`)]) },
-      { name: 'hours', label: t('queue.clean.hours'), type: 'number', min: 0, step: 'any', value: '24' },
+      { name: 'hours', label: t('queue.clean.hours'), type: 'number', min: 0, step: 'any', value: '24', required: true },
     ],
   });
   const filter = given && { state: given.state, olderThanMs: Math.round(Number(given.hours) * HOUR) };
@@ -92,8 +93,15 @@ export async function removeJob(queue, id) {
   return given && act(() => send('POST', ofJob(queue, id, 'remove')), t('job.removed', { id }));
 }
 
+// As it is now: what was shown may have been changed since.
+const dataOf = (queue, id) => request('GET', ofJob(queue, id), { raw: true }).then(({ text }) => member(text, 'data'), (error) => {
+  say(reasonOf(error), { bad: true });
+});
+
 // What was written is asked about again, with the reason, as long as the server does not take it.
-export async function retryWithData(queue, id, data, refusal) {
+export async function retryWithData(queue, id, written, refusal) {
+  const data = written ?? await dataOf(queue, id);
+  if (data === undefined) return false;
   const given = await ask({
     title: t('job.edit.title', { id }), text: refusal ?? t('job.edit.text'), confirm: t('job.edit'),
     fields: [{ name: 'data', label: t('job.data'), type: 'textarea', value: data, required: true }],

@@ -25,7 +25,7 @@ function useVerbs(queue, id, job, payload) {
   const state = job?.source === 'redis' ? job.state : undefined;
   const list = [
     ENDED.includes(state) && can('retryJob') && { key: 'r', label: t('job.retry'), run: () => retryJob(queue, id), main: state === 'failed' },
-    ENDED.includes(state) && can('retryJob') && payload?.length < EDITABLE_BYTES && { key: 'e', label: t('job.edit'), run: () => retryWithData(queue, id, payload) },
+    ENDED.includes(state) && can('retryJob') && payload?.length < EDITABLE_BYTES && { key: 'e', label: t('job.edit'), run: () => retryWithData(queue, id) },
     state === 'delayed' && can('promoteJob') && { key: 'm', label: t('job.promote'), run: () => promoteJob(queue, id) },
     ['delayed', 'waiting', 'prioritized'].includes(state) && can('editJob') && { label: t('job.change'), run: () => changeJob(queue, job) },
     state === 'active' && job.lock?.sluice !== false && can('cancelJob') && { key: 'c', label: t('job.cancel'), run: () => cancelJob(queue, id), danger: true },
@@ -119,8 +119,8 @@ export function Job({ queue, id }) {
   useEffect(() => setRuns(job?.state === 'active'), [job?.state]);
   // What only its record knows, or nobody any more, will not change.
   useEffect(() => settle(job?.source === 'archive' || shown.error?.status === 410), [job?.source, shown.error?.status]);
-  // The payload is asked for once, and again when the job has ended or was tried anew.
-  const payload = useResource(job ? address : null, { every: 0, raw: true, version: `${job?.attemptsMade}-${job?.finishedOn}` });
+  // The payload is asked for once, and again when the job has ended, was tried anew, or is another one under the same id.
+  const payload = useResource(job ? address : null, { every: 0, raw: true, version: `${job?.timestamp}-${job?.attemptsMade}-${job?.finishedOn}` });
   const data = useMemo(() => payload.text && member(payload.text, 'data'), [payload.text]);
   const verbs = useVerbs(queue, id, job, data);
   useEffect(() => void (document.title = `${job ? `${t(`state.${job.state}`)} · ` : ''}${id} · ${queue} · Sluice`), [queue, id, job?.state]);
