@@ -199,6 +199,13 @@ describe('settings', () => {
   });
 });
 
+test('applying the manifests again does not undo what an autoscaler has done', () => {
+  const { objects } = overlays.find(({ name }) => name === 'prod');
+  const scaled = objects.filter(({ spec }) => spec?.scaleTargetRef).map(({ spec }) => spec.scaleTargetRef.name);
+  assert.deepEqual(scaled.toSorted(), ['sluice-api', 'sluice-worker']);
+  for (const name of scaled) assert.equal(named(objects, 'Deployment', name).spec.replicas, undefined, name);
+});
+
 test('what scales the workers asks queues that exist', async () => {
   const queues = JSON.parse((await runSluice(['dump', 'queues'])).text).queues.map(({ name }) => name);
   const { objects } = overlays.find(({ name }) => name === 'prod');

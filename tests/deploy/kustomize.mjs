@@ -5,7 +5,7 @@ import { readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { parse, parseAllDocuments } from 'yaml';
 
-const FIELDS = new Set(['apiVersion', 'kind', 'namespace', 'resources', 'components', 'labels', 'replicas', 'images', 'configMapGenerator', 'secretGenerator']);
+const FIELDS = new Set(['apiVersion', 'kind', 'namespace', 'resources', 'components', 'labels', 'images', 'configMapGenerator', 'secretGenerator']);
 const GENERATOR_FIELDS = new Set(['name', 'behavior', 'envs', 'files', 'literals', 'options']);
 const CLUSTER_WIDE = new Set(['Namespace']);
 // kustomize reads YAML 1.1, where 0440 is octal.
@@ -69,11 +69,6 @@ export function render(folder, inherited = []) {
   for (const generator of k.secretGenerator ?? []) generate(objects, folder, 'Secret', 'stringData', generator);
   for (const path of k.components ?? []) objects.splice(0, objects.length, ...render(join(folder, path), objects));
   for (const labels of k.labels ?? []) label(objects, labels);
-  for (const { name, count } of k.replicas ?? []) {
-    const scaled = objects.filter((object) => object.metadata.name === name && object.spec?.replicas !== undefined);
-    assert.equal(scaled.length, 1, `${folder}: replicas of ${name}`);
-    scaled[0].spec.replicas = count;
-  }
   for (const image of k.images ?? []) rename(objects, image);
   for (const { kind, metadata } of k.namespace ? objects : []) if (!CLUSTER_WIDE.has(kind)) metadata.namespace = k.namespace;
   return objects;
