@@ -57,6 +57,7 @@ export default {
   'signin': ['Sign in', 'Anmelden'],
   'signin.token': ['Token', 'Token'],
   'signin.token.hint': ['Printed by: sluice token --sub me --role viewer', 'Ausgegeben von: sluice token --sub ich --role viewer'],
+  'signin.ended': ['Your session has ended. Sign in to go on from here.', 'Ihre Sitzung ist zu Ende. Melden Sie sich an, um hier weiterzumachen.'],
   'signin.used': ['This link has been used, or is too old. The log shows a new one at each start.', 'Dieser Link ist verbraucht oder zu alt. Das Protokoll zeigt bei jedem Start einen neuen.'],
   'signin.dev': ['Development', 'Entwicklung'],
   'signin.dev.text': ['DEV_LOGIN=1: anybody may sign in as anybody.', 'DEV_LOGIN=1: Jeder darf sich als jeder anmelden.'],

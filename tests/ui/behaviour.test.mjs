@@ -43,6 +43,9 @@ describe('behaviour', () => {
     await page.goto('/jobs/greetings/hello-world');
     await page.getByText('Timeline').waitFor();
     assert.equal(await page.locator('.head button').count(), 1, 'only copying the id');
+    await page.goto('/queues/greetings/new');
+    await page.getByText('Your roles are not enough').waitFor();
+    assert.equal(await page.getByRole('button', { name: 'Create the job' }).count(), 0, 'nor at its address');
     const refused = await page.evaluate(() => fetch('/api/queues/invoices/resume', { method: 'POST' }).then(({ status }) => status));
     assert.equal(refused, 403, 'and the server refuses it all the same');
     await page.context().close();
@@ -60,6 +63,7 @@ describe('behaviour', () => {
     assert.equal(await page.evaluate(() => document.cookie), '', 'no script can read the cookie');
     await page.getByRole('button', { name: 'Sign out' }).click();
     await page.getByLabel('Token').waitFor();
+    await page.getByText('Your session has ended.').waitFor({ state: 'detached' });
     await page.context().close();
   });
 
@@ -85,6 +89,7 @@ describe('behaviour', () => {
       await page.evaluate(() => document.dispatchEvent(new Event('visibilitychange')));
       return page.getByLabel('Token').isVisible();
     }, { timeout: 60_000, interval: 250, what: 'the question for a token' });
+    await page.getByText('Your session has ended.').waitFor();
     await page.context().close();
   });
 

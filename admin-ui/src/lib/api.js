@@ -3,7 +3,7 @@ import { createStore } from './store.js';
 
 const TIMEOUT = 30_000;
 
-// Who is signed in; null until the server has said.
+// Who is signed in; null until the server has said. ended: nobody is any more, and did not wish so.
 export const session = createStore(null);
 export const can = (operation) => session.get()?.may.includes(operation) ?? false;
 
@@ -35,7 +35,7 @@ async function send(method, path, { body, headers, signal } = {}) {
 async function problemOf(response) {
   const body = await response.json().catch(() => ({}));
   const problem = new Problem(response.status, body);
-  if (response.status === 401 && session.get()?.sub) session.set({ ...session.get(), sub: null, may: [], roles: [] });
+  if (response.status === 401 && session.get()?.sub) session.set({ ...session.get(), sub: null, may: [], roles: [], ended: true });
   return problem;
 }
 

@@ -4,7 +4,7 @@ import { Button, Card, Loaded, ProblemBox } from '../components/basics.jsx';
 import { Field } from '../components/dialogs.jsx';
 import { QueueHead } from '../components/queuehead.jsx';
 import { SchemaFields } from '../components/schemafields.jsx';
-import { request } from '../lib/api.js';
+import { can, request } from '../lib/api.js';
 import { say } from '../lib/dialogs.js';
 import { t } from '../lib/i18n.js';
 import { member } from '../lib/json.js';
@@ -104,6 +104,10 @@ function Form({ queue, field, jobName, start }) {
 }
 
 export function NewJob({ queue }) {
+  return can('addJobs') ? <Creation queue={queue} /> : <ProblemBox error={{ code: 'forbidden' }} />;
+}
+
+function Creation({ queue }) {
   const { query } = useLocation();
   const from = query.get('from');
   const detail = useResource(path`/api/queues/${queue}`, { every: 0 });

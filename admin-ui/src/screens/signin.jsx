@@ -58,6 +58,7 @@ export function SignIn({ who }) {
     <main class="signin">
       <h1><span class="brand">Sluice</span></h1>
       {query.has('used') && <p class="notice" role="status">{t('signin.used')}</p>}
+      {who.ended && <p class="notice" role="status">{t('signin.ended')}</p>}
       {error && <ProblemBox error={error} />}
       <WithToken busy={busy} attempt={attempt} />
       {who.devLogin && <InDevelopment busy={busy} attempt={attempt} />}
