@@ -3,6 +3,8 @@
 #include <unistd.h>
 
 #include <openssl/crypto.h>
+#include <openssl/err.h>
+#include <openssl/x509_vfy.h>
 
 #include "gateway/declared.h"
 #include "gateway/openapi/openapi.h"
@@ -196,9 +198,22 @@ void documents_stop(struct app *a)
 
 /* ---- outbound requests --------------------------------------------------------------------------------------------------------- */
 
+/* Each request reads them; a file that holds none would fail them all, one by one. */
+static int check_authorities(const char *file, struct err *err)
+{
+	X509_STORE *store = X509_STORE_new();
+	bool good = store && X509_STORE_load_file(store, file);
+	X509_STORE_free(store);
+	ERR_clear_error();
+	return good ? 0 : err_set(err, ERR_INVALID, "SLUICE_FETCH_CA_FILE: %s is no file of certificates (PEM)", file);
+}
+
 int fetch_start(struct app *a, struct err *err)
 {
 	struct err why = {0};
+	int rc = *a->cfg->fetch_ca_file ? check_authorities(a->cfg->fetch_ca_file, err) : 0;
+	if (rc < 0)
+		return rc;
 	const struct fetcher_options o = {
 		.allow = a->cfg->fetch_allow.items,
 		.n_allow = a->cfg->fetch_allow.n,

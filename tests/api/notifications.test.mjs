@@ -461,6 +461,8 @@ test('settings that cannot work refuse to start', async () => {
     [{ SLUICE_NOTIFY_DIRECTORY: 'ldap:x' }, /SLUICE_NOTIFY_DIRECTORY/],
     [{ SLUICE_SLACK_WEBHOOK_URL: 'hooks.slack.com/x' }, /SLUICE_SLACK_WEBHOOK_URL/],
     [{ SLUICE_FETCH_ALLOW: '10.0.0.0/33' }, /SLUICE_FETCH_ALLOW/],
+    [{ SLUICE_FETCH_CA_FILE: '/nowhere/ca.pem' }, /SLUICE_FETCH_CA_FILE/],
+    [{ SLUICE_FETCH_CA_FILE: '/dev/null' }, /SLUICE_FETCH_CA_FILE/],
   ]) {
     await assert.rejects(startSluice({ env, allow: [/./] }), complaint);
   }
