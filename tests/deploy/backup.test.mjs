@@ -57,6 +57,7 @@ test('the stores of several programs: a copy of each, and what came after it is 
   assert.equal(await add(), after, 'what came after the copy is gone, and its id is given out again');
   const audit = await runSluice(['audit', 'verify'], { env });
   assert.equal(audit.code, 0, audit.text);
+  await eventually(async () => /aof_enabled:1\r\naof_rewrite_in_progress:0\r\naof_rewrite_scheduled:0/.test(await redis.admin.info('persistence')), { timeout: 60_000, what: 'the file that it writes' });
   await redis.kill();
   redis.args = ['--appendonly', 'yes'];
   await redis.start(); // from the file that it writes since

@@ -124,6 +124,7 @@ test('sizes, attempts, deliveries and schedules are counted where they happen', 
   await add('hook', { text: 'y' }, { 'idempotency-key': 'k' });
   await add('inside', {});
   await reaches('sluice_jobs_finished_total{queue="hook",outcome="completed"}', 1);
+  await reaches('sluice_job_attempts_made_count{queue="hook"}', 1); // counted last
   await reaches('sluice_jobs_finished_total{queue="inside",outcome="failed"}', 1);
   const after = await look();
   const counted = {
