@@ -1,7 +1,7 @@
 // The images and compose.yaml, without a container engine: the Dockerfile by a parser, the final stages' files in a chroot, the edge proxy for real.
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
-import { chmodSync, copyFileSync, existsSync, mkdirSync, readFileSync, realpathSync, writeFileSync } from 'node:fs';
+import { chmodSync, copyFileSync, existsSync, mkdirSync, readFileSync, realpathSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { request } from 'node:https';
 import { connect } from 'node:tls';
@@ -191,11 +191,12 @@ test('what prepares compose.yaml makes each file that it mounts', () => {
   const rules = 'k8s/components/observability/prometheusrule.yaml';
   mkdirSync(dirname(join(folder, rules)), { recursive: true });
   for (const file of ['examples/compose/prepare', rules]) copyFileSync(join(ROOT, file), join(folder, file));
-  run('sh', join(folder, 'examples/compose/prepare'));
+  run('sh', '-c', 'umask 077; exec sh "$1"', 'sh', join(folder, 'examples/compose/prepare'));
   const mounts = Object.values(compose.services).flatMap(({ volumes = [] }) => volumes).map((mount) => mount.split(':')[0]).filter((path) => path.startsWith('./var/'));
   const files = [...mounts, ...Object.values(compose.secrets).map(({ file }) => file)];
   const first = files.map((file) => readFileSync(join(folder, file), 'utf8'));
   assert.ok(first.every((content) => content.length > 20));
+  for (const file of files) assert.ok(statSync(join(folder, file)).mode & 0o004, `${file} can be read by a container's user`);
   // As Prometheus' container mounts them: its configuration and the rules that this names.
   const prometheus = readFileSync(join(ROOT, 'examples/compose/prometheus.yml'), 'utf8');
   writeFileSync(join(folder, 'prometheus.yml'), prometheus.replace('/etc/prometheus/rules.yml', join(folder, 'var/compose/rules.yml')));
