@@ -1,18 +1,26 @@
 // A Redis of the test's own, on a Unix socket and, if wanted, on a free port of loopback.
 import { execFileSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { randomInt } from 'node:crypto';
+import { once } from 'node:events';
+import { existsSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { Redis } from 'ioredis';
 import { Child, temporaryFolder } from './child.mjs';
 import { eventually } from './eventually.mjs';
 
+// A port of loopback that is free, and below those that the kernel gives to whoever asks for any: nobody gets it by chance before it is used,
+// or while its server is away.
 export async function freePort() {
-  const server = createServer().listen(0, '127.0.0.1');
-  await new Promise((resolve) => server.once('listening', resolve));
-  const { port } = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  return port;
+  const [first] = readFileSync('/proc/sys/net/ipv4/ip_local_port_range', 'utf8').split(/\s+/).map(Number);
+  for (;;) {
+    const port = randomInt(10_000, Math.max(first, 20_000));
+    const server = createServer().listen(port, '127.0.0.1');
+    const free = await once(server, 'listening').then(() => true, () => false);
+    if (!free) continue;
+    await new Promise((resolve) => server.close(resolve));
+    return port;
+  }
 }
 
 // startRedis({tcp: true}) also listens on a port. `password` is demanded of everybody; `args` are further redis-server options, `program` what runs
