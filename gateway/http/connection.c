@@ -271,12 +271,17 @@ static int on_error(struct mg_connection *conn, int status, const char *message)
 	return 0;
 }
 
+/* What civetweb says before it frees what its accepting thread goes on using. */
+#define NO_WORKER "Cannot create threads"
+
 static int on_log(const struct mg_connection *conn, const char *message)
 {
 	const struct mg_context *context = mg_get_context(conn);
 	struct server *s = context ? mg_get_user_data(context) : NULL;
 	if (!s)
 		return 1;
+	if (str_starts(str_from(message), STR(NO_WORKER)))
+		panic("no memory for the threads of HTTP: %s", message);
 	lock_take(&s->mu);
 	bool started = s->started;
 	if (!started && !s->start_fault[0])
@@ -289,11 +294,20 @@ static int on_log(const struct mg_connection *conn, const char *message)
 
 /* ---- threads and connections ------------------------------------------------------------------------------------------- */
 
+static void accept_begins(struct server *s)
+{
+	wire_accept_from(s->lobby);
+	lock_take(&s->mu);
+	s->accepts = true;
+	cond_broadcast(&s->accepting);
+	lock_give(&s->mu);
+}
+
 static void *on_thread_start(const struct mg_context *context, int type)
 {
 	struct server *s = mg_get_user_data(context);
 	if (type == 0)
-		wire_accept_from(s->lobby);
+		accept_begins(s);
 	if (type != 1)
 		return NULL;
 	struct worker *w = calloc(1, sizeof(*w));

@@ -10,6 +10,7 @@
 #include "lib/config/config.h"
 
 #define LAST_WORD_MS 1500     /* for clients that connected just before the end */
+#define ACCEPTING_MS 10000    /* for the first step of the thread that accepts, on a machine that is busy */
 #define SPARE_DESCRIPTORS 128 /* logs, stores, documents, tools */
 #define LOBBY_ROOM 8192       /* connections that may wait without a thread, where there are descriptors for them */
 
@@ -87,6 +88,27 @@ static int listen_address(const struct config *c, char *out, size_t size, struct
 	return 0;
 }
 
+/* Where civetweb could start some of its threads only, it is not sure to end them, and they would go on with what is freed: it ends none without
+ * the one that accepts. So the process ends, as if it had been killed. */
+static NORETURN void end_here(const struct server *s)
+{
+	fprintf(stderr, "sluice: http: not all threads of SLUICE_HTTP_THREADS=%u can be started: %s\n", s->threads,
+		s->start_fault[0] ? s->start_fault : "the one that accepts connections");
+	_exit(EXIT_FAILURE);
+}
+
+/* civetweb does not say when the thread that accepts could not be started. */
+static bool accepts(struct server *s)
+{
+	int64_t deadline = clock_mono_ms() + ACCEPTING_MS;
+	lock_take(&s->mu);
+	while (!s->accepts && cond_wait_until(&s->accepting, &s->mu, deadline))
+		;
+	bool yes = s->accepts;
+	lock_give(&s->mu);
+	return yes;
+}
+
 static int start_civetweb(struct server *s, struct err *err)
 {
 	const struct config *c = s->deps.config;
@@ -113,8 +135,8 @@ static int start_civetweb(struct server *s, struct err *err)
 	if (whole)
 		stream_websocket_serve(s->deps.routes, s->context);
 	lock_give(&s->mu);
-	if (s->context && !whole)
-		return err_set(err, ERR_LIMIT, "not all threads of SLUICE_HTTP_THREADS=%u can be started: %s", s->threads, s->start_fault);
+	if (s->context && (!whole || !accepts(s)))
+		end_here(s);
 	return whole ? 0 : err_set(err, ERR_IO, "cannot listen on %s: %s", address, s->start_fault);
 }
 
@@ -142,6 +164,7 @@ struct server *server_start(const struct http_deps *deps, struct err *err)
 	response_prepare_keep_alive(s);
 	lock_init(&s->mu);
 	cond_init(&s->idle);
+	cond_init(&s->accepting);
 	if (deps->config->rate_limit_per_s > 0)
 		s->rate = ratelimit_new(deps->config->rate_limit_per_s);
 	s->lateness = lateness_start(s->threads, err);
@@ -225,6 +248,7 @@ void server_stop(struct server *s)
 	lobby_free(s->lobby);
 	buf_release(&s->farewell);
 	ratelimit_free(s->rate);
+	cond_release(&s->accepting);
 	cond_release(&s->idle);
 	lock_release(&s->mu);
 	router_release(&s->router);

@@ -62,6 +62,8 @@ struct server {
 	struct cond idle;           /* in_flight or accepted became 0 */
 	struct worker *workers;     /* protected by mu */
 	bool started;               /* protected by mu */
+	bool accepts;               /* protected by mu: the accepting thread runs */
+	struct cond accepting;      /* it does now */
 	char start_fault[160];      /* protected by mu: what civetweb said first while it was starting */
 };
 

@@ -217,7 +217,20 @@ static int start_watcher(struct runtime *rt, struct err *err)
 	return err_set(err, ERR_NOMEM, "the watcher thread cannot be started");
 }
 
-int runtime_start(struct runtime *rt, struct err *err)
+/* A queue runs if it is to run and could be started. */
+static int start_queues(struct runtime *rt, struct err *err)
+{
+	int rc = 0;
+
+	for (struct rqueue *q = rt->queues; q < rt->queues + rt->n_queues; q++) {
+		if (q->runs && rc == 0)
+			rc = start_queue(q, err);
+		q->runs = q->runs && rc == 0;
+	}
+	return rc;
+}
+
+static int start_threads(struct runtime *rt, struct err *err)
 {
 	bool any = false;
 	int rc = 0;
@@ -225,14 +238,22 @@ int runtime_start(struct runtime *rt, struct err *err)
 	for (size_t i = 0; rc == 0 && i < rt->n_queues; i++)
 		if (rt->queues[i].runs) {
 			any = true;
-			rc = start_queue(&rt->queues[i], err);
-		}
-	for (size_t i = 0; rc == 0 && i < rt->n_queues; i++)
-		if (rt->queues[i].runs)
 			rc = resize(&rt->queues[i], err);
+		}
 	if (rc == 0 && thread_start(&rt->upkeep_thread, "upkeep", upkeep_main, rt) < 0)
 		rc = err_set(err, ERR_NOMEM, "the upkeep thread cannot be started");
 	return rc == 0 && any ? start_watcher(rt, err) : rc;
+}
+
+int runtime_start(struct runtime *rt, struct err *err)
+{
+	int rc = start_queues(rt, err);
+
+	if (rc == 0)
+		rc = start_threads(rt, err);
+	if (rc < 0)
+		runtime_stop(rt);
+	return rc;
 }
 
 /* One that was declared while the runtime runs. */

@@ -39,7 +39,7 @@ struct runtime_options {
 };
 
 struct runtime *runtime_new(const struct runtime_options *o, struct err *err);
-/* Starts the processors (their start functions) and the threads. Redis need not be up. */
+/* Starts the processors (their start functions) and the threads. Redis need not be up. A failure leaves none of them behind. */
 int runtime_start(struct runtime *rt, struct err *err) MUST_CHECK;
 /* Declarations were adopted (declaration.h): takes up new queues, and as many workers as are declared now. What can be done is; a failure says
  * of the first queue what could not. The thread that has started the runtime. */
