@@ -102,8 +102,8 @@ static bool accepts(struct server *s)
 {
 	int64_t deadline = clock_mono_ms() + ACCEPTING_MS;
 	lock_take(&s->mu);
-	while (!s->accepts && cond_wait_until(&s->accepting, &s->mu, deadline))
-		;
+	while (!s->accepts && clock_mono_ms() < deadline) /* a clock that is tampered with ends waits early */
+		(void)cond_wait_until(&s->accepting, &s->mu, deadline);
 	bool yes = s->accepts;
 	lock_give(&s->mu);
 	return yes;

@@ -234,7 +234,8 @@ describe('SIGTERM', () => {
 
   test('again, when it has drained and a store does not let it end, ends it at once', async (t) => {
     const sluice = await start(t);
-    process.kill(sluice.logs.find(({ event }) => event === 'redis_child_ready').pid, 'SIGSTOP'); // it is given ten seconds to end
+    const { pid } = await sluice.logged('redis_child_ready');
+    process.kill(pid, 'SIGSTOP'); // it is given ten seconds to end
     sluice.child.signal('SIGTERM');
     await sluice.logged('drained');
     sluice.child.signal('SIGTERM');
